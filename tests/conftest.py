@@ -1,0 +1,39 @@
+"""Shared set-up: MindSpore in PyNative mode with synchronous launches, unless a test asks for ``mode``."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path, monkeypatch):
+    """Run every test in a folder of its own: failed compilations leave files in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    return tmp_path
+
+
+@pytest.fixture(params=["pynative", "graph"])
+def mode(request):
+    """Run a test once in PyNative and once in GRAPH mode."""
+    import mindspore as ms
+
+    ms.set_context(mode=ms.GRAPH_MODE if request.param == "graph" else ms.PYNATIVE_MODE)
+    yield request.param
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def synchronous_launches():
+    """PyNative's asynchronous pipeline stalls on few cores and reports errors at the wrong operator."""
+    import mindspore as ms
+
+    ms.set_device("CPU")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    ms.runtime.launch_blocking()
