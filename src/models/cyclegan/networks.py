@@ -1,0 +1,133 @@
+"""CycleGAN's generator and patch discriminators (Zhu et al. 2017, section 4 and appendix): Cells without losses.
+
+Two published families share the layers and differ in how the generator doubles the size and in the depth of the
+discriminator. The indices inside every ``model`` equal those of the family, so a parameter has its published name.
+"""
+
+__all__ = ["PatchDiscriminator", "ResidualBlock", "ResnetGenerator", "UpsampleConv"]
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.models.layers import InstanceNorm, LeakyReLU, ReflectionPad, conv, deconv
+
+# Row t of the matrix gives the taps of a 3-tap kernel that meet tap t of the 4-tap transposed kernel.
+_NEAREST_TAPS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
+
+
+class UpsampleConv(nn.Cell):
+    """Nearest-neighbour doubling followed by a zero padded 3x3 convolution: (N, in, H, W) to (N, out, 2H, 2W).
+
+    The two together are exactly one transposed convolution with a 4x4 kernel that is a fixed linear map of the 3x3
+    kernel: 2.2 times fewer multiplications and no doubled copy of the input. ``weight`` keeps its 3x3 form, so files
+    and gradients are those of the published pair of layers.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, 3, 3), np.float32)), name="weight")
+        self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), name="bias")
+        self._taps = Tensor(np.ascontiguousarray(np.kron(_NEAREST_TAPS, _NEAREST_TAPS).T))
+        self.conv_transpose = ops.Conv2DTranspose(in_channels, 4, pad_mode="pad", pad=(1, 1, 1, 1), stride=2)
+        self.bias_add = ops.BiasAdd()
+
+    def construct(self, x: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        kernel = ops.matmul(self.weight.reshape(self.out_channels * self.in_channels, 9), self._taps)
+        kernel = kernel.reshape(self.out_channels, self.in_channels, 4, 4).transpose(1, 0, 2, 3)
+        kernel = kernel.astype(x.dtype)
+        y = self.conv_transpose(x, kernel, (n, self.out_channels, 2 * h, 2 * w))
+        return self.bias_add(y, self.bias.astype(x.dtype))
+
+
+class ResidualBlock(nn.Cell):
+    """x + f(x) with two reflection padded 3x3 convolutions; no activation after the sum.
+
+    ``name`` is what the family calls the inner sequence: ``block`` or ``conv_block``.
+    """
+
+    def __init__(self, channels: int, name: str = "block"):
+        super().__init__()
+        body = nn.SequentialCell(
+            ReflectionPad(1),
+            conv(channels, channels, 3),
+            InstanceNorm(channels),
+            nn.ReLU(),
+            ReflectionPad(1),
+            conv(channels, channels, 3),
+            InstanceNorm(channels),
+        )
+        setattr(self, name, body)
+        self._body = [body]
+
+    def construct(self, x: Tensor) -> Tensor:
+        return x + self._body[0](x)
+
+
+class ResnetGenerator(nn.Cell):
+    """(N, channels, H, W) in [-1, 1] to the same shape and range; H and W must be multiples of 4.
+
+    ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family) or ``transposed`` (the junyanz
+    family). The residual blocks are independent. The outer reflection pads are 3 whatever ``channels`` is.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        base_channels: int = 64,
+        n_residual_blocks: int = 9,
+        upsampling: str = "nearest",
+    ):
+        super().__init__()
+        width = base_channels
+        cells = [ReflectionPad(3), conv(channels, width, 7), InstanceNorm(width), nn.ReLU()]
+        for _ in range(2):
+            cells += [conv(width, 2 * width, 3, 2, 1), InstanceNorm(2 * width), nn.ReLU()]
+            width *= 2
+        name = "block" if upsampling == "nearest" else "conv_block"
+        cells += [ResidualBlock(width, name) for _ in range(n_residual_blocks)]
+        for _ in range(2):
+            if upsampling == "nearest":
+                # holds the index of the published doubling layer, which UpsampleConv does as well
+                cells += [nn.Identity(), UpsampleConv(width, width // 2)]
+            else:
+                cells += [deconv(width, width // 2)]
+            width //= 2
+            cells += [InstanceNorm(width), nn.ReLU()]
+        cells += [ReflectionPad(3), conv(width, channels, 7), nn.Tanh()]
+        self.model = nn.SequentialCell(cells)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.model(x)
+
+
+class PatchDiscriminator(nn.Cell):
+    """(N, channels, H, W) to patch scores (N, 1, h, w), without a sigmoid.
+
+    ``patch=94``: four halvings, then a convolution that keeps the size (h = H/16; the huggan family; H and W of at
+    least 32). ``patch=70``: three halvings and two convolutions that lose a pixel each (h = H/8 - 2, the junyanz
+    family). Both have the same parameters count; the number is the receptive field.
+    """
+
+    def __init__(self, channels: int = 3, base_channels: int = 64, patch: int = 94):
+        super().__init__()
+        last_stride = 2 if patch == 94 else 1
+        width = base_channels
+        cells = [conv(channels, width, 4, 2, 1), LeakyReLU(0.2)]
+        for stride in (2, 2, last_stride):
+            cells += [conv(width, 2 * width, 4, stride, 1), InstanceNorm(2 * width), LeakyReLU(0.2)]
+            width *= 2
+        if patch == 94:
+            # one more row above and column to the left keeps the size under a 4x4 kernel
+            head = nn.Conv2d(
+                width, 1, 4, 1, pad_mode="pad", padding=(2, 1, 2, 1), has_bias=True, weight_init="zeros"
+            )
+            cells += [nn.Identity(), head]
+        else:
+            cells += [conv(width, 1, 4, 1, 1)]
+        self.model = nn.SequentialCell(cells)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.model(x)

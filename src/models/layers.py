@@ -1,0 +1,122 @@
+"""The layers whose MindSpore form is a trap or changes between versions, each defined once.
+
+All of them are right, forward and backward, in PyNative and GRAPH mode on the CPU, and are made of operators that
+Ascend and CUDA have too. Shapes are NCHW.
+"""
+
+__all__ = ["AvgPool", "InstanceNorm", "LeakyReLU", "NarrowConv", "ReflectionPad", "conv", "deconv", "norm_layer"]
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+
+def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Cell:
+    """Convolution with bias and symmetric zero padding, as ``torch.nn.Conv2d``."""
+    return nn.Conv2d(
+        in_channels, out_channels, kernel, stride, pad_mode="pad", padding=padding, has_bias=True, weight_init="zeros"
+    )
+
+
+def deconv(in_channels: int, out_channels: int) -> nn.Cell:
+    """Transposed convolution that doubles the size: ``ConvTranspose2d(3, stride 2, padding 1, output_padding 1)``.
+
+    MindSpore's own ``output_padding`` appends a zero row and column after the bias, and ``pad_mode='same'`` is shifted
+    by a pixel; padding one row at the top and one column at the left only is the published phase.
+    """
+    return nn.Conv2dTranspose(
+        in_channels, out_channels, 3, 2, pad_mode="pad", padding=(1, 0, 1, 0), has_bias=True, weight_init="zeros"
+    )
+
+
+class ReflectionPad(nn.Cell):
+    """Mirror ``padding`` pixels at each border without repeating the border itself; H and W must be larger."""
+
+    def __init__(self, padding: int):
+        super().__init__()
+        self.pad = nn.Pad(((0, 0), (0, 0), (padding, padding), (padding, padding)), mode="REFLECT")
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.pad(x)
+
+
+class AvgPool(nn.Cell):
+    """3x3 mean with stride 2 whose zero padding is not counted, as pix2pixHD halves its images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(3, 2, pad_mode="pad", padding=1, count_include_pad=False)
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.pool(x)
+
+
+class LeakyReLU(nn.Cell):
+    """``max(x, slope * x)``, written with ReLU: its gradient is twice as fast as ``nn.LeakyReLU``'s."""
+
+    def __init__(self, slope: float = 0.2):
+        super().__init__()
+        self.slope = slope
+        self.relu = ops.ReLU()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.relu(x) - self.slope * self.relu(-x)
+
+
+class InstanceNorm(nn.Cell):
+    """Instance normalisation without affine parameters, biased variance, statistics of the sample at test time too.
+
+    It is a batch normalisation of the view (1, N*C, H, W): several times faster than any form made of means. That
+    operator writes its running statistics in place, so each layer owns the four vectors; as shared constants they
+    corrupt each other in compiled graphs. They are not state: names that start with ``_`` are never saved.
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-5):
+        super().__init__()
+        self.norm = ops.BatchNorm(is_training=True, epsilon=eps)
+        one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
+        self._scale = Parameter(Tensor(one), name="_scale", requires_grad=False)
+        self._shift = Parameter(Tensor(zero), name="_shift", requires_grad=False)
+        self._mean = Parameter(Tensor(zero), name="_mean", requires_grad=False)
+        self._variance = Parameter(Tensor(one), name="_variance", requires_grad=False)
+
+    def construct(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        scale, shift, mean, variance = self._scale, self._shift, self._mean, self._variance
+        if n > 1:
+            scale, shift = ops.tile(scale, (n,)), ops.tile(shift, (n,))
+            mean, variance = ops.tile(mean, (n,)), ops.tile(variance, (n,))
+        y = self.norm(x.reshape(1, n * c, h, w), scale, shift, mean, variance)[0]
+        return y.reshape(n, c, h, w)
+
+
+class NarrowConv(nn.Cell):
+    """Unpadded stride-1 convolution to a few channels, such as RGB: (N, in, H, W) to (N, out, H-k+1, W-k+1).
+
+    A kernel of k rows is k horizontal convolutions whose results are shifted and summed. One convolution makes all
+    of them at once with ``out * k`` channels: the same sums as :func:`conv`, and up to five times faster, because
+    matrix units and CPUs alike starve on three output channels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int):
+        super().__init__()
+        self.shape = (out_channels * kernel, in_channels, 1, kernel)
+        self.out_channels, self.kernel = out_channels, kernel
+        self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, kernel, kernel), np.float32)), "weight")
+        self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), "bias")
+        self.rows = ops.Conv2D(out_channels * kernel, (1, kernel))
+        self.add_bias = ops.BiasAdd()
+
+    def construct(self, x: Tensor) -> Tensor:
+        z = self.rows(x, self.weight.transpose(2, 0, 1, 3).reshape(self.shape))
+        height = x.shape[2] - self.kernel + 1
+        y = z[:, : self.out_channels, :height]
+        for i in range(1, self.kernel):
+            y = y + z[:, i * self.out_channels : (i + 1) * self.out_channels, i : i + height]
+        return self.add_bias(y, self.bias)
+
+
+def norm_layer(norm: str, channels: int) -> nn.Cell:
+    """``norm`` is ``instance`` (no parameters) or ``batch`` (affine, running statistics used at test time)."""
+    if norm == "instance":
+        return InstanceNorm(channels)
+    return nn.BatchNorm2d(channels, eps=1e-5, momentum=0.9)

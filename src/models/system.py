@@ -1,0 +1,122 @@
+"""What the trainer drives: the contract between a system and everything that is written once for all systems."""
+
+__all__ = ["System", "UpdateGroup"]
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from mindspore import Parameter, nn
+
+from src.models.state import named_parameters
+
+
+@dataclass(frozen=True)
+class UpdateGroup:
+    """The parameters that one Adam optimizer steps.
+
+    ``parameters`` are structural names prefixed with the network's (``G.model.1.weight``); ``lr`` is the rate before
+    the schedule's factor.
+    """
+
+    name: str
+    parameters: dict[str, Parameter]
+    lr: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+
+
+class System:
+    """Base class of every system.
+
+    A system owns its networks (Cells without losses), its losses and the table of published names. It knows nothing
+    of files, loops or devices: batches come in as dicts of NCHW numpy arrays, results leave as numpy arrays.
+
+    Life of a training run: ``System(config, training=True)`` builds and initialises the networks; the trainer loads
+    weights into ``networks``; ``initialise(batch)`` runs data-dependent initialisation where there is one (never
+    after a load); ``update_groups(epoch)`` says what is trained now; ``gradients(groups)`` returns the Cell that the
+    trainer compiles together with its optimizers.
+    """
+
+    name: ClassVar[str]
+    #: the kind of data set it reads: ``paired``, ``unpaired``, ``images``, ... (see src/dataset)
+    dataset: ClassVar[str]
+    #: configuration keys that describe the networks: evaluation takes them from the checkpoint and refuses others
+    architecture_keys: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, config: Any, training: bool = True):
+        self.config = config
+        self.training = training
+        #: networks by name: saved, counted, converted and exported under that name
+        self.networks: dict[str, nn.Cell] = {}
+        #: Cells with training state that is no network (image pools, running means): saved with the training state
+        self.buffers: dict[str, nn.Cell] = {}
+        #: names of the loss terms, in the order of the vector that ``gradients`` returns
+        self.loss_names: tuple[str, ...] = ()
+
+    # -- what a subclass gives ---------------------------------------------------------------------------------
+
+    def inputs(self, batch: dict[str, np.ndarray], step: int = 0) -> tuple[np.ndarray, ...]:
+        """The arrays that ``gradients`` takes, in order; ``step`` seeds whatever the host draws for this step."""
+        raise NotImplementedError
+
+    def update_groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
+        """What is trained in ``epoch`` (from 1); a change of names makes the trainer build a new step."""
+        raise NotImplementedError
+
+    def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
+        """A Cell ``construct(scale, *inputs) -> (losses, gradients, outputs)``.
+
+        ``losses`` is the float32 vector of ``loss_names`` before the update and without ``scale``; ``gradients`` holds
+        one tuple per group, each of the loss times ``scale``, all taken at the weights from before any update;
+        ``outputs`` is a tuple of tensors for :meth:`visuals`.
+        """
+        raise NotImplementedError
+
+    def translate(self, batch: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
+        """Named pictures (N, C, H, W) in [-1, 1] made from a batch whose size fits :attr:`stride`."""
+        raise NotImplementedError
+
+    def visuals(self, batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What is worth looking at for the first sample: name to HxWx3 uint8, in the order of display."""
+        raise NotImplementedError
+
+    def training_outputs(self, outputs: tuple) -> dict[str, np.ndarray]:
+        """Name the outputs of the training step for :meth:`visuals`."""
+        raise NotImplementedError
+
+    # -- defaults ----------------------------------------------------------------------------------------------
+
+    @property
+    def stride(self) -> int:
+        """Height and width of every input must be multiples of this."""
+        return 1
+
+    @property
+    def saved_networks(self) -> tuple[str, ...]:
+        """Networks that a checkpoint holds."""
+        return tuple(self.networks)
+
+    def initialise(self, batch: dict[str, np.ndarray]) -> None:
+        """Data-dependent initialisation from the first batch, in PyNative, before anything is compiled."""
+
+    def set_train(self, training: bool = True) -> None:
+        """Switch every network between batch and running statistics."""
+        for cell in self.networks.values():
+            cell.set_train(training)
+
+    @classmethod
+    def published_names(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Map a published PyTorch state dict of ``network`` to our names; identity where they agree."""
+        return arrays
+
+    def trainable(self, *networks: str) -> dict[str, Parameter]:
+        """Trained parameters of the named networks, prefixed with the network's name."""
+        return {
+            f"{network}.{name}": p
+            for network in networks
+            for name, p in named_parameters(self.networks[network]).items()
+            if p.requires_grad
+        }
