@@ -1,0 +1,114 @@
+"""Activation normalisation: one scale and one shift a channel (Kingma and Dhariwal 2018, section 3.1)."""
+
+__all__ = ["ActNorm", "ConditionalActNorm"]
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor, ops
+
+from src.models.flows.nets import initialized_flag, parameter
+from src.models.flows.op import InvertibleOp, Net
+from src.models.flows.scales import atanh_init, bounded_log_scale
+
+
+def whitening(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Per channel ``(1 / (std + 1e-6), -mean)`` over batch and space, with the unbiased standard
+    deviation."""
+    v = x.asnumpy().astype(np.float64)
+    return 1.0 / (v.std(axis=(0, 2, 3), ddof=1) + 1e-6), -v.mean(axis=(0, 2, 3))
+
+
+class ActNorm(InvertibleOp):
+    """``y = scale * (x + loc)`` with free ``loc`` and ``scale`` (1, C, 1, 1); ``logdet = H W sum log
+    |scale|``.
+
+    Published form: ``scale`` is unconstrained, so it must not become 0. With ``bound`` the parameter is the
+    log of the scale instead, kept within (-bound, bound), and the inverse cannot divide by zero.
+    :meth:`initialise` makes the first batch zero-mean and unit-variance per channel, once: ``initialized`` is
+    saved.
+    """
+
+    def __init__(self, channels: int, bound: float | None = None):
+        super().__init__()
+        self.bound = bound
+        self.loc = parameter(np.zeros((1, channels, 1, 1)), "loc")
+        start = np.zeros if bound else np.ones
+        self.scale = parameter(start((1, channels, 1, 1)), "scale")
+        self.initialized = initialized_flag()
+
+    def weights(self):
+        return (self.loc, self.scale)
+
+    def scales(self, scale: Tensor) -> tuple[Tensor, Tensor]:
+        """``(scale, log |scale|)`` of the parameter ``scale``."""
+        if self.bound:
+            log_scale = bounded_log_scale(scale, self.bound)
+            return ops.exp(log_scale), log_scale
+        return scale, ops.log(ops.abs(scale))
+
+    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
+        scale, log_scale = self.scales(weights[1])
+        logdet = log_scale.sum() * (x.shape[2] * x.shape[3])
+        return scale * (x + weights[0]), logdet + ops.zeros((x.shape[0],), x.dtype)
+
+    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
+        scale, _ = self.scales(weights[1])
+        return y / scale - weights[0]
+
+    def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        if not int(self.initialized.asnumpy()):
+            scale, loc = whitening(x)
+            if self.bound:
+                scale = atanh_init(np.log(scale), self.bound)
+            shape = self.scale.shape
+            ops.assign(self.scale, Tensor(scale.reshape(shape).astype(np.float32)))
+            ops.assign(self.loc, Tensor(loc.reshape(shape).astype(np.float32)))
+            ops.assign(self.initialized, Tensor(1, ms.int32))
+        return super().initialise(x, condition)
+
+
+class ConditionalActNorm(InvertibleOp):
+    """ActNorm whose scale and shift are computed per sample: ``y = s (x + t)``, ``(s, t) =
+    cond_net(condition)``.
+
+    ``cond_net`` maps the condition to (N, 2C): all scales, then all shifts. Published form (Full-Glow,
+    Sorkhei et al. 2021): ``s`` is unconstrained. With ``bound`` the first half is the log of the scale, kept
+    within (-bound, bound). The last layer of ``cond_net``, ``cond_net.last``, is an
+    :class:`src.models.flows.nets.OutputDense`: its weight starts at zero and :meth:`initialise` sets its bias
+    so that the first batch comes out normalised.
+    """
+
+    def __init__(self, cond_net: Net, bound: float | None = None):
+        super().__init__()
+        self.bound = bound
+        self.cond_net = cond_net
+
+    def weights(self):
+        return self.cond_net.weights()
+
+    def scale_and_shift(self, condition: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``(s, log |s|, t)``, each (N, C, 1, 1)."""
+        h = self.cond_net.compute(condition, *weights)
+        n, c = h.shape[0], h.shape[1] // 2
+        s, t = h[:, :c].reshape(n, c, 1, 1), h[:, c:].reshape(n, c, 1, 1)
+        if self.bound:
+            log_s = bounded_log_scale(s, self.bound)
+            return ops.exp(log_s), log_s, t
+        return s, ops.log(ops.abs(s)), t
+
+    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
+        s, log_s, t = self.scale_and_shift(condition, *weights)
+        return s * (x + t), log_s.sum((1, 2, 3)) * (x.shape[2] * x.shape[3])
+
+    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
+        s, _, t = self.scale_and_shift(condition, *weights)
+        return y / s - t
+
+    def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        last = self.cond_net.last
+        if not int(last.initialized.asnumpy()):
+            scale, shift = whitening(x)
+            if self.bound:
+                scale = atanh_init(np.log(scale), self.bound)
+            last.start(np.concatenate([scale, shift]))
+        return super().initialise(x, condition)

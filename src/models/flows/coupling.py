@@ -1,0 +1,101 @@
+"""Couplings: one half of the channels is changed by what a network says of the other half (Dinh et al.
+2017)."""
+
+__all__ = ["AdditiveCoupling", "AffineCoupling"]
+
+from mindspore import Tensor, ops
+
+from src.models.flows.op import InvertibleOp, Net
+from src.models.flows.scales import bounded_log_scale
+
+
+class AdditiveCoupling(InvertibleOp):
+    """``y1 = x1``, ``y2 = x2 + net(x1)``; ``logdet = 0``. C must be even; ``net`` maps C/2 (+ condition) to
+    C/2.
+
+    ``cond_net``, if given, maps the condition (N, any, H, W) to the channels that are joined to ``x1`` in
+    front of ``net``.
+    """
+
+    def __init__(self, net: Net, cond_net: Net | None = None, condition_first: bool = False):
+        super().__init__()
+        self.net = net
+        self.net_weights = len(net.weights())
+        self.conditional = cond_net is not None
+        self.condition_first = condition_first
+        if self.conditional:
+            self.cond_net = cond_net
+
+    def weights(self):
+        if self.conditional:
+            return self.net.weights() + self.cond_net.weights()
+        return self.net.weights()
+
+    def respond(self, x1: Tensor, condition: Tensor | None, *weights: Tensor) -> Tensor:
+        """What the network says of the kept half and the condition."""
+        if self.conditional:
+            c = self.cond_net.compute(condition, *weights[self.net_weights :])
+            if self.condition_first:
+                x1 = ops.cat((c, x1), 1)
+            else:
+                x1 = ops.cat((x1, c), 1)
+        return self.net.compute(x1, *weights[: self.net_weights])
+
+    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
+        half = x.shape[1] // 2
+        x1, x2 = x[:, :half], x[:, half:]
+        y2 = x2 + self.respond(x1, condition, *weights)
+        return ops.cat((x1, y2), 1), ops.zeros((x.shape[0],), x.dtype)
+
+    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
+        half = y.shape[1] // 2
+        y1, y2 = y[:, :half], y[:, half:]
+        return ops.cat((y1, y2 - self.respond(y1, condition, *weights)), 1)
+
+
+class AffineCoupling(AdditiveCoupling):
+    """``y1 = x1``, ``y2 = s (x2 + t)`` with ``(log s, t)`` from ``net``, which has C outputs; ``logdet = sum
+    log s``.
+
+    Published form (Glow's code): ``s = sigmoid(h + 2)``, in (0, 1), 0.88 at the start. With ``bound``: ``log
+    s`` within (-bound, bound), ``s = 1`` at the start. The network puts scales in the first half of its
+    channels and shifts in the second; ``interleaved`` (C-Glow, DUAL-Glow): shifts in the even ones, scales in
+    the odd.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        cond_net: Net | None = None,
+        condition_first: bool = False,
+        interleaved: bool = False,
+        bound: float | None = None,
+    ):
+        super().__init__(net, cond_net, condition_first)
+        self.interleaved, self.bound = interleaved, bound
+
+    def scale_and_shift(self, x1: Tensor, condition: Tensor | None, *weights: Tensor):
+        """``(s, log s, t)``, each with the shape of ``x1``."""
+        h = self.respond(x1, condition, *weights)
+        n, c, height, width = h.shape
+        if self.interleaved:
+            h = h.reshape(n, c // 2, 2, height, width)
+            t, raw = h[:, :, 0], h[:, :, 1]
+        else:
+            raw, t = h[:, : c // 2], h[:, c // 2 :]
+        if self.bound:
+            log_s = bounded_log_scale(raw, self.bound)
+            return ops.exp(log_s), log_s, t
+        return ops.sigmoid(raw + 2.0), -ops.softplus(-2.0 - raw), t
+
+    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
+        half = x.shape[1] // 2
+        x1, x2 = x[:, :half], x[:, half:]
+        s, log_s, t = self.scale_and_shift(x1, condition, *weights)
+        return ops.cat((x1, s * (x2 + t)), 1), log_s.sum((1, 2, 3))
+
+    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
+        half = y.shape[1] // 2
+        y1, y2 = y[:, :half], y[:, half:]
+        s, _, t = self.scale_and_shift(y1, condition, *weights)
+        return ops.cat((y1, y2 / s - t), 1)

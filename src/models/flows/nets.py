@@ -1,0 +1,228 @@
+"""Layers of the networks inside invertible ops: convolutions and dense layers with explicit weights.
+
+Names of weights follow PyTorch (``weight`` OIHW, ``bias``), so that published checkpoints keep their names.
+"""
+
+__all__ = [
+    "Chain",
+    "Conv",
+    "Dense",
+    "Flatten",
+    "OutputDense",
+    "ReLU",
+    "Tanh",
+    "ZeroConv",
+    "border",
+    "fan_in_uniform",
+    "gaussian",
+    "initialized_flag",
+    "parameter",
+    "zeros",
+]
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.models.flows.op import Net
+
+
+def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """All zeros; ``rng`` is not used."""
+    return np.zeros(shape, np.float32)
+
+
+def gaussian(std: float):
+    """An initialiser: normal with mean 0 and this standard deviation."""
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return (std * rng.standard_normal(shape)).astype(np.float32)
+
+    return draw
+
+
+def fan_in_uniform(fan_in: int):
+    """An initialiser: uniform in +-1/sqrt(fan_in), PyTorch's default for weights and biases of both layer
+    types."""
+    bound = 1.0 / np.sqrt(fan_in)
+
+    def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+    return draw
+
+
+def parameter(value: np.ndarray, name: str, trainable: bool = True) -> Parameter:
+    """A float32 Parameter holding ``value``."""
+    return Parameter(Tensor(np.asarray(value, np.float32)), name=name, requires_grad=trainable)
+
+
+def initialized_flag() -> Parameter:
+    """The saved mark (0 or 1) that data-dependent initialisation has run."""
+    return Parameter(Tensor(0, ms.int32), name="initialized", requires_grad=False)
+
+
+class Conv(Net):
+    """2-D convolution with bias; ``padding`` zeros at each border (0: valid)."""
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        in_channels: int,
+        out_channels: int,
+        kernel: int,
+        padding: int = 0,
+        stride: int = 1,
+        weight_init=None,
+        bias_init=None,
+        has_bias: bool = True,
+    ):
+        super().__init__()
+        default = fan_in_uniform(in_channels * kernel * kernel)
+        self.conv = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)
+        self.add_bias = ops.BiasAdd()
+        self.has_bias = has_bias
+        self.weight = parameter(
+            (weight_init or default)(rng, (out_channels, in_channels, kernel, kernel)), "weight"
+        )
+        if has_bias:
+            self.bias = parameter((bias_init or default)(rng, (out_channels,)), "bias")
+
+    def weights(self):
+        if self.has_bias:
+            return (self.weight, self.bias)
+        return (self.weight,)
+
+    def compute(self, x, *weights):
+        y = self.conv(x, weights[0])
+        if self.has_bias:
+            y = self.add_bias(y, weights[1])
+        return y
+
+
+class Dense(Net):
+    """Fully connected layer: (N, in) to (N, out), ``weight`` (out, in)."""
+
+    def __init__(self, rng, in_features: int, out_features: int, weight_init=None, bias_init=None):
+        super().__init__()
+        default = fan_in_uniform(in_features)
+        self.matmul = ops.MatMul(transpose_b=True)
+        self.add_bias = ops.BiasAdd()
+        self.weight = parameter((weight_init or default)(rng, (out_features, in_features)), "weight")
+        self.bias = parameter((bias_init or default)(rng, (out_features,)), "bias")
+
+    def weights(self):
+        return (self.weight, self.bias)
+
+    def compute(self, x, *weights):
+        return self.add_bias(self.matmul(x, weights[0]), weights[1])
+
+
+class OutputDense(Net):
+    """The last layer of a network that computes an op's parameters: zero weight, so that at first only the
+    bias counts.
+
+    ``start`` sets the bias, at construction or by data-dependent initialisation; with ``flagged`` the saved
+    mark ``initialized`` says whether the latter has happened.
+    """
+
+    def __init__(self, in_features: int, out_features: int, flagged: bool = False):
+        super().__init__()
+        self.linear = Dense(None, in_features, out_features, zeros, zeros)
+        self.flagged = flagged
+        if flagged:
+            self.initialized = initialized_flag()
+
+    def start(self, bias: np.ndarray) -> None:
+        """Set the bias and the mark."""
+        ops.assign(self.linear.bias, Tensor(np.asarray(bias, np.float32)))
+        if self.flagged:
+            ops.assign(self.initialized, Tensor(1, ms.int32))
+
+    def weights(self):
+        return self.linear.weights()
+
+    def compute(self, x, *weights):
+        return self.linear.compute(x, *weights)
+
+
+class ZeroConv(Net):
+    """3x3 convolution that starts at zero, its input padded with ONES, times ``exp(3 * scale)`` per output
+    channel.
+
+    Glow's last layer of every coupling network and of every prior (Kingma and Dhariwal 2018, code). Padding
+    with ones tells the layer where the border is. It is computed as a zero-padded convolution plus what the
+    ones add, which is a convolution of a single border-indicator channel: no padded copy of the wide input is
+    ever made.
+    """
+
+    def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
+        super().__init__()
+        self.scale = parameter(np.zeros((1, out_channels, 1, 1)), "scale")
+        self.conv = Conv(rng, in_channels, out_channels, 3, padding=1, weight_init=zeros, bias_init=zeros)
+        self.border_conv = ops.Conv2D(out_channels, 3, pad_mode="valid")
+
+    def weights(self):
+        return (self.scale, self.conv.weight, self.conv.bias)
+
+    def compute(self, x, *weights):
+        scale, weight, bias = weights
+        y = self.conv.compute(x, weight, bias)
+        y = y + self.border_conv(border(x.shape[2], x.shape[3]), weight.sum(1, keepdims=True))
+        return y * ops.exp(3.0 * scale)
+
+
+def border(height: int, width: int) -> Tensor:
+    """(1, 1, height + 2, width + 2): ones on the outermost ring, zeros inside."""
+    row = ops.ones((1, 1, 1, width + 2), ms.float32)
+    column = ops.ones((1, 1, height, 1), ms.float32)
+    inner = ops.zeros((1, 1, height, width), ms.float32)
+    return ops.cat((row, ops.cat((column, inner, column), 3), row), 2)
+
+
+class ReLU(Net):
+    """max(x, 0)."""
+
+    def compute(self, x, *weights):
+        return ops.relu(x)
+
+
+class Tanh(Net):
+    """Hyperbolic tangent."""
+
+    def compute(self, x, *weights):
+        return ops.tanh(x)
+
+
+class Flatten(Net):
+    """(N, ...) to (N, features)."""
+
+    def compute(self, x, *weights):
+        return x.reshape(x.shape[0], -1)
+
+
+class Chain(nn.SequentialCell):
+    """Nets one after the other; the i-th child keeps the name ``i``, as in PyTorch's ``Sequential``."""
+
+    def __init__(self, *nets: Net):
+        super().__init__(*nets)
+        self.counts = tuple(len(net.weights()) for net in nets)
+
+    def weights(self):
+        """The weights of all children, in order."""
+        out = ()
+        for net in self.cell_list:
+            out = out + net.weights()
+        return out
+
+    def compute(self, x, *weights):
+        """The children applied in order with their share of ``weights``."""
+        first, index = 0, 0
+        for net in self.cell_list:
+            count = self.counts[index]
+            x = net.compute(x, *weights[first : first + count])
+            first, index = first + count, index + 1
+        return x
+
+    def construct(self, x):
+        return self.compute(x, *self.weights())

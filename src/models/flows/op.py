@@ -1,0 +1,75 @@
+"""What an invertible op is, and what a network inside one is."""
+
+__all__ = ["Inverse", "InvertibleOp", "Net"]
+
+from mindspore import Parameter, Tensor, nn
+
+
+class Net(nn.Cell):
+    """A Cell that is a pure function of its input and of an explicit tuple of weights.
+
+    MindSpore forbids Parameters inside a custom backward pass in compiled code, so whatever is to stand in a
+    sequence that rebuilds its inputs (:class:`src.models.flows.sequence.Sequence`) computes with the weights
+    it is handed: ``compute(x, *weights)``. Called as an ordinary Cell it uses its own.
+    """
+
+    def weights(self) -> tuple[Parameter, ...]:
+        """Every Parameter that ``compute`` expects, in its order."""
+        return ()
+
+    def compute(self, x: Tensor, *weights: Tensor) -> Tensor:
+        """The result for input ``x`` with these weights."""
+        raise NotImplementedError
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.compute(x, *self.weights())
+
+
+class InvertibleOp(nn.Cell):
+    """One invertible op on a picture-shaped tensor, with an optional condition.
+
+    * ``construct(x, condition=None) -> (y, logdet)``: ``x`` and ``y`` (N, C, H, W) float32 (C, H, W may
+      change, C*H*W may not), ``logdet`` (N,) in nats: for every sample ``log |det dy/dx|``, never a mean over
+      the batch.
+    * ``inverse(y, condition=None) -> x`` in a single pass, with the same condition.
+    * ``initialise(x, condition=None) -> y`` runs once, outside any graph, before the first step: ops with
+      data-dependent parameters set them from ``x``.
+
+    A subclass writes ``weights``, ``transform`` and ``invert``; the last two are pure functions of their
+    arguments (see :class:`Net`), so that one sequence can run them plainly, recompute them or rebuild their
+    inputs.
+    """
+
+    def weights(self) -> tuple[Parameter, ...]:
+        """Every Parameter that ``transform`` and ``invert`` expect, in their order."""
+        return ()
+
+    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        """``(y, logdet)`` with these weights."""
+        raise NotImplementedError
+
+    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor) -> Tensor:
+        """The ``x`` whose transform is ``y``."""
+        raise NotImplementedError
+
+    def construct(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.transform(x, condition, *self.weights())
+
+    def inverse(self, y: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The ``x`` whose image is ``y``."""
+        return self.invert(y, condition, *self.weights())
+
+    def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Set what depends on the data from the first batch ``x``; returns ``y`` for the next op."""
+        return self.transform(x, condition, *self.weights())[0]
+
+
+class Inverse(nn.Cell):
+    """The inverse of an op as a Cell of its own, which compiled modes need."""
+
+    def __init__(self, op: nn.Cell):
+        super().__init__()
+        self.op = op
+
+    def construct(self, y: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.op.inverse(y, condition)

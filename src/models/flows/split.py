@@ -1,0 +1,82 @@
+"""Leaving half of the channels behind under a Gaussian prior (Dinh et al. 2017, 3.6; Glow's learned
+priors)."""
+
+__all__ = ["Split", "gaussian_log_prob", "mean_and_log_sd"]
+
+import math
+
+from mindspore import Tensor, ops
+
+from src.models.flows.op import InvertibleOp, Net
+
+_HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
+
+
+def gaussian_log_prob(z: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
+    """``log N(z; mean, exp(log_sd)^2)`` summed over channels and pixels: (N,), in nats."""
+    normal = (z - mean) * ops.exp(-log_sd)
+    return (-_HALF_LOG_TWO_PI - log_sd - 0.5 * normal * normal).sum((1, 2, 3))
+
+
+def mean_and_log_sd(h: Tensor, interleaved: bool = False) -> tuple[Tensor, Tensor]:
+    """Means and log standard deviations (N, C, H, W) of ``h`` (N, 2C, H, W): halves, or even and odd
+    channels."""
+    n, c, height, width = h.shape
+    if interleaved:
+        h = h.reshape(n, c // 2, 2, height, width)
+        return h[:, :, 0], h[:, :, 1]
+    return h[:, : c // 2], h[:, c // 2 :]
+
+
+class Split(InvertibleOp):
+    """The first half of the channels goes on, the second is latent under a prior computed from the first.
+
+    As an invertible op: ``y = (kept, (z - mean) / sd)`` with ``(mean, log sd) = prior_net(kept)`` and
+    ``logdet = - sum log sd``, so that the second half of ``y`` is standard normal under the model. With
+    ``conditional`` the condition is joined to the kept half in front of ``prior_net``.
+
+    A multi-scale flow uses the parts: :meth:`divide` for likelihoods, :meth:`latent` to draw ``z`` from
+    noise, and :meth:`join`, the inverse of ``divide``, with a raw ``z`` for reconstruction.
+    """
+
+    def __init__(self, prior_net: Net, conditional: bool = False, interleaved: bool = False):
+        super().__init__()
+        self.prior_net = prior_net
+        self.conditional, self.interleaved = conditional, interleaved
+
+    def weights(self):
+        return self.prior_net.weights()
+
+    def prior(self, kept: Tensor, condition: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        """``(mean, log sd)`` of the latent half, each with the shape of ``kept``."""
+        if self.conditional:
+            kept = ops.cat((kept, condition), 1)
+        return mean_and_log_sd(self.prior_net.compute(kept, *weights), self.interleaved)
+
+    def divide(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """``(kept, z, log_p)``: the two halves as they are and ``log p(z | kept)``, (N,)."""
+        half = x.shape[1] // 2
+        kept, z = x[:, :half], x[:, half:]
+        mean, log_sd = self.prior(kept, condition, *self.weights())
+        return kept, z, gaussian_log_prob(z, mean, log_sd)
+
+    def join(self, kept: Tensor, z: Tensor) -> Tensor:
+        """The tensor that :meth:`divide` divided."""
+        return ops.cat((kept, z), 1)
+
+    def latent(self, kept: Tensor, eps: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The ``z`` at ``eps`` standard deviations from its prior's mean."""
+        mean, log_sd = self.prior(kept, condition, *self.weights())
+        return mean + ops.exp(log_sd) * eps
+
+    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
+        half = x.shape[1] // 2
+        kept, z = x[:, :half], x[:, half:]
+        mean, log_sd = self.prior(kept, condition, *weights)
+        return ops.cat((kept, (z - mean) * ops.exp(-log_sd)), 1), -log_sd.sum((1, 2, 3))
+
+    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
+        half = y.shape[1] // 2
+        kept, eps = y[:, :half], y[:, half:]
+        mean, log_sd = self.prior(kept, condition, *weights)
+        return ops.cat((kept, mean + ops.exp(log_sd) * eps), 1)
