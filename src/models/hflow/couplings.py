@@ -1,0 +1,191 @@
+"""The networks of the affine couplings: they see one part of a map and return scales and shifts for the
+other.
+
+``construct(x, condition) -> (s, b)`` with x (N, C, H, W); s in [-3, 3] and b in [-5, 5] are zero wherever x
+is visible, so ``(x - b) * exp(-s)`` is invertible whatever the network does.
+"""
+
+__all__ = ["ConvCoupling", "PointCoupling", "PooledCoupling", "visible_mask"]
+
+import math
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.models.hflow.layers import EqualConv, EqualLinear, UnbiasedInstanceNorm, merge
+from src.models.hflow.options import TILES
+from src.models.hflow.resample import coupling_resample
+
+
+def visible_mask(split: str, channels: int, size: int, index: int) -> np.ndarray:
+    """1 where a coupling sees its input, broadcastable to (1, channels, size, size).
+
+    ``channels`` shows the first half (rounded down) of the channels to every step: the mixing alternates for
+    it. The others are checkerboards of 2, 4 or 8 pixel tiles; odd steps see the tile at the origin, even
+    steps its neighbours.
+    """
+    if split == "channels":
+        mask = np.zeros((1, channels, 1, 1), np.float32)
+        mask[:, : channels - math.ceil(channels / 2)] = 1.0
+        return mask
+    tile = np.arange(size) // TILES[split]
+    diagonal = (tile[:, None] + tile[None, :]) % 2 == 0
+    return (diagonal if index % 2 else ~diagonal).astype(np.float32)[None, None]
+
+
+class _Coupling(nn.Cell):
+    """What the three have in common: the mask, applied to the input and to the outputs, and the clipping."""
+
+    def __init__(self, split: str, channels: int, size: int, index: int):
+        super().__init__()
+        mask = visible_mask(split, channels, size, index)
+        # sqrt(2) because about half of the values are hidden
+        self.visible = Tensor(mask * np.float32(math.sqrt(2.0)))
+        self.hidden = Tensor(1.0 - mask)
+
+    def limit(self, s: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        return ops.clamp(s * self.hidden, -3.0, 3.0), ops.clamp(b * self.hidden, -5.0, 5.0)
+
+
+class ConvCoupling(_Coupling):
+    """Three convolutions over the visible part and the condition (N, condition_channels, H, W).
+
+    The shift does not start at zero, so the coupling is no identity at the start.
+    """
+
+    def __init__(
+        self,
+        split: str,
+        channels: int,
+        width: int,
+        size: int,
+        index: int,
+        condition_channels: int,
+        kernel: int,
+    ):
+        super().__init__(split, channels, size, index)
+        half = width // 2
+        self.cond_preproc_a = EqualConv(condition_channels, condition_channels, 3)
+        self.conv_cond_connect = EqualConv(channels + condition_channels, channels, 3, activation="tanh")
+        self.norm = UnbiasedInstanceNorm(channels, size)
+        self.conv_1 = EqualConv(channels, width, kernel)
+        self.conv_2 = EqualConv(width, width, kernel)
+        self.conv_3 = EqualConv(width, width, kernel)
+        self.conv_out_bias = EqualConv(half, half, 3)
+        self.conv_out_bias_b = EqualConv(half, channels, 1, activation="linear")
+        self.conv_out_scale = EqualConv(half, channels, 1, activation="linear", zero=True)
+
+    def construct(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        condition = condition + self.cond_preproc_a(condition)
+        h = self.conv_cond_connect(ops.cat((x * self.visible, condition), 1))
+        h = self.conv_3(self.conv_2(self.conv_1(self.norm(h))))
+        s, b = ops.chunk(h, 2, 1)
+        return self.limit(self.conv_out_scale(s), self.conv_out_bias_b(self.conv_out_bias(b)))
+
+
+class PointCoupling(_Coupling):
+    """The same at 1x1 resolution, made of matrices; without ``condition_channels`` it takes no condition."""
+
+    def __init__(self, channels: int, width: int, index: int, condition_channels: int = 0):
+        super().__init__("channels", channels, 1, index)
+        half = width // 2
+        self.conditional = condition_channels > 0
+        if self.conditional:
+            self.cond_preproc_a = EqualLinear(condition_channels, condition_channels)
+            self.conv_cond_connect = EqualLinear(channels + condition_channels, channels)
+        else:
+            self.conv_0 = EqualLinear(channels, channels, activation="tanh")
+        self.conv_1 = EqualLinear(channels, width)
+        self.conv_2 = EqualLinear(width, width)
+        self.conv_3 = EqualLinear(width, width)
+        self.conv_out_bias = EqualLinear(half, half)
+        self.conv_out_bias_b = EqualLinear(half, channels, activation="linear")
+        self.conv_out_scale = EqualLinear(half, channels, activation="linear", zero=True)
+
+    def construct(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        n, c = x.shape[:2]
+        h = (x * self.visible).reshape(n, c)
+        if self.conditional:
+            condition = condition.reshape(n, -1)
+            condition = condition + self.cond_preproc_a(condition)
+            h = self.conv_cond_connect(ops.cat((h, condition), 1))
+        else:
+            h = self.conv_0(h)
+        s, b = ops.chunk(self.conv_3(self.conv_2(self.conv_1(h))), 2, 1)
+        b = self.conv_out_bias_b(self.conv_out_bias(b))
+        return self.limit(self.conv_out_scale(s).reshape(n, c, 1, 1), b.reshape(n, c, 1, 1))
+
+
+class PooledCoupling(_Coupling):
+    """A U-Net whose lower floors are 1x1 convolutions on strongly pooled maps; an identity at the start.
+
+    Widths are ``int(width * growth ** i)``; each of the ``downs`` floors halves the size, or quarters it with
+    ``double``.
+    """
+
+    def __init__(
+        self,
+        split: str,
+        channels: int,
+        width: int,
+        size: int,
+        index: int,
+        condition_channels: int,
+        kernel: int,
+        downs: int,
+        growth: float,
+        reduced: bool,
+        double: bool,
+    ):
+        super().__init__(split, channels, size, index)
+        inner = 1 if reduced else kernel
+        count = 2 if double else 1
+        half = width // 2
+        widths = [int(width * growth**i) for i in range(downs + 1)]
+        sizes = [size // 2 ** (count * i) for i in range(downs + 1)]
+        floors = range(downs)
+        self.downs = downs
+        self.conv_cond_connect_pre = EqualConv(
+            condition_channels, condition_channels // 2, 1, activation="tanh"
+        )
+        self.conv_cond_connect_un = EqualConv(channels + condition_channels // 2, width, 3)
+        self.conv_1 = EqualConv(width, width, kernel)
+        self.conv_2 = EqualConv(width, width, kernel)
+        self.conv_3 = EqualConv(width, width, kernel)
+        self.down = nn.CellList([EqualConv(widths[i], widths[i + 1], inner) for i in floors])
+        self.down_b = nn.CellList([EqualConv(widths[i + 1], widths[i + 1], inner) for i in floors])
+        self.down_c = nn.CellList(
+            [EqualConv(widths[i] + widths[i + 1], widths[i + 1], inner, activation="linear") for i in floors]
+        )
+        self.shrink = nn.CellList([coupling_resample(sizes[i], count, up=False) for i in floors])
+        self.shrink_norm = nn.CellList([UnbiasedInstanceNorm(widths[i], sizes[i + 1]) for i in floors])
+        self.bottom = EqualConv(widths[-1], widths[-1], 1 if size // 2**downs == 1 else 3)
+        back = floors[::-1]
+        self.up = nn.CellList([EqualConv(widths[i + 1], widths[i + 1], inner) for i in back])
+        self.up_b = nn.CellList([EqualConv(widths[i + 1], widths[i], inner) for i in back])
+        self.up_c = nn.CellList(
+            [EqualConv(widths[i] + widths[i + 1], widths[i], inner, activation="linear") for i in back]
+        )
+        self.grow = nn.CellList([coupling_resample(sizes[i + 1], count, up=True) for i in back])
+        self.grow_norm = nn.CellList([UnbiasedInstanceNorm(widths[i + 1], sizes[i]) for i in back])
+        self.conv_scale_out = EqualConv(half, half, 3)
+        self.conv_scale_out_b = EqualConv(half, channels, 1, activation="linear", zero=True)
+        self.conv_bias_out = EqualConv(half, half, 3)
+        self.conv_bias_out_b = EqualConv(half, channels, 1, activation="linear", zero=True)
+
+    def construct(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        h = ops.cat((x * self.visible, self.conv_cond_connect_pre(condition)), 1)
+        h = self.conv_2(self.conv_1(self.conv_cond_connect_un(h)))
+        skips = ()
+        for i in range(self.downs):
+            skips = (h, *skips)
+            h = self.shrink_norm[i](self.shrink[i](h))
+            h = self.down_c[i](ops.cat((h, self.down_b[i](self.down[i](h))), 1))
+        h = self.bottom(h)
+        for i in range(self.downs):
+            h = self.grow_norm[i](self.grow[i](h))
+            h = self.up_c[i](ops.cat((h, self.up_b[i](self.up[i](h))), 1))
+            h = merge(h, skips[i])
+        s, b = ops.chunk(self.conv_3(h), 2, 1)
+        s = self.conv_scale_out_b(self.conv_scale_out(s))
+        return self.limit(s, self.conv_bias_out_b(self.conv_bias_out(b)))
