@@ -1,7 +1,8 @@
-"""CycleGAN's generator and patch discriminators (Zhu et al. 2017, section 4 and appendix): Cells without losses.
+"""CycleGAN's generator and patch discriminators (Zhu et al. 2017, section 4): Cells without losses.
 
-Two published families share the layers and differ in how the generator doubles the size and in the depth of the
-discriminator. The indices inside every ``model`` equal those of the family, so a parameter has its published name.
+Two published families share the layers and differ in how the generator doubles the size and in the depth of
+the discriminator. The indices inside every ``model`` equal those of the family, so a parameter has its
+published name.
 """
 
 __all__ = ["PatchDiscriminator", "ResidualBlock", "ResnetGenerator", "UpsampleConv"]
@@ -9,25 +10,27 @@ __all__ = ["PatchDiscriminator", "ResidualBlock", "ResnetGenerator", "UpsampleCo
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.layers import InstanceNorm, LeakyReLU, ReflectionPad, conv, deconv
+from src.models.layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, conv, deconv
 
 # Row t of the matrix gives the taps of a 3-tap kernel that meet tap t of the 4-tap transposed kernel.
 _NEAREST_TAPS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
 
 
 class UpsampleConv(nn.Cell):
-    """Nearest-neighbour doubling followed by a zero padded 3x3 convolution: (N, in, H, W) to (N, out, 2H, 2W).
+    """Nearest-neighbour doubling, then a zero padded 3x3 convolution: (N, in, H, W) to (N, out, 2H, 2W).
 
-    The two together are exactly one transposed convolution with a 4x4 kernel that is a fixed linear map of the 3x3
-    kernel: 2.2 times fewer multiplications and no doubled copy of the input. ``weight`` keeps its 3x3 form, so files
-    and gradients are those of the published pair of layers.
+    The two together are exactly one transposed convolution with a 4x4 kernel that is a fixed linear map of
+    the 3x3 kernel: 2.2 times fewer multiplications and no doubled copy of the input. ``weight`` keeps its 3x3
+    form, so files and gradients are those of the published pair of layers.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, 3, 3), np.float32)), name="weight")
+        self.weight = Parameter(
+            Tensor(np.zeros((out_channels, in_channels, 3, 3), np.float32)), name="weight"
+        )
         self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), name="bias")
         self._taps = Tensor(np.ascontiguousarray(np.kron(_NEAREST_TAPS, _NEAREST_TAPS).T))
         self.conv_transpose = ops.Conv2DTranspose(in_channels, 4, pad_mode="pad", pad=(1, 1, 1, 1), stride=2)
@@ -69,8 +72,9 @@ class ResidualBlock(nn.Cell):
 class ResnetGenerator(nn.Cell):
     """(N, channels, H, W) in [-1, 1] to the same shape and range; H and W must be multiples of 4.
 
-    ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family) or ``transposed`` (the junyanz
-    family). The residual blocks are independent. The outer reflection pads are 3 whatever ``channels`` is.
+    ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family) or ``transposed`` (the
+    junyanz family). The residual blocks are independent. The outer reflection pads are 3 whatever
+    ``channels`` is.
     """
 
     def __init__(
@@ -96,7 +100,7 @@ class ResnetGenerator(nn.Cell):
                 cells += [deconv(width, width // 2)]
             width //= 2
             cells += [InstanceNorm(width), nn.ReLU()]
-        cells += [ReflectionPad(3), conv(width, channels, 7), nn.Tanh()]
+        cells += [ReflectionPad(3), NarrowConv(width, channels, 7), nn.Tanh()]
         self.model = nn.SequentialCell(cells)
 
     def construct(self, x: Tensor) -> Tensor:
@@ -106,9 +110,9 @@ class ResnetGenerator(nn.Cell):
 class PatchDiscriminator(nn.Cell):
     """(N, channels, H, W) to patch scores (N, 1, h, w), without a sigmoid.
 
-    ``patch=94``: four halvings, then a convolution that keeps the size (h = H/16; the huggan family; H and W of at
-    least 32). ``patch=70``: three halvings and two convolutions that lose a pixel each (h = H/8 - 2, the junyanz
-    family). Both have the same parameters count; the number is the receptive field.
+    ``patch=94``: four halvings, then a convolution that keeps the size (h = H/16; the huggan family; H and W
+    of at least 32). ``patch=70``: three halvings and two convolutions that lose a pixel each (h = H/8 - 2,
+    the junyanz family). Both have the same parameters count; the number is the receptive field.
     """
 
     def __init__(self, channels: int = 3, base_channels: int = 64, patch: int = 94):
