@@ -4,7 +4,16 @@ All of them are right, forward and backward, in PyNative and GRAPH mode on the C
 Ascend and CUDA have too. Shapes are NCHW.
 """
 
-__all__ = ["AvgPool", "InstanceNorm", "LeakyReLU", "NarrowConv", "ReflectionPad", "conv", "deconv", "norm_layer"]
+__all__ = [
+    "AvgPool",
+    "InstanceNorm",
+    "LeakyReLU",
+    "NarrowConv",
+    "ReflectionPad",
+    "conv",
+    "deconv",
+    "norm_layer",
+]
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -13,7 +22,14 @@ from mindspore import Parameter, Tensor, nn, ops
 def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Cell:
     """Convolution with bias and symmetric zero padding, as ``torch.nn.Conv2d``."""
     return nn.Conv2d(
-        in_channels, out_channels, kernel, stride, pad_mode="pad", padding=padding, has_bias=True, weight_init="zeros"
+        in_channels,
+        out_channels,
+        kernel,
+        stride,
+        pad_mode="pad",
+        padding=padding,
+        has_bias=True,
+        weight_init="zeros",
     )
 
 
@@ -24,7 +40,14 @@ def deconv(in_channels: int, out_channels: int) -> nn.Cell:
     by a pixel; padding one row at the top and one column at the left only is the published phase.
     """
     return nn.Conv2dTranspose(
-        in_channels, out_channels, 3, 2, pad_mode="pad", padding=(1, 0, 1, 0), has_bias=True, weight_init="zeros"
+        in_channels,
+        out_channels,
+        3,
+        2,
+        pad_mode="pad",
+        padding=(1, 0, 1, 0),
+        has_bias=True,
+        weight_init="zeros",
     )
 
 
@@ -65,28 +88,17 @@ class LeakyReLU(nn.Cell):
 class InstanceNorm(nn.Cell):
     """Instance normalisation without affine parameters, biased variance, statistics of the sample at test time too.
 
-    It is a batch normalisation of the view (1, N*C, H, W): several times faster than any form made of means. That
-    operator writes its running statistics in place, so each layer owns the four vectors; as shared constants they
-    corrupt each other in compiled graphs. They are not state: names that start with ``_`` are never saved.
+    It is a group norm with one channel a group. A batch norm of the view (1, N*C, H, W) is up to 15 % faster on CPUs at
+    large sizes, but its gradients are a thousand times less exact (2e-4 of their norm), which small maps amplify.
     """
 
     def __init__(self, channels: int, eps: float = 1e-5):
         super().__init__()
-        self.norm = ops.BatchNorm(is_training=True, epsilon=eps)
-        one, zero = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-        self._scale = Parameter(Tensor(one), name="_scale", requires_grad=False)
-        self._shift = Parameter(Tensor(zero), name="_shift", requires_grad=False)
-        self._mean = Parameter(Tensor(zero), name="_mean", requires_grad=False)
-        self._variance = Parameter(Tensor(one), name="_variance", requires_grad=False)
+        self.channels, self.eps = channels, eps
+        self.one, self.zero = Tensor(np.ones(channels, np.float32)), Tensor(np.zeros(channels, np.float32))
 
     def construct(self, x: Tensor) -> Tensor:
-        n, c, h, w = x.shape
-        scale, shift, mean, variance = self._scale, self._shift, self._mean, self._variance
-        if n > 1:
-            scale, shift = ops.tile(scale, (n,)), ops.tile(shift, (n,))
-            mean, variance = ops.tile(mean, (n,)), ops.tile(variance, (n,))
-        y = self.norm(x.reshape(1, n * c, h, w), scale, shift, mean, variance)[0]
-        return y.reshape(n, c, h, w)
+        return ops.group_norm(x, self.channels, self.one, self.zero, self.eps)
 
 
 class NarrowConv(nn.Cell):
@@ -101,7 +113,9 @@ class NarrowConv(nn.Cell):
         super().__init__()
         self.shape = (out_channels * kernel, in_channels, 1, kernel)
         self.out_channels, self.kernel = out_channels, kernel
-        self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, kernel, kernel), np.float32)), "weight")
+        self.weight = Parameter(
+            Tensor(np.zeros((out_channels, in_channels, kernel, kernel), np.float32)), "weight"
+        )
         self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), "bias")
         self.rows = ops.Conv2D(out_channels * kernel, (1, kernel))
         self.add_bias = ops.BiasAdd()

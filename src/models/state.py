@@ -5,7 +5,14 @@ equals the published PyTorch name in every network here. Parameters whose last n
 memory of an operator, not state.
 """
 
-__all__ = ["LoadReport", "count_parameters", "init_weights", "load_arrays", "named_parameters", "state_arrays"]
+__all__ = [
+    "LoadReport",
+    "count_parameters",
+    "init_weights",
+    "load_arrays",
+    "named_parameters",
+    "state_arrays",
+]
 
 import zlib
 from dataclasses import dataclass, field
@@ -73,7 +80,9 @@ def load_arrays(
         if name not in arrays:
             report.missing.append(name)
         elif tuple(arrays[name].shape) != tuple(parameter.shape):
-            report.mismatched.append(f"{name}: network {tuple(parameter.shape)}, file {tuple(arrays[name].shape)}")
+            report.mismatched.append(
+                f"{name}: network {tuple(parameter.shape)}, file {tuple(arrays[name].shape)}"
+            )
         else:
             report.loaded.append(name)
     if strict and not report.complete:
@@ -84,7 +93,7 @@ def load_arrays(
         )
     for name in report.loaded:
         # assign, because compiled code does not see set_data
-        ops.assign(own[name], Tensor(np.ascontiguousarray(arrays[name])).astype(own[name].dtype))
+        ops.assign(own[name], Tensor(np.asarray(arrays[name], order="C")).astype(own[name].dtype))
     return report
 
 

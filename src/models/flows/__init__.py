@@ -13,7 +13,7 @@ from src.models.flows.mixing import (
 )
 from src.models.flows.op import Inverse, InvertibleOp, Net
 from src.models.flows.sequence import MEMORY_MODES, Sequence
-from src.models.flows.split import Split, gaussian_log_prob
+from src.models.flows.split import Split, TopPrior, gaussian_log_prob
 from src.models.flows.squeeze import Squeeze, check_squeezable
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Sequence",
     "Split",
     "Squeeze",
+    "TopPrior",
     "check_squeezable",
     "gaussian_log_prob",
 ]

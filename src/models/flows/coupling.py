@@ -31,15 +31,21 @@ class AdditiveCoupling(InvertibleOp):
             return self.net.weights() + self.cond_net.weights()
         return self.net.weights()
 
+    def network_input(self, x1: Tensor, condition: Tensor | None, *weights: Tensor) -> Tensor:
+        """The kept half with the embedded condition beside it."""
+        if not self.conditional:
+            return x1
+        c = self.cond_net.compute(condition, *weights[self.net_weights :])
+        return ops.cat((c, x1) if self.condition_first else (x1, c), 1)
+
     def respond(self, x1: Tensor, condition: Tensor | None, *weights: Tensor) -> Tensor:
         """What the network says of the kept half and the condition."""
-        if self.conditional:
-            c = self.cond_net.compute(condition, *weights[self.net_weights :])
-            if self.condition_first:
-                x1 = ops.cat((c, x1), 1)
-            else:
-                x1 = ops.cat((x1, c), 1)
-        return self.net.compute(x1, *weights[: self.net_weights])
+        return self.net.compute(self.network_input(x1, condition, *weights), *weights[: self.net_weights])
+
+    def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        x1 = x[:, : x.shape[1] // 2]
+        self.net.initialise(self.network_input(x1, condition, *self.weights()))
+        return super().initialise(x, condition)
 
     def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
         half = x.shape[1] // 2

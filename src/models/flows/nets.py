@@ -224,5 +224,11 @@ class Chain(nn.SequentialCell):
             first, index = first + count, index + 1
         return x
 
+    def initialise(self, x):
+        """Every child initialised on what the children before it make of the first batch."""
+        for net in self.cell_list:
+            x = net.initialise(x)
+        return x
+
     def construct(self, x):
         return self.compute(x, *self.weights())

@@ -21,6 +21,10 @@ class Net(nn.Cell):
         """The result for input ``x`` with these weights."""
         raise NotImplementedError
 
+    def initialise(self, x: Tensor) -> Tensor:
+        """Set what depends on the data from the first batch ``x``; returns the result for the next net."""
+        return self.compute(x, *self.weights())
+
     def construct(self, x: Tensor) -> Tensor:
         return self.compute(x, *self.weights())
 

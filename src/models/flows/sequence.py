@@ -18,21 +18,15 @@ class _Reversible(nn.Cell):
     children of this Cell.
     """
 
-    def __init__(self, steps: list[InvertibleOp]):
+    def __init__(self, sequence: "Sequence"):
         super().__init__()
-        self.steps = steps
-        self.counts = [len(step.weights()) for step in steps]
+        self.sequence = [sequence]
+        self.steps, self.counts = list(sequence.flows), sequence.counts
         self.grad = ops.GradOperation(get_all=True, sens_param=True)
         self.zeros_like = ops.ZerosLike()
 
     def construct(self, x: Tensor, condition: Tensor, weights: tuple) -> tuple[Tensor, Tensor]:
-        total, first = None, 0
-        for index in range(len(self.steps)):
-            last = first + self.counts[index]
-            x, logdet = self.steps[index].transform(x, condition, *weights[first:last])
-            total = logdet if index == 0 else total + logdet
-            first = last
-        return x, total
+        return self.sequence[0].transform(x, condition, *weights)
 
     def bprop(self, x, condition, weights, out, dout):
         y, dy, dlogdet = out[0], dout[0], dout[1]
@@ -73,9 +67,10 @@ class Sequence(InvertibleOp):
         if memory not in MEMORY_MODES:
             raise ValueError(f"memory {memory!r} is not one of {MEMORY_MODES}")
         self.flows = nn.CellList(steps)
+        self.counts = [len(step.weights()) for step in steps]
         self.memory = memory
         if memory == "reconstruct":
-            self.reversible = _Reversible(list(steps))
+            self.reversible = _Reversible(self)
             self.nothing = Tensor(0.0, ms.float32)
         if memory == "recompute":
             for step in steps:
@@ -87,6 +82,24 @@ class Sequence(InvertibleOp):
             out = out + flow.weights()
         return out
 
+    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
+        total, first = None, 0
+        for index, flow in enumerate(self.flows):
+            last = first + self.counts[index]
+            x, logdet = flow.transform(x, condition, *weights[first:last])
+            total = logdet if index == 0 else total + logdet
+            first = last
+        return x, total
+
+    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
+        last = len(weights)
+        for back in range(len(self.flows)):
+            index = len(self.flows) - 1 - back
+            first = last - self.counts[index]
+            y = self.flows[index].invert(y, condition, *weights[first:last])
+            last = first
+        return y
+
     def construct(self, x: Tensor, condition: Tensor | None = None):
         if self.memory == "reconstruct":
             # An op that takes no condition ignores what it is given, and a backward pass needs tensors.
@@ -96,11 +109,6 @@ class Sequence(InvertibleOp):
             x, logdet = flow(x, condition)
             total = logdet if index == 0 else total + logdet
         return x, total
-
-    def inverse(self, y: Tensor, condition: Tensor | None = None) -> Tensor:
-        for index in range(len(self.flows)):
-            y = self.flows[len(self.flows) - 1 - index].inverse(y, condition)
-        return y
 
     def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         for flow in self.flows:

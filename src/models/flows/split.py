@@ -1,11 +1,11 @@
 """Leaving half of the channels behind under a Gaussian prior (Dinh et al. 2017, 3.6; Glow's learned
 priors)."""
 
-__all__ = ["Split", "gaussian_log_prob", "mean_and_log_sd"]
+__all__ = ["Split", "TopPrior", "gaussian_log_prob", "mean_and_log_sd"]
 
 import math
 
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 
 from src.models.flows.op import InvertibleOp, Net
 
@@ -80,3 +80,29 @@ class Split(InvertibleOp):
         kept, eps = y[:, :half], y[:, half:]
         mean, log_sd = self.prior(kept, condition, *weights)
         return ops.cat((kept, mean + ops.exp(log_sd) * eps), 1)
+
+
+class TopPrior(nn.Cell):
+    """The learned prior of what is left at the top of a multi-scale flow: ``prior_net`` applied to zeros.
+
+    A padded convolution of zeros is a constant inside and another at the border, so the prior knows the
+    border.
+    """
+
+    def __init__(self, prior_net: Net):
+        super().__init__()
+        self.prior_net = prior_net
+
+    def prior(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """``(mean, log sd)`` for latents of the shape of ``z``, the same for every sample."""
+        return mean_and_log_sd(self.prior_net(ops.zeros_like(z[:1])))
+
+    def construct(self, z: Tensor) -> Tensor:
+        """``log p(z)``, (N,)."""
+        mean, log_sd = self.prior(z)
+        return gaussian_log_prob(z, mean, log_sd)
+
+    def latent(self, eps: Tensor) -> Tensor:
+        """The ``z`` at ``eps`` standard deviations from the prior's mean."""
+        mean, log_sd = self.prior(eps)
+        return mean + ops.exp(log_sd) * eps

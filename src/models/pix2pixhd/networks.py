@@ -112,7 +112,9 @@ class LocalEnhancer(nn.Cell):
         for n in range(1, n_local_enhancers + 1):
             channels = ngf * 2 ** (n_local_enhancers - n)
             front = _entry(in_channels, channels, norm) + _down(channels, norm)
-            back = [ResidualBlock(2 * channels, norm) for _ in range(n_blocks_local)] + _up(2 * channels, norm)
+            back = [ResidualBlock(2 * channels, norm) for _ in range(n_blocks_local)] + _up(
+                2 * channels, norm
+            )
             if n == n_local_enhancers:
                 back += _exit(channels, out_channels)
             setattr(self, f"model{n}_1", nn.SequentialCell(front))
@@ -135,7 +137,12 @@ class Encoder(nn.Cell):
     """E: (N, in, H, W) image to a (N, feat_num, H, W) feature map in [-1, 1], before instance-wise pooling."""
 
     def __init__(
-        self, in_channels: int, feat_num: int = 3, nef: int = 16, n_downsampling: int = 4, norm: str = "instance"
+        self,
+        in_channels: int,
+        feat_num: int = 3,
+        nef: int = 16,
+        n_downsampling: int = 4,
+        norm: str = "instance",
     ):
         super().__init__()
         cells = _entry(in_channels, nef, norm)

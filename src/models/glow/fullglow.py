@@ -1,0 +1,246 @@
+"""Full-Glow: two Glows, the second conditioned op by op on the first."""
+
+__all__ = ["FullGlow", "Glow"]
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.models.flows import (
+    ActNorm,
+    AffineCoupling,
+    ConditionalActNorm,
+    ConditionalInvertibleConv,
+    ConditionalInvertibleConvLU,
+    InvertibleConv,
+    InvertibleConvLU,
+    Sequence,
+    Split,
+    Squeeze,
+    TopPrior,
+    check_squeezable,
+)
+from src.models.flows.nets import ZeroConv
+from src.models.glow.boundaries import BoundaryPyramid
+from src.models.glow.condition_nets import MIN_BLOCK_SIZE, ConditionNet, CouplingCondition, coupling_net
+from src.models.glow.likelihood import level_shapes
+from src.models.glow.twin import TwinOp, conditions_of
+
+
+class _Flow(nn.Cell):
+    """One step of flow: actnorm, 1x1 mixing, affine coupling. The right Glow's are conditional."""
+
+    def __init__(self, rng, channels, size, condition_channels, do_lu, width, bound):
+        super().__init__()
+        c, cc = channels, condition_channels
+        if cc == 0:
+            self.act_norm = ActNorm(c, bound)
+            self.inv_conv = InvertibleConvLU(rng, c, bound) if do_lu else InvertibleConv(rng, c)
+            self.coupling = AffineCoupling(coupling_net(rng, c // 2, c, width), bound=bound)
+            return
+        self.act_norm = ConditionalActNorm(ConditionNet(rng, cc, size, 2 * c, flagged=True), bound)
+        if do_lu:
+            net = ConditionNet(rng, cc, size, 2 * c * c + c)
+            self.inv_conv = ConditionalInvertibleConvLU(rng, c, net, bound)
+        else:
+            self.inv_conv = ConditionalInvertibleConv(rng, c, ConditionNet(rng, cc, size, c * c))
+        self.coupling = AffineCoupling(
+            coupling_net(rng, c // 2 + c, c, width), CouplingCondition(rng, cc, c), bound=bound
+        )
+
+    @property
+    def ops(self):
+        """The three ops in forward order."""
+        return self.act_norm, self.inv_conv, self.coupling
+
+
+class _Block(nn.Cell):
+    """The flows of one level and the network of its prior."""
+
+    def __init__(self, rng, channels, size, n_flow, last, condition_channels, do_lu, width, bound):
+        super().__init__()
+        self.flows = nn.CellList(
+            [
+                _Flow(rng, channels, size, condition_channels, do_lu, width, bound)
+                for _ in range(n_flow)
+            ]
+        )
+        kept = channels if last else channels // 2
+        self.gaussian = ZeroConv(rng, kept, 2 * kept)
+
+
+class Glow(nn.Cell):
+    """The weights of one Glow: ``blocks[b].flows[f].{act_norm, inv_conv, coupling}`` and ``blocks[b].gaussian``.
+
+    ``condition_channels(c)`` says how many channels condition an op on c channels; 0 makes it unconditional.
+    """
+
+    def __init__(self, rng, channels, size, n_flow, condition_channels, do_lu, width, bound):
+        super().__init__()
+        blocks, (height, width_) = [], size
+        for level, flows in enumerate(n_flow):
+            channels, height, width_ = 4 * channels, height // 2, width_ // 2
+            last = level == len(n_flow) - 1
+            blocks.append(
+                _Block(
+                    rng,
+                    channels,
+                    (height, width_),
+                    flows,
+                    last,
+                    condition_channels(channels),
+                    do_lu,
+                    width,
+                    bound,
+                )
+            )
+            channels //= 2
+        self.blocks = nn.CellList(blocks)
+
+
+class FullGlow(nn.Cell):
+    """Sorkhei, Henter and Kjellström 2021, "Full-Glow: Fully conditional Glow for more realistic image generation".
+
+    The left Glow models the condition ``x_a``; each op of the right Glow, which models ``x_b``, sees the output of the
+    op at the same place on the left. Pictures are (N, ``channels``, H, W) in [0, 1], of exactly ``size``.
+
+    Level ``b`` works on ``channels * 2^(b+2)`` channels at H/2^(b+1) x W/2^(b+1) and leaves half of them behind as
+    latents; the last leaves all: :attr:`latent_shapes`. Sides must be multiples of 2^n_block and the last level at
+    least 5x5.
+
+    Args:
+        size: (H, W).
+        n_flow: steps of flow for every level; their number is ``n_block``.
+        do_lu: LU form of the 1x1 mixings, which are then never singular.
+        use_bmaps: condition on a boundary map (N, ``channels``, H, W) as well; ``do_ceil`` makes it binary.
+        width: channels inside the coupling networks, 512 as published.
+        bound: limit of every log-scale; None for the published, unbounded parametrisation.
+        memory: what the backward pass keeps, see :class:`src.models.flows.Sequence`.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        n_flow: list[int],
+        channels: int = 3,
+        do_lu: bool = True,
+        use_bmaps: bool = False,
+        do_ceil: bool = False,
+        width: int = 512,
+        bound: float | None = None,
+        memory: str = "recompute",
+        seed: int = 0,
+    ):
+        super().__init__()
+        n_block = len(n_flow)
+        check_squeezable(*size, n_block, last=MIN_BLOCK_SIZE)
+        self.size, self.channels, self.n_block = tuple(size), channels, n_block
+        self.dimensions = channels * size[0] * size[1]
+        self.latent_shapes = level_shapes(channels, size, n_block)
+        self.use_bmaps = use_bmaps
+        rng = np.random.default_rng(seed)
+        extra = channels if use_bmaps else 0
+        self.left_glow = Glow(rng, channels, size, n_flow, lambda c: 0, do_lu, width, bound)
+        self.right_glow = Glow(rng, channels, size, n_flow, lambda c: c + extra, do_lu, width, bound)
+        # What follows only orders the ops of the two Glows: it owns no weights of its own.
+        self.squeeze = Squeeze()
+        if use_bmaps:
+            self.boundaries = BoundaryPyramid(size, n_block, do_ceil)
+        pairs = list(zip(self.left_glow.blocks, self.right_glow.blocks, strict=True))
+        self.levels = nn.CellList([_twin_level(left, right, use_bmaps, memory) for left, right in pairs])
+        self.left_splits, self.left_top = _priors(self.left_glow)
+        self.right_splits, self.right_top = _priors(self.right_glow)
+
+    def maps(self, boundary: Tensor | None) -> tuple:
+        """The condition of every level: its boundary map, or None."""
+        if self.use_bmaps:
+            return self.boundaries(boundary)
+        return (None,) * self.n_block
+
+    def construct(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None):
+        """``(log_p_a, logdet_a, log_p_b, logdet_b, latents_b)``: (N,) each in nats, and the raw right latents."""
+        maps = self.maps(boundary)
+        x = ops.cat((x_a, x_b), 1)
+        log_p_a, log_p_b, logdet, latents = 0.0, 0.0, 0.0, ()
+        for level in range(self.n_block):
+            x, _ = self.squeeze(x)
+            x, level_logdet = self.levels[level](x, maps[level])
+            logdet = logdet + level_logdet
+            c = x.shape[1] // 2
+            left, right = x[:, :c], x[:, c:]
+            if level < self.n_block - 1:
+                left, _, level_p_a = self.left_splits[level].divide(left)
+                right, z, level_p_b = self.right_splits[level].divide(right)
+                x = ops.cat((left, right), 1)
+            else:
+                z, level_p_a, level_p_b = right, self.left_top(left), self.right_top(right)
+            log_p_a, log_p_b = log_p_a + level_p_a, log_p_b + level_p_b
+            latents = latents + (z,)
+        return log_p_a, logdet[:, 0], log_p_b, logdet[:, 1], latents
+
+    def decode(self, x_a: Tensor, latents: tuple, raw: Tensor, boundary: Tensor | None = None) -> Tensor:
+        """``x_b`` (N, C, H, W) for condition ``x_a`` from latents of :attr:`latent_shapes`, one tensor a level.
+
+        Where ``raw`` (n_block,) is 1 a level's latents are taken as they are, as :meth:`construct` returned them;
+        where it is 0 they are standard normal noise (times a temperature), to be placed by the prior.
+        """
+        maps = self.maps(boundary)
+        conditions = ()
+        left = x_a
+        for level in range(self.n_block):
+            left, _ = self.squeeze(left)
+            left, level_conditions = conditions_of(self.levels[level].flows, left, maps[level])
+            conditions = conditions + (level_conditions,)
+            if level < self.n_block - 1:
+                left = left[:, : left.shape[1] // 2]
+        x = None
+        for back in range(self.n_block):
+            level = self.n_block - 1 - back
+            given = raw[level]
+            if level == self.n_block - 1:
+                x = given * latents[level] + (1.0 - given) * self.right_top.latent(latents[level])
+            else:
+                split = self.right_splits[level]
+                z = given * latents[level] + (1.0 - given) * split.latent(x, latents[level])
+                x = split.join(x, z)
+            x = self._undo_level(level, x, conditions[level])
+            x = self.squeeze.inverse(x)
+        return x
+
+    def _undo_level(self, level: int, x: Tensor, conditions: tuple) -> Tensor:
+        flows = self.levels[level].flows
+        place = len(conditions)
+        for back in range(len(flows)):
+            twins = flows[len(flows) - 1 - back].flows
+            for op_back in range(len(twins)):
+                place = place - 1
+                x = twins[len(twins) - 1 - op_back].right.inverse(x, conditions[place])
+        return x
+
+    def initialise(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> None:
+        """Data-dependent initialisation of every actnorm that has not had it, from a first batch."""
+        maps = self.maps(boundary)
+        x = ops.cat((x_a, x_b), 1)
+        for level in range(self.n_block):
+            x = self.squeeze.initialise(x)
+            x = self.levels[level].initialise(x, maps[level])
+            c = x.shape[1] // 4
+            x = ops.cat((x[:, :c], x[:, 2 * c : 3 * c]), 1)
+
+
+def _twin_level(left: _Block, right: _Block, use_bmaps: bool, memory: str) -> Sequence:
+    """All flows of a level; the backward pass recomputes or rebuilds flow by flow."""
+    return Sequence(
+        [
+            Sequence(
+                [TwinOp(a, b, use_bmaps) for a, b in zip(a_flow.ops, b_flow.ops, strict=True)], "store"
+            )
+            for a_flow, b_flow in zip(left.flows, right.flows, strict=True)
+        ],
+        memory,
+    )
+
+
+def _priors(glow: Glow) -> tuple[nn.CellList, TopPrior]:
+    """The splits of all levels but the last, and the prior of the last."""
+    nets = [block.gaussian for block in glow.blocks]
+    return nn.CellList([Split(net) for net in nets[:-1]]), TopPrior(nets[-1])

@@ -1,0 +1,284 @@
+"""pix2pixHD as a system: its networks, what one step trains, how a batch is translated."""
+
+__all__ = ["Pix2PixHD"]
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from src.models.pix2pixhd.discriminator import MultiscaleDiscriminator
+from src.models.pix2pixhd.features import FeatureClusters, region_means
+from src.models.pix2pixhd.inputs import InputEncoder, instance_mean
+from src.models.pix2pixhd.losses import Pix2PixHDGradients
+from src.models.pix2pixhd.networks import Encoder, GlobalGenerator, LocalEnhancer
+from src.models.pool import ImagePool, draw_pool_slots
+from src.models.state import init_weights
+from src.models.system import System, UpdateGroup
+from src.models.vgg import VGGLoss, load_vgg
+from src.utils.errors import UserError
+from src.utils.images import unit_to_image
+from src.utils.palette import colour_labels
+
+_NOTHING = np.zeros(1, np.float32)
+
+
+class Pix2PixHD(System):
+    """Wang et al. 2018, "High-Resolution Image Synthesis and Semantic Manipulation with Conditional GANs".
+
+    Batches: ``label`` int32 (N, 1, H, W), or float32 (N, input_nc, H, W) in [-1, 1] with ``label_nc 0``; ``inst`` int32
+    (N, 1, H, W) in [0, max_instances) unless ``no_instance``; ``image`` float32 (N, output_nc, H, W) in [-1, 1] in
+    training; ``feat`` float32 (N, feat_num, H, W) with ``load_features``. H and W are multiples of :attr:`stride`.
+    """
+
+    name = "pix2pixHD"
+    dataset = "paired"
+    architecture_keys = (
+        "model", "label_nc", "input_nc", "output_nc", "netG", "ngf", "n_downsample_global", "n_blocks_global",
+        "n_blocks_local", "n_local_enhancers", "norm", "no_instance", "instance_feat", "label_feat", "feat_num",
+        "n_downsample_E", "nef",
+    )  # fmt: skip
+
+    def __init__(self, config: Any, training: bool = True):
+        super().__init__(config, training)
+        self._check(config)
+        self.uses_features = config.instance_feat or config.label_feat
+        self.regions = config.label_nc if config.label_feat else config.max_instances
+        self.encode = InputEncoder(config.label_nc, config.no_instance)
+        condition = (config.label_nc or config.input_nc) + (0 if config.no_instance else 1)
+        self.networks["G"] = self._generator(condition + (config.feat_num if self.uses_features else 0))
+        if self.uses_features and not (training and config.load_features):
+            self.networks["E"] = Encoder(
+                config.output_nc, config.feat_num, config.nef, config.n_downsample_E, config.norm
+            )
+        self.vgg_loss = None
+        if training:
+            self.networks["D"] = MultiscaleDiscriminator(
+                condition + config.output_nc,
+                config.ndf,
+                config.n_layers_D,
+                config.num_D,
+                config.norm,
+                features=not config.no_ganFeat_loss,
+            )
+            if not config.no_vgg_loss:
+                self.vgg_loss = VGGLoss(load_vgg(config.vgg_pre_trained))
+            self.loss_names = (
+                ("G_GAN",)
+                + (() if config.no_ganFeat_loss else ("G_GAN_Feat",))
+                + (() if config.no_vgg_loss else ("G_VGG",))
+                + ("D_real", "D_fake")
+            )
+        for cell in self.networks.values():
+            init_weights(cell, config.init_type, config.init_gain, config.seed)
+        self._condition_channels = condition
+        self.clusters: FeatureClusters | None = None
+
+    @staticmethod
+    def _check(config: Any) -> None:
+        if config.label_feat and config.label_nc == 0:
+            raise UserError(
+                "label_feat pools features over label ids, and label_nc 0 has none: drop one of the two"
+            )
+        if config.label_nc == 0 and (config.instance_feat or config.load_features):
+            raise UserError(
+                "features need label maps: with label_nc 0 drop --instance_feat and --load_features"
+            )
+        if config.instance_feat and config.no_instance:
+            raise UserError("instance_feat needs instance maps: drop --no_instance, or use --label_feat True")
+        if config.load_features and not (config.instance_feat or config.label_feat):
+            raise UserError(
+                "load_features feeds precomputed features: add --instance_feat True (or --label_feat True)"
+            )
+
+    def _generator(self, in_channels: int) -> nn.Cell:
+        config = self.config
+        if config.netG == "global":
+            return GlobalGenerator(
+                in_channels,
+                config.output_nc,
+                config.ngf,
+                config.n_downsample_global,
+                config.n_blocks_global,
+                config.norm,
+            )
+        return LocalEnhancer(
+            in_channels,
+            config.output_nc,
+            config.ngf,
+            config.n_downsample_global,
+            config.n_blocks_global,
+            config.n_local_enhancers,
+            config.n_blocks_local,
+            config.norm,
+        )
+
+    @property
+    def stride(self) -> int:
+        config = self.config
+        levels = config.n_downsample_global + (config.n_local_enhancers if config.netG == "local" else 0)
+        if "E" in self.networks:
+            levels = max(levels, config.n_downsample_E)
+        return 2**levels
+
+    # -- training ----------------------------------------------------------------------------------------------
+
+    def inputs(self, batch: dict[str, np.ndarray], step: int = 0) -> tuple[np.ndarray, ...]:
+        config = self.config
+        slots = _NOTHING
+        if config.pool_size > 0:
+            slots = draw_pool_slots(config.pool_size, len(batch["label"]), step, config.seed)
+            if "pool" not in self.buffers:
+                height, width = batch["image"].shape[2:]
+                shape = (self._condition_channels + config.output_nc, height, width)
+                self.buffers["pool"] = ImagePool(config.pool_size, shape)
+        return (
+            batch["label"],
+            batch.get("inst", _NOTHING),
+            self._region_map(batch),
+            batch["image"],
+            batch.get("feat", _NOTHING),
+            slots,
+        )
+
+    def _region_map(self, batch: dict[str, np.ndarray]) -> np.ndarray:
+        if not self.uses_features:
+            return _NOTHING
+        return batch["label"] if self.config.label_feat else batch["inst"]
+
+    def update_groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
+        config = self.config
+        parameters = self.trainable("G")
+        # the outermost enhancer alone, so that the pretrained global generator is not spoilt by its first gradients
+        only_enhancer = config.netG == "local" and epoch <= config.niter_fix_global
+        if only_enhancer:
+            prefix = f"G.model{config.n_local_enhancers}_"
+            parameters = {name: p for name, p in parameters.items() if name.startswith(prefix)}
+        if "E" in self.networks:
+            parameters |= self.trainable("E")
+        options = {"lr": config.lr, "beta1": config.beta1, "beta2": config.beta2}
+        return (
+            UpdateGroup("G_enhancer" if only_enhancer else "G", parameters, **options),
+            UpdateGroup("D", self.trainable("D"), **options),
+        )
+
+    def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
+        generator, discriminator = (ParameterTuple(group.parameters.values()) for group in groups)
+        return Pix2PixHDGradients(self, generator, discriminator)
+
+    def training_outputs(self, outputs: tuple) -> dict[str, np.ndarray]:
+        return {"synthesized_image": outputs[0].astype(ms.float32).asnumpy()}
+
+    # -- translation -------------------------------------------------------------------------------------------
+
+    def translate(self, batch: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
+        """Synthesise; features come from ``feat``, the encoded ``image`` (``use_encoded_image``) or the clusters.
+
+        Sampled styles are a function of (``seed``, sample id, region).
+
+        Raises:
+            UserError: features are needed and there are neither clusters nor an image to encode.
+        """
+        features = _NOTHING
+        if self.uses_features:
+            features = self._features(batch, seed)
+        inst = batch.get("inst", _NOTHING)
+        fake = self._generate(Tensor(batch["label"]), Tensor(inst), Tensor(features))
+        return {"synthesized_image": fake.astype(ms.float32).asnumpy()}
+
+    @cached_property
+    def _generate(self) -> nn.Cell:
+        return _Generate(self.encode, self.networks["G"], self.uses_features)
+
+    def _features(self, batch: dict[str, np.ndarray], seed: int) -> np.ndarray:
+        if "feat" in batch:
+            return batch["feat"]
+        if self.config.use_encoded_image:
+            return self.encode_image(batch["image"], self._region_map(batch))
+        if self.clusters is None:
+            raise UserError(
+                f"a model with features needs the clusters {self.config.cluster_path}: make them with "
+                "precompute_feature_maps.py, or encode the real image: --use_encoded_image True"
+            )
+        regions = self._region_map(batch)
+        return np.stack(
+            [
+                self.clusters.sample(regions[i, 0], batch["label"][i, 0], [seed, int(batch["id"][i])])
+                for i in range(len(regions))
+            ]
+        )
+
+    def encode_image(self, image: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """Encode (N, C, H, W) images in [-1, 1] and average over (N, 1, H, W) regions: (N, feat_num, H, W)."""
+        return self._encode(Tensor(image), Tensor(regions)).astype(ms.float32).asnumpy()
+
+    def encode_regions(self, image: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """Mean feature of every region: (N, regions, feat_num), zero where a region is empty."""
+        maps = self.encode_image(image, regions)
+        return np.stack([region_means(m, r[0], self.regions) for m, r in zip(maps, regions, strict=True)])
+
+    @cached_property
+    def _encode(self) -> nn.Cell:
+        return _Encode(self.networks["E"], self.regions)
+
+    # -- weights and pictures ----------------------------------------------------------------------------------
+
+    @classmethod
+    def published_names(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """NVIDIA's names are ours, but for batch norm, which MindSpore calls gamma, beta and moving statistics."""
+        renamed = {}
+        for name, value in arrays.items():
+            prefix, _, kind = name.rpartition(".")
+            if kind == "num_batches_tracked":
+                continue
+            if f"{prefix}.running_mean" in arrays:
+                kind = {
+                    "weight": "gamma",
+                    "bias": "beta",
+                    "running_mean": "moving_mean",
+                    "running_var": "moving_variance",
+                }[kind]
+            renamed[f"{prefix}.{kind}"] = value
+        return renamed
+
+    def visuals(self, batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        label = batch["label"][0]
+        shown = {
+            "input_label": colour_labels(label[0], self.config.label_nc)
+            if self.config.label_nc
+            else unit_to_image(label)
+        }
+        shown |= {name: unit_to_image(value[0]) for name, value in outputs.items()}
+        if "image" in batch:
+            shown["real_image"] = unit_to_image(batch["image"][0])
+        return shown
+
+    def load_clusters(self, path: Path) -> None:
+        """Read the styles that :meth:`translate` draws from."""
+        self.clusters = FeatureClusters.load(path, self.config.feat_num)
+
+
+class _Generate(nn.Cell):
+    """Label and instance maps, with features where they are used, to an image."""
+
+    def __init__(self, encode: nn.Cell, generator: nn.Cell, uses_features: bool):
+        super().__init__()
+        self.encode, self.generator, self.uses_features = encode, generator, uses_features
+
+    def construct(self, label: Tensor, inst: Tensor, features: Tensor) -> Tensor:
+        condition = self.encode(label, inst)
+        if self.uses_features:
+            condition = ops.concat((condition, features), 1)
+        return self.generator(condition)
+
+
+class _Encode(nn.Cell):
+    def __init__(self, encoder: nn.Cell, regions: int):
+        super().__init__()
+        self.encoder, self.regions = encoder, regions
+
+    def construct(self, image: Tensor, regions: Tensor) -> Tensor:
+        return instance_mean(self.encoder(image), regions, self.regions)

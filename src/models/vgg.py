@@ -1,0 +1,100 @@
+"""VGG19 up to conv5_1 as a fixed perceptual yardstick (Simonyan and Zisserman 2014; Johnson et al. 2016)."""
+
+__all__ = ["VGG19", "VGGLoss", "load_vgg"]
+
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor, nn, ops
+
+from src.models.layers import conv
+from src.models.losses import l1_loss
+from src.models.state import load_arrays
+from src.utils.errors import UserError
+
+# torchvision's vgg19().features: widths, "M" halves; conv5_1 is the last that is used
+_PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
+# indices behind relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1
+_TAPS = (2, 7, 12, 21, 30)
+
+
+class VGG19(nn.SequentialCell):
+    """(N, 3, H, W) to the five relu maps 1_1, 2_1, 3_1, 4_1, 5_1; parameters are named as torchvision's features."""
+
+    def __init__(self) -> None:
+        cells, channels = [], 3
+        for width in _PLAN:
+            if width == "M":
+                cells.append(nn.MaxPool2d(2, 2))
+            else:
+                cells += [conv(channels, width, 3, 1, 1), nn.ReLU()]
+                channels = width
+        super().__init__(cells)
+        for parameter in self.get_parameters():
+            parameter.requires_grad = False
+
+    def construct(self, x: Tensor) -> tuple[Tensor, ...]:
+        maps = ()
+        for i, cell in enumerate(self.cell_list):
+            x = cell(x)
+            if i + 1 in _TAPS:
+                maps = maps + (x,)
+        return maps
+
+
+class VGGLoss(nn.Cell):
+    """Weighted L1 distance of VGG19 maps, 1/32, 1/16, 1/8, 1/4 and 1 from fine to coarse (pix2pixHD, section 3.2).
+
+    Images are in [-1, 1] and go in as they are, without ImageNet's mean and deviation, as published. One channel is
+    repeated to three; of four the first three are compared.
+    """
+
+    WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+    def __init__(self, vgg: VGG19):
+        super().__init__()
+        self.vgg = vgg
+
+    def features(self, image: Tensor) -> tuple[Tensor, ...]:
+        if image.shape[1] == 1:
+            image = ops.concat((image, image, image), 1)
+        return self.vgg(image[:, :3])
+
+    def construct(self, fake: Tensor, real_maps: tuple[Tensor, ...]) -> Tensor:
+        fake_maps = self.features(fake)
+        total = 0.0
+        for i in range(len(self.WEIGHTS)):
+            total = total + self.WEIGHTS[i] * l1_loss(fake_maps[i], real_maps[i])
+        return total
+
+
+def load_vgg(path: str) -> VGG19:
+    """Build VGG19 from a file of torchvision's weights (``.safetensors``, or the ``.pth`` itself).
+
+    Raises:
+        UserError: no such file, or not torchvision's VGG19; the message says where the weights come from.
+    """
+    from src.utils.pth import read_pth
+
+    way_out = (
+        "Download torchvision's vgg19-dcbb9e9d.pth and pass --vgg_pre_trained FILE, "
+        "or train without this loss: --no_vgg_loss True"
+    )
+    if not Path(path).is_file():
+        raise UserError(f"the VGG19 weights {path} do not exist. {way_out}")
+    if path.endswith(".safetensors"):
+        from safetensors.numpy import load_file
+
+        arrays = load_file(path)
+    else:
+        arrays = read_pth(path)
+    arrays = {name.removeprefix("features."): value for name, value in arrays.items()}
+    vgg = VGG19()
+    wanted = {name for name, _ in vgg.parameters_and_names()}
+    try:
+        load_arrays(
+            vgg, {k: np.asarray(v, np.float32) for k, v in arrays.items() if k in wanted}, source=path
+        )
+    except UserError as error:
+        raise UserError(f"{path} holds no VGG19 of torchvision: {error}\n{way_out}") from None
+    return vgg

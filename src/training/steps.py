@@ -1,0 +1,172 @@
+"""One compiled training step: gradients, their mean over devices, the finite check, clipping and every update.
+
+Nothing runs in Python between the updates of one step, and nothing is read back to the host: overflow handling,
+the loss scale and gradient accumulation live in parameters of the step.
+"""
+
+__all__ = ["StepOptions", "TrainStep"]
+
+from dataclasses import dataclass
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+
+from src.models.system import UpdateGroup
+from src.training.optimizers import Adam
+
+
+@dataclass(frozen=True)
+class StepOptions:
+    """How gradients become updates.
+
+    Attributes:
+        loss_scale: factor on the loss while gradients are computed, taken out again before they are used.
+        dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps.
+        accumulation: steps whose gradients are averaged into one update.
+        clip_norm: largest global norm of a group's gradient; 0 leaves it alone.
+        world: number of devices whose gradients are averaged.
+    """
+
+    loss_scale: float = 1.0
+    dynamic_loss_scale: bool = False
+    scale_window: int = 1000
+    accumulation: int = 1
+    clip_norm: float = 0.0
+    world: int = 1
+
+
+class TrainStep(nn.Cell):
+    """``construct(*inputs) -> (losses, norms, outputs)``: one step of every group, all from the same weights.
+
+    ``losses`` is the float32 vector of loss terms and ``norms`` the gradient norm of each group, both means over or
+    of all devices. If any of them is not finite, no parameter and no moment changes, in no group and on no device:
+    replicas that disagree part for good. ``bad_steps`` counts such steps in a row.
+
+    With accumulation two of these Cells work together: ``TrainStep(..., applies=False)`` only adds to ``sums``, and
+    the one that applies takes the same ``sums`` and runs on every n-th step. The host picks, so neither branches.
+    """
+
+    def __init__(
+        self,
+        gradients: nn.Cell,
+        groups: tuple[UpdateGroup, ...],
+        options: StepOptions | None = None,
+        applies: bool = True,
+        sums: nn.CellList | None = None,
+    ):
+        super().__init__()
+        options = options or StepOptions()
+        self.options, self.groups, self.applies = options, groups, applies
+        self.gradients = gradients
+        self.n_groups = len(groups)
+        self.rescales = options.dynamic_loss_scale or options.loss_scale != 1.0 or options.accumulation > 1
+        self.scale = _scalar(options.loss_scale, "scale")
+        self.good_steps, self.bad_steps = _scalar(0, "good_steps"), _scalar(0, "bad_steps")
+        self.accumulates = options.accumulation > 1
+        if self.accumulates:
+            self.sums = sums or nn.CellList([_GradientSum(group) for group in groups])
+        if applies:
+            self.optimizers = nn.CellList([Adam(group) for group in groups])
+        self.reduces = options.world > 1
+        if self.reduces:
+            self.all_reduce = ops.AllReduce()
+            self.reducers = nn.CellList(
+                [
+                    nn.DistributedGradReducer(
+                        list(group.parameters.values()), mean=True, degree=options.world
+                    )
+                    for group in groups
+                ]
+            )
+        self.half_square = ops.L2Loss()
+
+    def construct(self, *inputs):
+        losses, gradients, outputs = self.gradients(self.scale.value(), *inputs)
+        if self.reduces:
+            losses = self.all_reduce(losses) / self.options.world
+        factor = 1.0 / (self.scale.value() * self.options.accumulation)
+        ready, norms = (), ()
+        for i in range(self.n_groups):
+            group = gradients[i]
+            if self.rescales:
+                rescaled = ()
+                for gradient in group:
+                    rescaled = rescaled + (gradient * factor,)
+                group = rescaled
+            if self.accumulates:
+                group = self.sums[i](group)
+            if self.reduces and self.applies:
+                group = self.reducers[i](group)
+            norm = self._norm(group)
+            ready = ready + (group,)
+            norms = norms + (norm,)
+        norms = ops.stack(norms)
+        if self.applies:
+            finite = ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
+            self._count(finite)
+            if finite:
+                self._update(ready, norms)
+            if self.accumulates:
+                for total in self.sums:
+                    total.clear()
+        return losses, norms, outputs
+
+    def _norm(self, gradients):
+        """Global L2 norm; infinite or NaN as soon as one element is."""
+        total = 0.0
+        for gradient in gradients:
+            total = total + self.half_square(gradient.astype(ms.float32))
+        return ops.sqrt(2.0 * total)
+
+    def _count(self, finite):
+        """Book-keeping of overflow on the device: rows of bad steps, and the dynamic loss scale."""
+        good = ops.select(finite, self.good_steps + 1.0, ops.zeros_like(self.good_steps))
+        ops.assign(self.bad_steps, ops.select(finite, ops.zeros_like(self.bad_steps), self.bad_steps + 1.0))
+        if self.options.dynamic_loss_scale:
+            grown = good >= self.options.scale_window
+            scale = ops.select(grown, self.scale * 2.0, self.scale * 1.0)
+            ops.assign(self.scale, ops.select(finite, scale, ops.maximum(scale * 0.5, ops.ones_like(scale))))
+            good = ops.select(grown, ops.zeros_like(good), good)
+        ops.assign(self.good_steps, good)
+
+    def _update(self, ready, norms):
+        for i in range(self.n_groups):
+            group = ready[i]
+            if self.options.clip_norm > 0:
+                shrink = ops.minimum(self.options.clip_norm / (norms[i] + 1e-6), ops.ones_like(norms[i]))
+                clipped = ()
+                for gradient in group:
+                    clipped = clipped + (gradient * shrink,)
+                group = clipped
+            self.optimizers[i](group)
+
+
+class _GradientSum(nn.Cell):
+    """Running sum of one group's gradients; training state while an accumulation is under way."""
+
+    def __init__(self, group: UpdateGroup):
+        super().__init__()
+        self.names = list(group.parameters)
+        self.totals = ms.ParameterTuple(
+            [
+                Parameter(Tensor(np.zeros(p.shape, np.float32)), name=f"sum.{name}", requires_grad=False)
+                for name, p in group.parameters.items()
+            ]
+        )
+
+    def construct(self, gradients):
+        result = ()
+        for i in range(len(gradients)):
+            value = self.totals[i] + gradients[i]
+            ops.assign(self.totals[i], value)
+            result = result + (value,)
+        return result
+
+    def clear(self):
+        for total in self.totals:
+            ops.assign(total, ops.zeros_like(total))
+
+
+def _scalar(value: float, name: str) -> Parameter:
+    return Parameter(Tensor(value, ms.float32), name=name, requires_grad=False)
