@@ -1,0 +1,88 @@
+"""What every kind of data set has in common: rows of files become arrays, and arrays become samples."""
+
+__all__ = ["MOST_PROBLEMS", "Reader", "describe_problems", "inspect_rows"]
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from src.dataset.folders import Row
+from src.utils.errors import UserError
+from src.utils.progress import track
+
+MOST_PROBLEMS = 20
+
+
+class Reader(ABC):
+    """Reads one kind of data set. Records store what :meth:`load` returns; a batch stacks :meth:`sample`'s.
+
+    Attributes:
+        kind: name in :func:`src.dataset.open_dataset`.
+        phase: prefix of the folders.
+        rows: the samples, in the order of their ids.
+        stored: names of the arrays :meth:`load` returns.
+        columns: names of the arrays :meth:`sample` returns.
+        settings: every option (JSON values) that changes what :meth:`load` returns or accepts.
+    """
+
+    kind: str
+    phase: str
+    rows: Sequence[Row]
+    stored: tuple[str, ...]
+    columns: tuple[str, ...]
+    settings: dict[str, object]
+
+    @abstractmethod
+    def load(self, index: int) -> dict[str, np.ndarray]:
+        """Read and resize the files of one row: uint8 or uint16 arrays, ``(H, W)`` or ``(H, W, 1|3|4)``.
+
+        Deterministic. Raises ``UserError`` naming the file for anything that could not be trained on.
+        """
+
+    @abstractmethod
+    def final_size(self, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
+        """Height and width that :meth:`sample` makes of these arrays."""
+
+    @abstractmethod
+    def sample(self, arrays: dict[str, np.ndarray], rng: np.random.Generator | None) -> dict[str, np.ndarray]:
+        """Turn loaded arrays into network inputs, ``(C, H, W)`` each.
+
+        ``rng`` draws the augmentation of this sample in this epoch; None augments nothing (evaluation).
+        """
+
+    def inspect(self, index: int) -> None:
+        """Raise ``UserError`` if a row cannot be used; the default reads it."""
+        self.load(index)
+
+
+def describe_problems(problems: Sequence[str], more: bool = False) -> str:
+    """One message for several unusable files; ``more`` says that the search stopped early."""
+    if len(problems) == 1 and not more:
+        return problems[0]
+    title = f"{len(problems)} problems with the data" + (" (the search stopped there)" if more else "")
+    return "\n  - ".join([f"{title}; --check_data True shows a full report:", *problems])
+
+
+def inspect_rows(reader: Reader, indices: Sequence[int], threads: int) -> None:
+    """Check rows in ``threads`` threads before anything is computed from them.
+
+    Raises ``UserError`` with the problems of up to 20 rows.
+    """
+    problems: list[str] = []
+
+    def look(index: int) -> str:
+        try:
+            reader.inspect(index)
+        except UserError as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        found = pool.map(look, indices)
+        for problem in track(found, "checking files", total=len(indices), unit="samples"):
+            if problem:
+                problems.append(problem)
+    if problems:
+        raise UserError(describe_problems(problems[:MOST_PROBLEMS], more=len(problems) > MOST_PROBLEMS))
