@@ -3,6 +3,7 @@
 __all__ = ["System", "UpdateGroup"]
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,6 +107,28 @@ class System:
         """Switch every network between batch and running statistics."""
         for cell in self.networks.values():
             cell.set_train(training)
+
+    @classmethod
+    def complete_config(
+        cls, config: Any, resumed: dict[str, Any] | None, pretrained: dict[str, Any] | None
+    ) -> Any:
+        """Fill in options that follow from the run that is resumed or the one whose networks are taken over."""
+        return config
+
+    def adopt_pretrained(self, networks: dict[str, dict[str, np.ndarray]], config: dict[str, Any]) -> None:
+        """Add networks that are not trained here but belong to the result, from a checkpoint that has them."""
+
+    @property
+    def optional_networks(self) -> tuple[str, ...]:
+        """Networks that translation can do without when a checkpoint lacks them."""
+        return ()
+
+    def load_companions(self, folder: Path) -> None:
+        """Read the companion files of a trained run, where they are there."""
+
+    def companion_files(self) -> tuple[str, ...]:
+        """Files of a pretrained run's folder that evaluation of this one needs too."""
+        return ()
 
     @classmethod
     def published_names(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

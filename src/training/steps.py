@@ -25,6 +25,7 @@ class StepOptions:
         dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps.
         accumulation: steps whose gradients are averaged into one update.
         clip_norm: largest global norm of a group's gradient; 0 leaves it alone.
+        clip_jointly: measure that norm over all groups together instead of each by itself.
         world: number of devices whose gradients are averaged.
     """
 
@@ -34,6 +35,7 @@ class StepOptions:
     accumulation: int = 1
     clip_norm: float = 0.0
     world: int = 1
+    clip_jointly: bool = False
 
 
 class TrainStep(nn.Cell):
@@ -112,6 +114,10 @@ class TrainStep(nn.Cell):
                     total.clear()
         return losses, norms, outputs
 
+    def counters(self) -> dict[str, Parameter]:
+        """Loss scale and overflow counts, for checkpoints."""
+        return {"scale": self.scale, "good_steps": self.good_steps, "bad_steps": self.bad_steps}
+
     def _norm(self, gradients):
         """Global L2 norm; infinite or NaN as soon as one element is."""
         total = 0.0
@@ -131,6 +137,8 @@ class TrainStep(nn.Cell):
         ops.assign(self.good_steps, good)
 
     def _update(self, ready, norms):
+        if self.options.clip_jointly:
+            norms = ops.ones_like(norms) * ops.sqrt((norms * norms).sum())
         for i in range(self.n_groups):
             group = ready[i]
             if self.options.clip_norm > 0:

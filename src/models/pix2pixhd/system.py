@@ -6,12 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import mindspore as ms
 import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
 
 from src.models.pix2pixhd.discriminator import MultiscaleDiscriminator
-from src.models.pix2pixhd.features import FeatureClusters, region_means
+from src.models.pix2pixhd.features import FeatureClusters, paint_regions, region_means
 from src.models.pix2pixhd.inputs import InputEncoder, instance_mean
 from src.models.pix2pixhd.losses import Pix2PixHDGradients
 from src.models.pix2pixhd.networks import Encoder, GlobalGenerator, LocalEnhancer
@@ -51,9 +52,7 @@ class Pix2PixHD(System):
         condition = (config.label_nc or config.input_nc) + (0 if config.no_instance else 1)
         self.networks["G"] = self._generator(condition + (config.feat_num if self.uses_features else 0))
         if self.uses_features and not (training and config.load_features):
-            self.networks["E"] = Encoder(
-                config.output_nc, config.feat_num, config.nef, config.n_downsample_E, config.norm
-            )
+            self.networks["E"] = self._encoder()
         self.vgg_loss = None
         if training:
             self.networks["D"] = MultiscaleDiscriminator(
@@ -93,6 +92,10 @@ class Pix2PixHD(System):
             raise UserError(
                 "load_features feeds precomputed features: add --instance_feat True (or --label_feat True)"
             )
+
+    def _encoder(self) -> Encoder:
+        config = self.config
+        return Encoder(config.output_nc, config.feat_num, config.nef, config.n_downsample_E, config.norm)
 
     def _generator(self, in_channels: int) -> nn.Cell:
         config = self.config
@@ -197,7 +200,7 @@ class Pix2PixHD(System):
         if "feat" in batch:
             return batch["feat"]
         if self.config.use_encoded_image:
-            return self.encode_image(batch["image"], self._region_map(batch))
+            return self._encoded_features(batch)
         if self.clusters is None:
             raise UserError(
                 f"a model with features needs the clusters {self.config.cluster_path}: make them with "
@@ -211,6 +214,29 @@ class Pix2PixHD(System):
             ]
         )
 
+    def _encoded_features(self, batch: dict[str, np.ndarray]) -> np.ndarray:
+        """Encode the real image, at the width that the encoder knows, and paint each region with its mean."""
+        if "E" not in self.networks:
+            raise UserError(
+                "this checkpoint has no encoder (its features were precomputed): sample styles from the clusters, "
+                "without --use_encoded_image"
+            )
+        image, regions = batch["image"], self._region_map(batch)
+        width = self.config.encode_load_size
+        if width in (0, image.shape[3]):
+            return self.encode_image(image, regions)
+        size = self._encoder_size(image.shape[2:], width)
+        small = np.stack([_resized(x.transpose(1, 2, 0), size, cv2.INTER_AREA).transpose(2, 0, 1) for x in image])
+        small_regions = np.stack([_resized(r[0], size, cv2.INTER_NEAREST)[None] for r in regions])
+        tables = self.encode_regions(np.ascontiguousarray(small), small_regions)
+        return np.stack([paint_regions(t, r[0]) for t, r in zip(tables, regions, strict=True)])
+
+    def _encoder_size(self, size: tuple[int, int], width: int) -> tuple[int, int]:
+        """(width, height) near the wanted width that the encoder's strides divide."""
+        unit = 2**self.config.n_downsample_E
+        height = width * size[0] / size[1]
+        return max(unit, round(width / unit) * unit), max(unit, round(height / unit) * unit)
+
     def encode_image(self, image: np.ndarray, regions: np.ndarray) -> np.ndarray:
         """Encode (N, C, H, W) images in [-1, 1] and average over (N, 1, H, W) regions: (N, feat_num, H, W)."""
         return self._encode(Tensor(image), Tensor(regions)).astype(ms.float32).asnumpy()
@@ -223,6 +249,41 @@ class Pix2PixHD(System):
     @cached_property
     def _encode(self) -> nn.Cell:
         return _Encode(self.networks["E"], self.regions)
+
+    # -- precomputed features ----------------------------------------------------------------------------------
+
+    @classmethod
+    def complete_config(
+        cls, config: Any, resumed: dict[str, Any] | None, pretrained: dict[str, Any] | None
+    ) -> Any:
+        """With precomputed features: remember the width at which the encoder was trained; evaluation repeats it."""
+        if resumed is not None:
+            return config.replace(encode_load_size=resumed.get("encode_load_size", 0))
+        scaled = pretrained is not None and pretrained["resize_or_crop"].startswith("scale_width")
+        if config.load_features and scaled:
+            return config.replace(encode_load_size=pretrained["load_size"])
+        return config
+
+    def adopt_pretrained(self, networks: dict[str, dict[str, np.ndarray]], config: dict[str, Any]) -> None:
+        """Keep the encoder that precomputed the features beside the generator, untouched by training."""
+        if self.training and self.config.load_features and "E" in networks and "E" not in self.networks:
+            self.networks["E"] = self._encoder()
+            for parameter in self.networks["E"].get_parameters():
+                parameter.requires_grad = False
+
+    @property
+    def optional_networks(self) -> tuple[str, ...]:
+        return ("E",)
+
+    def companion_files(self) -> tuple[str, ...]:
+        return (self.config.cluster_path,) if self.uses_features else ()
+
+    def load_companions(self, folder: Path) -> None:
+        """Read the styles that :meth:`translate` draws from, unless images are encoded instead."""
+        if self.uses_features and not self.config.use_encoded_image:
+            path = Path(self.config.cluster_path)
+            path = path if path.is_file() else folder / path
+            self.clusters = FeatureClusters.load(path, self.config.feat_num)
 
     # -- weights and pictures ----------------------------------------------------------------------------------
 
@@ -256,9 +317,11 @@ class Pix2PixHD(System):
             shown["real_image"] = unit_to_image(batch["image"][0])
         return shown
 
-    def load_clusters(self, path: Path) -> None:
-        """Read the styles that :meth:`translate` draws from."""
-        self.clusters = FeatureClusters.load(path, self.config.feat_num)
+
+def _resized(array: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
+    resized = cv2.resize(array, size, interpolation=how)
+    # OpenCV drops a last dimension of one
+    return resized.reshape(*resized.shape[:2], *array.shape[2:])
 
 
 class _Generate(nn.Cell):

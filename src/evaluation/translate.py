@@ -1,0 +1,83 @@
+"""Translating a data set with a trained run: pictures named as their inputs, and a gallery."""
+
+__all__ = ["evaluate", "translate_any_size"]
+
+from pathlib import Path
+
+import numpy as np
+
+from src.dataset import open_dataset
+from src.evaluation.gallery import Gallery
+from src.evaluation.run import TrainedRun, open_run
+from src.models.system import System
+from src.utils.config import Config
+from src.utils.images import unit_to_image, write_png
+from src.utils.logging import get_logger
+from src.utils.progress import track
+from src.utils.runtime import start
+
+
+def translate_any_size(system: System, batch: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
+    """Pad every map of a batch to the network's stride by repeating its border, translate, and cut back."""
+    height, width = next(a.shape[2:] for a in batch.values() if a.ndim == 4)
+    pad = [(0, -height % system.stride), (0, -width % system.stride)]
+    padded = {
+        name: np.pad(array, [(0, 0), (0, 0), *pad], mode="edge") if array.ndim == 4 else array
+        for name, array in batch.items()
+    }
+    outputs = system.translate(padded, seed)
+    return {name: array[:, :, :height, :width] for name, array in outputs.items()}
+
+
+def evaluate(command: Config) -> int:
+    """Translate the samples of ``command.phase`` and write results and gallery under ``predict_dir``.
+
+    Raises:
+        UserError: see :func:`src.evaluation.run.open_run`; data that cannot be read.
+    """
+    if "phase" not in command.explicit:
+        command = command.replace(phase="test")
+    command = command.replace(load_features=False)
+    say = get_logger().info
+    start(command, say)
+    run = open_run(command)
+    config = run.config
+    data = open_dataset(run.system.dataset, config, config.phase, training=False)
+    count = min(data.num_samples, config.how_many or data.num_samples)
+    folder = Path(config.predict_dir) / config.name / f"{config.phase}_{run.tag}"
+    say(f"checkpoint {run.tag} of {run.folder}, {count} of {data.num_samples} samples of {config.phase} to {folder}")
+    if count < data.num_samples:
+        say(f"stopping after {count}, as --how_many says; --how_many 0 translates all")
+    page = _translate_all(run, data, count, folder)
+    say(f"results: {page}")
+    return 0
+
+
+def _translate_all(run: TrainedRun, data, count: int, folder: Path) -> Path:
+    gallery = Gallery(folder, f"{run.config.name}: {run.config.phase}, checkpoint {run.tag}")
+    gallery.clear_results()
+    gallery.set_options(run.config.to_dict())
+    if (run.folder / "log.jsonl").is_file():
+        gallery.set_losses(run.folder / "log.jsonl")
+    (_, batches), *_ = data.epochs(1)
+    for batch in track(_first(batches, count), "translating", total=count):
+        stem = data.name(int(batch["id"][0]))
+        outputs = translate_any_size(run.system, batch, run.config.seed)
+        for name, array in outputs.items():
+            write_png(folder / "images" / f"{stem}_{name}.png", unit_to_image(array[0]))
+        gallery.add_result(stem, run.system.visuals(batch, outputs), _numbers(batch, outputs))
+    return gallery.write()
+
+
+def _first(batches, count: int):
+    for _, batch in zip(range(count), batches, strict=False):
+        yield batch
+
+
+def _numbers(batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, float]:
+    """Closeness to the real picture where there is one."""
+    if "image" not in batch:
+        return {}
+    fake = next(iter(outputs.values()))
+    error = float(np.mean((fake - batch["image"]) ** 2))
+    return {"psnr": 10 * np.log10(4 / max(error, 1e-12))}

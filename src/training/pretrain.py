@@ -1,0 +1,47 @@
+"""Starting from another run's networks: 512p weights in 1024p networks, with a report of what stays new."""
+
+__all__ = ["load_pretrained"]
+
+import shutil
+from pathlib import Path
+
+from src.models.state import load_arrays
+from src.models.system import System
+from src.training.checkpoints import Checkpoint
+from src.utils.errors import UserError
+
+
+def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_folder: Path | None, say=print) -> None:
+    """Fill the system's networks from another run's ``checkpoint`` as far as names and shapes agree.
+
+    Says for each network what the file did not fill. Companion files (feature clusters) are copied from ``source`` to
+    ``run_folder``, so that the run can be evaluated on its own; None copies nothing.
+
+    Raises:
+        UserError: a network of it fills nothing here.
+    """
+    system.adopt_pretrained(checkpoint.networks, checkpoint.config)
+    for name, cell in system.networks.items():
+        if name not in checkpoint.networks:
+            say(f"pretrained {source}: has no network {name}, it starts new")
+            continue
+        report = load_arrays(cell, checkpoint.networks[name], strict=False)
+        if not report.loaded:
+            raise UserError(f"{source} fills nothing of network {name}: are netG, ngf and label_nc those it was trained with?")
+        say(f"pretrained {source}: network {name}, {len(report.loaded)} parameters loaded")
+        new = sorted({_module(line.split(":")[0]) for line in report.missing + report.mismatched})
+        if new:
+            say(f"  not in the file, so new: {', '.join(new)}")
+        unused = sorted({_module(line) for line in report.unused})
+        if unused:
+            say(f"  in the file, but not here: {', '.join(unused)}")
+    if run_folder:
+        for name in system.companion_files():
+            if (source / name).is_file() and not (run_folder / name).exists():
+                shutil.copyfile(source / name, run_folder / name)
+                say(f"  copied {name}")
+
+
+def _module(parameter: str) -> str:
+    """First two parts of a parameter's name: enough to know which layer is meant."""
+    return ".".join(parameter.split(".")[:2])

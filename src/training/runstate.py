@@ -1,0 +1,47 @@
+"""Everything of a run that a checkpoint holds besides the networks: collecting it and putting it back."""
+
+__all__ = ["apply_state", "collect_state", "trained_parameters"]
+
+import numpy as np
+from mindspore import Parameter, Tensor, ops
+
+from src.models.state import named_parameters
+from src.models.system import System
+from src.training.steps import TrainStep
+
+
+def _state_parameters(system: System, step: TrainStep) -> dict[str, Parameter]:
+    named = {f"step.{name}": p for name, p in step.counters().items()}
+    for group, optimizer in zip(step.groups, step.optimizers, strict=True):
+        named |= {f"optimizer.{group.name}.{name}": p for name, p in optimizer.state().items()}
+    for name, cell in system.buffers.items():
+        named |= {f"buffer.{name}.{key}": p for key, p in named_parameters(cell).items()}
+    if step.accumulates:
+        for group, total in zip(step.groups, step.sums, strict=True):
+            named |= {f"sum.{group.name}.{i}": p for i, p in enumerate(total.totals)}
+    return named
+
+
+def collect_state(system: System, step: TrainStep) -> dict[str, np.ndarray]:
+    """Optimizer moments, loss scale, overflow counters, image pools and half-done accumulations, by name."""
+    return {name: p.asnumpy().copy() for name, p in _state_parameters(system, step).items()}
+
+
+def apply_state(system: System, step: TrainStep, arrays: dict[str, np.ndarray]) -> list[str]:
+    """Put back what :func:`collect_state` returned; the names of what the checkpoint did not hold.
+
+    A group that is trained for the first time (the phase after ``niter_fix_global``) starts with fresh moments.
+    """
+    missing = []
+    for name, parameter in _state_parameters(system, step).items():
+        if name in arrays and arrays[name].shape == tuple(parameter.shape):
+            ops.assign(parameter, Tensor(arrays[name]).astype(parameter.dtype))
+        else:
+            missing.append(name)
+    return missing
+
+
+def trained_parameters(system: System, step: TrainStep) -> list[Parameter]:
+    """All that must be equal on every worker."""
+    networks = [p for cell in system.networks.values() for p in named_parameters(cell).values()]
+    return networks + [p for name, p in _state_parameters(system, step).items() if not name.startswith("buffer.")]

@@ -1,0 +1,39 @@
+"""Learning rate over a run, as a factor on each group's starting rate."""
+
+__all__ = ["SCHEDULES", "learning_rate_factor", "total_epochs"]
+
+import math
+from typing import Any
+
+
+def total_epochs(config: Any) -> int:
+    """Epochs of a whole run."""
+    return config.niter + config.niter_decay
+
+
+def _linear(config: Any, epoch: int, progress: float) -> float:
+    # epoch niter + 1 still has the full rate and the last epoch 1 / niter_decay of it: no epoch is wasted at zero
+    if epoch <= config.niter + 1:
+        return 1.0
+    return 1.0 - (epoch - config.niter - 1) / config.niter_decay
+
+
+def _cosine(config: Any, epoch: int, progress: float) -> float:
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def _constant(config: Any, epoch: int, progress: float) -> float:
+    return 1.0
+
+
+#: ``lr_policy`` to its function of (config, epoch from 1, share of the whole run's steps that are done)
+SCHEDULES = {"linear": _linear, "cosine": _cosine, "constant": _constant}
+
+
+def learning_rate_factor(config: Any, epoch: int, progress: float) -> float:
+    """Factor for a step in ``epoch`` (from 1) when the share ``progress`` of the run is done.
+
+    ``linear``: pix2pixHD's and CycleGAN's, constant for ``niter`` epochs, then down by equal steps an epoch.
+    ``cosine``: half a cosine over all steps. ``constant``: one.
+    """
+    return SCHEDULES[config.lr_policy](config, epoch, progress)

@@ -1,0 +1,109 @@
+"""Choosing the device, the execution mode and the seeds, once at the start of a process."""
+
+__all__ = ["Device", "choose_target", "peak_memory_gib", "start"]
+
+import glob
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import mindspore as ms
+
+from src.utils.errors import UserError
+
+_PROOF = (
+    "import src, mindspore as ms, numpy as np; ms.set_device({target!r}, {device}); "
+    "print(float((ms.Tensor(np.ones(2, np.float32)) + 1).sum().asnumpy()))"
+)
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where this process runs: target, device number, and its place among the workers."""
+
+    target: str
+    number: int = 0
+    rank: int = 0
+    world: int = 1
+
+
+def choose_target(wanted: str, number: int = 0) -> tuple[str, str]:
+    """Resolve ``auto`` to the first of Ascend, GPU and CPU that runs an operator, and say why.
+
+    The proof runs in a process of its own, because a failed attempt leaves MindSpore unusable.
+    """
+    if wanted != "auto":
+        return wanted, "as asked for"
+    reasons = []
+    for target, devices in (("Ascend", "/dev/davinci[0-9]*"), ("GPU", "/dev/nvidia[0-9]*")):
+        if not glob.glob(devices):
+            reasons.append(f"no {target} device")
+            continue
+        code = _PROOF.format(target=target, device=number)
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        try:
+            proof = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=300)
+        except subprocess.TimeoutExpired:
+            reasons.append(f"{target} did not answer within 300 s")
+            continue
+        if proof.returncode == 0:
+            return target, "the first that runs an operator"
+        lines = [line for line in proof.stderr.splitlines() if line.strip()] or ["no message"]
+        reasons.append(f"{target} does not work here ({lines[-1].strip()[:200]})")
+    return "CPU", "; ".join(reasons)
+
+
+def start(config: Any, say=print) -> Device:
+    """Set device, mode, seed and determinism from the options; join the other workers of a distributed run.
+
+    Raises:
+        UserError: the device does not work, or there is no launcher although ``run_distribute`` is set.
+    """
+    number = config.device_id if config.device_id >= 0 else int(os.environ.get("DEVICE_ID", "0"))
+    target, why = choose_target(config.device_target, number)
+    if target == "CPU" and config.precision == "bf16":
+        raise UserError("precision bf16 needs Ascend or a GPU: MindSpore has no bf16 convolution for CPUs")
+    if config.deterministic:
+        ms.set_deterministic(True)
+    ms.set_context(mode=ms.GRAPH_MODE if config.mode == "graph" else ms.PYNATIVE_MODE)
+    rank, world = 0, 1
+    try:
+        if target == "CPU":
+            ms.set_device("CPU")
+        else:
+            ms.set_device(target, number)
+        if config.run_distribute:
+            rank, world = _join()
+    except (RuntimeError, ValueError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
+        raise UserError(
+            f"device {target} {number} does not work: {' '.join(lines[:2])[:300]}\n"
+            "Choose another with --device_target (Ascend, GPU, CPU) or DEVICE_TARGET."
+        ) from None
+    if target == "CPU" and config.mode == "pynative":
+        # the asynchronous pipeline stalls on few cores
+        ms.runtime.launch_blocking()
+    ms.set_seed(config.seed)
+    if rank == 0:
+        workers = f", {world} workers" if world > 1 else ""
+        say(f"device {target}{'' if target == 'CPU' else f' {number}'} ({why}), {config.mode} mode{workers}")
+    return Device(target, number, rank, world)
+
+
+def _join() -> tuple[int, int]:
+    from mindspore.communication import get_group_size, get_rank, init
+
+    if "MS_WORKER_NUM" not in os.environ and "MS_SIMULATION_LEVEL" not in os.environ:
+        raise UserError("run_distribute is for workers that msrun starts: use scripts/distribute_train_*.sh N")
+    init()
+    return get_rank(), get_group_size()
+
+
+def peak_memory_gib(device: Device) -> float:
+    """Peak memory so far: of the device, or on the CPU of the process."""
+    if device.target == "CPU":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return ms.runtime.max_memory_allocated() / 2**30
