@@ -1,0 +1,269 @@
+"""Reading a checkpoint folder: every file is compared with its checksum, and a broken one is not the end."""
+
+__all__ = ["Checkpoint", "CheckpointInfo", "CheckpointReader", "check_finite"]
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from src.training.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    Entry,
+    Manifest,
+    Position,
+    read_manifest,
+    scan_folder,
+)
+from src.utils.errors import UserError
+from src.utils.files import explain_os_error, sha256_file
+from src.utils.tensorfile import read_arrays
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a folder says about one of its checkpoints; ``verified`` is False where no checksum is known."""
+
+    tag: str
+    position: Position
+    system: str
+    networks: tuple[str, ...]
+    files: dict[str, Path]
+    size: int
+    time: str
+    verified: bool
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: the arrays of each network and of the state by name, and the configuration."""
+
+    networks: dict[str, dict[str, np.ndarray]]
+    state: dict[str, np.ndarray]
+    config: dict
+    position: Position
+    files: dict[str, Path]
+    tag: str
+    system: str
+    verified: bool
+
+
+class _Broken(Exception):
+    """This checkpoint cannot be used; another one may."""
+
+
+class CheckpointReader:
+    """The checkpoints in ``folder``, for reading.
+
+    Args:
+        folder: where they lie.
+        refuse_nonfinite: count a checkpoint whose networks hold NaN or infinity as broken.
+        warn: receives each warning as one text; by default it goes to the error output.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        refuse_nonfinite: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ):
+        self.folder = Path(folder)
+        self.refuse_nonfinite = refuse_nonfinite
+        self.warn = warn or _print_warning
+
+    def load(
+        self,
+        which: str | int | Position = "latest",
+        networks: Iterable[str] | None = None,
+        with_state: bool = True,
+        system: str | None = None,
+    ) -> Checkpoint:
+        """Read a checkpoint, after comparing every file that is read with its checksum.
+
+        ``which`` is "latest", a tag ("12", "12.500") or a position; ``networks`` limits what is read (and
+        verified); ``system`` is what the caller is able to use. Where the latest one is broken, the newest
+        good one is read with a warning that names the broken file. A tag that was asked for is never
+        replaced by another.
+
+        Raises:
+            UserError: no folder, no checkpoint, no such checkpoint, nothing good, another system or
+                version, or a network that the checkpoint does not hold.
+        """
+        which = which.tag if isinstance(which, Position) else str(which)
+        wanted = None if networks is None else list(networks)
+        for _ in range(3):
+            entries, seen = self._candidates(which, with_state)
+            reasons: list[str] = []
+            for entry in entries:
+                try:
+                    checkpoint = self._read(entry, wanted, with_state, system)
+                except _Broken as problem:
+                    reasons.append(str(problem))
+                    continue
+                if reasons:
+                    self.warn(f"{'; '.join(reasons)}: going back to checkpoint {entry.tag} of {self.folder}")
+                return checkpoint
+            if self._manifest_text() == seen:
+                break  # otherwise a training run renewed the folder while we were reading
+        others = [info.tag for info in self.list() if info.tag not in {entry.tag for entry in entries}]
+        way_out = f"these exist: {', '.join(others)}" if others else "restore it from a copy or start again"
+        raise UserError(f"no usable checkpoint: {'; '.join(reasons)}: {way_out}")
+
+    def _manifest_text(self) -> bytes | None:
+        with contextlib.suppress(OSError):
+            return (self.folder / MANIFEST).read_bytes()
+        return None
+
+    def _candidates(self, which: str, with_state: bool) -> tuple[list[Entry], bytes | None]:
+        try:
+            exists = self.folder.is_dir()
+        except OSError as error:
+            raise explain_os_error(error, self.folder, "read") from error
+        if not exists:
+            raise UserError(
+                f"checkpoint folder {self.folder} does not exist: check --save_ckpt_dir and --name, "
+                "or train first"
+            )
+        seen = self._manifest_text()
+        manifest, problem = read_manifest(self.folder)
+        if problem:
+            self.warn(f"{self.folder / MANIFEST} {problem}: going by file names, nothing can be verified")
+        manifest = manifest or Manifest()
+        known = {*manifest.unfinished, *(name for entry in manifest.entries for name in entry.names)}
+        found = scan_folder(self.folder, known)
+        if which == "latest":
+            entries = manifest.entries or found
+            if not manifest.entries and not (with_state and any("state" in e.files for e in found)):
+                entries = sorted(found, key=lambda entry: entry.tag == "latest")
+        else:
+            entries = [e for e in manifest.entries if e.tag == which] or [e for e in found if e.tag == which]
+        if not entries:
+            existing = ", ".join(dict.fromkeys(entry.tag for entry in [*manifest.entries, *found]))
+            raise UserError(
+                f"{self.folder} holds no checkpoint {which!r}: "
+                + (
+                    f"these exist: {existing}"
+                    if existing
+                    else "it holds none at all; train first or check --name"
+                )
+            )
+        return entries[::-1], seen
+
+    def _read(
+        self, entry: Entry, wanted: list[str] | None, with_state: bool, system: str | None
+    ) -> Checkpoint:
+        title = f"checkpoint {entry.tag} of {self.folder}"
+        if entry.format_version > FORMAT_VERSION:
+            raise UserError(
+                f"{title} has format version {entry.format_version}, this program reads up to "
+                f"{FORMAT_VERSION}: use the version that wrote it or a newer one"
+            )
+        if system and entry.system and entry.system != system:
+            raise UserError(
+                f"{title} is of the system {entry.system}, not {system}: pass the --config_path of "
+                f"{entry.system} or another --name"
+            )
+        missing = sorted(set(wanted or []) - set(entry.networks))
+        if missing:
+            raise UserError(
+                f"{title} holds no network {', '.join(missing)} (it holds {', '.join(entry.networks)}): "
+                "check the options that decide which networks there are"
+            )
+        roles = [f"net_{name}" for name in (entry.networks if wanted is None else wanted)]
+        if with_state and "state" in entry.files:
+            roles.append("state")
+        verified = all(entry.files[role]["sha256"] for role in roles)
+        arrays, metadata = {}, {}
+        for role in roles:
+            arrays[role], metadata = self._read_file(entry.files[role])
+            if self.refuse_nonfinite and role != "state":
+                try:
+                    check_finite(role.removeprefix("net_"), arrays[role])
+                except UserError as error:
+                    raise _Broken(f"{self.folder / entry.files[role]['file']}: {error}") from error
+        if not verified:
+            self.warn(f"{title} has no checksums (no entry in {MANIFEST}): it was read without verification")
+        return Checkpoint(
+            networks={role[4:]: arrays[role] for role in roles if role != "state"},
+            state=arrays.get("state", {}),
+            config=_read_config(metadata),
+            position=entry.position,
+            files={role: self.folder / entry.files[role]["file"] for role in roles},
+            tag=entry.tag,
+            system=entry.system,
+            verified=verified,
+        )
+
+    def _read_file(self, item: dict) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        path = self.folder / item["file"]
+        if not path.is_file():
+            raise _Broken(f"{path} is missing")
+        try:
+            if item["sha256"]:
+                size = path.stat().st_size
+                if size != item["size"]:
+                    raise _Broken(f"{path} has {size} bytes instead of {item['size']}")
+                if sha256_file(path) != item["sha256"]:
+                    raise _Broken(f"{path} does not match its checksum (damaged since it was written)")
+            return read_arrays(path)
+        except UserError as error:
+            raise _Broken(str(error)) from error
+
+    def list(self) -> list[CheckpointInfo]:
+        """Return what the folder holds, oldest first; empty where the folder is missing."""
+        if not self.folder.is_dir():
+            return []
+        manifest, _ = read_manifest(self.folder)
+        entries = manifest.entries if manifest and manifest.entries else scan_folder(self.folder, set())
+        return [self._describe_entry(entry) for entry in entries]
+
+    def describe(self) -> str:
+        """Return a table of the checkpoints for people, oldest first."""
+        rows = self.list()
+        if not rows:
+            return f"{self.folder} holds no checkpoint"
+        lines = [f"{'tag':>10}  {'networks':<16} {'MiB':>9}  saved"]
+        for info in rows:
+            note = "" if info.verified else "  (no checksums)"
+            names = ",".join(info.networks)
+            lines.append(f"{info.tag:>10}  {names:<16} {info.size / 2**20:9.1f}  {info.time}{note}")
+        return "\n".join(lines)
+
+    def _describe_entry(self, entry: Entry) -> CheckpointInfo:
+        files = {role: self.folder / item["file"] for role, item in entry.files.items()}
+        size = 0
+        for role, path in files.items():
+            with contextlib.suppress(OSError):
+                size += entry.files[role]["size"] or path.stat().st_size
+        verified = all(item["sha256"] for item in entry.files.values())
+        names = tuple(entry.networks)
+        return CheckpointInfo(
+            entry.tag, entry.position, entry.system, names, files, size, entry.time, verified
+        )
+
+
+def _read_config(metadata: dict[str, str]) -> dict:
+    try:
+        config = json.loads(metadata.get("config", "{}"))
+    except ValueError as error:
+        raise _Broken(f"its stored configuration cannot be read ({error})") from error
+    return config if isinstance(config, dict) else {}
+
+
+def check_finite(name: str, arrays: Mapping[str, np.ndarray], consequence: str = "") -> None:
+    """Raise a :class:`UserError` that counts the NaN and infinite values of the first bad array."""
+    for key, array in arrays.items():
+        if np.asarray(array).dtype.kind == "f" and not np.isfinite(array).all():
+            count = int(np.size(array) - np.isfinite(array).sum())
+            tail = f": {consequence}" if consequence else ""
+            raise UserError(f"network {name} holds {count} NaN or infinite values in {key}{tail}")
+
+
+def _print_warning(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,243 @@
+"""Checkpoints that survive: complete or absent, checksummed, listed, pruned, and read with a way back.
+
+A folder holds, for every checkpoint, one ``{tag}_net_{name}.safetensors`` per network and one
+``{tag}_state.safetensors`` for everything else that a resume needs. The tag is the epoch (``12``: its end)
+or epoch and iteration (``12.500``). ``latest_net_{name}.safetensors`` is the newest network under the
+published name, and ``manifest.json`` says which files belong together and what their SHA-256 is.
+
+Order of a save, so that a kill, a full disk or a power loss at any moment leaves the earlier checkpoint
+usable: name the new files in the manifest as unfinished; write each to the disk under a hidden name and
+rename it; only then list them as a checkpoint (and the pruned ones as unfinished); renew the published
+names; delete what was pruned.
+"""
+
+__all__ = ["Checkpoint", "CheckpointInfo", "CheckpointStore", "Position"]
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from src.training.checkpoint_reader import Checkpoint, CheckpointInfo, CheckpointReader, check_finite
+from src.training.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    Entry,
+    Manifest,
+    Position,
+    read_manifest,
+    scan_folder,
+)
+from src.utils.errors import UserError
+from src.utils.files import explain_os_error, leftovers, sha256_file, sync_folder, temporary_name
+from src.utils.tensorfile import write_arrays
+
+
+class CheckpointStore(CheckpointReader):
+    """The checkpoints of one run folder. Only rank 0 may save.
+
+    Args:
+        folder: where they lie; it is created by the first save.
+        keep_last: how many of the newest stay (at least 1).
+        keep_every: the end of every n-th epoch stays for ever; 0 keeps none.
+        refuse_nonfinite: refuse to save networks with NaN or infinite weights, and count such a checkpoint
+            as broken.
+        warn: receives each warning as one text; by default it goes to the error output.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        keep_last: int = 3,
+        keep_every: int = 0,
+        refuse_nonfinite: bool = False,
+        warn: Callable[[str], None] | None = None,
+    ):
+        if keep_last < 1:
+            raise UserError(f"keep_last {keep_last} would delete every checkpoint: pass 1 or more")
+        if keep_every < 0:
+            raise UserError(f"keep_every {keep_every} is negative: pass 0 to keep no extra epochs")
+        super().__init__(folder, refuse_nonfinite, warn)
+        self.keep_last = keep_last
+        self.keep_every = keep_every
+
+    def save(
+        self,
+        position: Position,
+        networks: Mapping[str, Mapping[str, np.ndarray]],
+        state: Mapping[str, np.ndarray],
+        config: Mapping,
+        system: str,
+    ) -> CheckpointInfo:
+        """Add a checkpoint and prune old ones; an earlier one at the same position is superseded.
+
+        ``state`` may be empty; no state file is written then. ``config`` must be JSON-able.
+
+        Raises:
+            UserError: it could not be written (full disk, permissions, ...), or a network holds NaN or
+                infinity and the store refuses that. The checkpoints saved before stay as they are.
+        """
+        if self.refuse_nonfinite:
+            for name, arrays in networks.items():
+                check_finite(name, arrays, "nothing was saved")
+        with self._explained("write"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            manifest = self._manifest_for_saving()
+            self._delete(manifest.unfinished, manifest.entries)
+            for path in leftovers(self.folder):
+                path.unlink(missing_ok=True)
+            if not manifest.entries:
+                self._preserve_published()
+
+        entry = self._plan(position, networks, state, system, manifest)
+        stuck = {name for name in manifest.unfinished if (self.folder / name).exists()}
+        Manifest(manifest.entries, sorted(entry.names | stuck)).write(self.folder)
+        metadata = _metadata(entry, config)
+        kept, dropped = self._prune([old for old in manifest.entries if old.tag != entry.tag], entry)
+        dropped += [old for old in manifest.entries if old.tag == entry.tag]
+        unfinished = sorted(stuck.union(*(old.names for old in dropped)))
+        try:
+            for name, arrays in networks.items():
+                self._write(entry, f"net_{name}", arrays, {**metadata, "network": name})
+            if state:
+                self._write(entry, "state", state, metadata)
+            Manifest(kept, unfinished).write(self.folder)
+        except BaseException:
+            self._withdraw(entry)
+            raise
+        try:
+            self._publish(entry)
+        except OSError as error:
+            problem = explain_os_error(error, self.folder / "latest_net_*.safetensors")
+            self.warn(f"checkpoint {entry.tag} is saved, but not under the name latest: {problem}")
+        self._delete(unfinished, kept)
+        return self._describe_entry(entry)
+
+    def _withdraw(self, entry: Entry) -> None:
+        """Give back the space of a save that failed, unless an interruption came after it was listed."""
+        manifest, problem = read_manifest(self.folder)
+        if manifest and not problem:
+            self._delete(entry.names, manifest.entries)
+
+    def _manifest_for_saving(self) -> Manifest:
+        manifest, problem = read_manifest(self.folder)
+        if problem is None:
+            return manifest or Manifest()
+        aside = self._unused("manifest.broken", ".json")
+        os.replace(self.folder / MANIFEST, aside)
+        entries = []
+        for entry in scan_folder(self.folder, set()):
+            paths = {role: self.folder / item["file"] for role, item in entry.files.items()}
+            if entry.tag == entry.position.tag and all(path.is_file() for path in paths.values()):
+                for role, path in paths.items():
+                    entry.files[role].update(sha256=sha256_file(path), size=path.stat().st_size)
+                entries.append(entry)
+        self.warn(
+            f"{self.folder / MANIFEST} {problem}: kept as {aside.name}, and rebuilt from the "
+            f"{len(entries)} checkpoints in the folder, whose earlier checksums are lost"
+        )
+        return Manifest(entries)
+
+    def _unused(self, stem: str, suffix: str) -> Path:
+        number = 1
+        while (path := self.folder / f"{stem}-{number}{suffix}").exists():
+            number += 1
+        return path
+
+    def _preserve_published(self) -> None:
+        """Give a second name to published names that no save made: a person put them here."""
+        for path in self.folder.glob("latest_net_*.safetensors"):
+            name = path.name.removeprefix("latest")
+            others = [other for other in self.folder.glob(f"initial*{name}") if other.samefile(path)]
+            if others:
+                continue
+            target = self.folder / f"initial{name}"
+            if target.exists():
+                target = self._unused("initial", name)
+            _link_or_copy(path, target)
+
+    def _plan(self, position: Position, networks, state, system: str, manifest: Manifest) -> Entry:
+        roles = [f"net_{name}" for name in networks] + (["state"] if state else [])
+        known = set().union(*(entry.names for entry in manifest.entries))
+        stem, number = position.tag, 1
+        # neither an earlier checkpoint at this position nor a file that a person put here is written over
+        while any(
+            f"{stem}_{role}.safetensors" in known or (self.folder / f"{stem}_{role}.safetensors").exists()
+            for role in roles
+        ):
+            number += 1
+            stem = f"{position.tag}-{number}"
+        files = {role: {"file": f"{stem}_{role}.safetensors", "sha256": None, "size": None} for role in roles}
+        return Entry(position.tag, stem, position, system, time.strftime("%Y-%m-%dT%H:%M:%S%z"), files)
+
+    def _write(
+        self, entry: Entry, role: str, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]
+    ) -> None:
+        written = write_arrays(self.folder / entry.files[role]["file"], arrays, metadata)
+        entry.files[role].update(sha256=written.sha256, size=written.size)
+
+    def _prune(self, older: list[Entry], newest: Entry) -> tuple[list[Entry], list[Entry]]:
+        entries = [*older, newest]
+        recent = entries[-self.keep_last :]
+        kept, dropped = [], []
+        for entry in entries:
+            place = entry.position
+            forever = (
+                self.keep_every and place.epoch and not place.iteration and not place.epoch % self.keep_every
+            )
+            (kept if entry in recent or forever else dropped).append(entry)
+        return kept, dropped
+
+    def _publish(self, entry: Entry) -> None:
+        for name in entry.networks:
+            source = self.folder / entry.files[f"net_{name}"]["file"]
+            _link_or_copy(source, self.folder / f"latest_net_{name}.safetensors")
+        sync_folder(self.folder)
+
+    def _delete(self, names: Iterable[str], entries: list[Entry]) -> None:
+        """Delete files that belong to none of ``entries``; what stays is tried again at the next save."""
+        known = set().union(*(entry.names for entry in entries))
+        for name in names:
+            if name not in known:
+                with contextlib.suppress(OSError):
+                    (self.folder / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _explained(self, doing: str):
+        try:
+            yield
+        except OSError as error:
+            raise explain_os_error(error, error.filename or self.folder, doing) from error
+
+
+def _metadata(entry: Entry, config: Mapping) -> dict[str, str]:
+    return {
+        "format_version": str(FORMAT_VERSION),
+        "system": entry.system,
+        "epoch": str(entry.position.epoch),
+        "iteration": str(entry.position.iteration),
+        "time": entry.time,
+        "files": ",".join(entry.files),
+        "config": json.dumps(dict(config), sort_keys=True),
+    }
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    temporary = temporary_name(target)
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.ENOENT, errno.EROFS):
+                raise
+            shutil.copyfile(source, temporary)  # file systems without hard links
+        os.replace(temporary, target)
+    finally:
+        # renaming one name of a file onto another name of it does nothing and leaves both
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,268 @@
+"""Read the files of ``torch.save`` without PyTorch and without running anything that is in them.
+
+Such a file is a pickle, a small program, beside the raw numbers. It is interpreted here by a machine that
+knows only the instructions which build numbers, texts, lists and dictionaries. Names in the pickle stay
+inert: the few that describe tensors are recognised, any other ends the reading. Nothing is imported, looked
+up or called.
+
+Both layouts are read: the zip archive (PyTorch 1.6 and later) and the older sequence of pickles.
+"""
+
+__all__ = ["read_pth", "read_pth_tree"]
+
+import os
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from src.utils.errors import UserError
+from src.utils.files import explain_os_error
+from src.utils.pickles import Damaged, Refused, Storage, TensorRef, Unpickled, unpickle
+
+_MAGIC = 0x1950A86A20F9469CFC6C
+_PROTOCOL = 1001
+_MAX_DEPTH = 64
+_MAX_LEAVES = 200_000
+_MAX_PICKLE = 256 << 20
+# tied and strided tensors are stored once and returned several times; beyond this a file is an attack
+_EXPANSION = 8
+_ITEM_SIZE = {"bfloat16": 2}
+# what zipfile raises on archives that were damaged or made to confuse it
+_ZIP_ERRORS = (EOFError, MemoryError, NotImplementedError, ValueError, struct.error, zipfile.BadZipFile)
+
+
+def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Return every array in a ``torch.save`` file under its dotted name, and nothing else.
+
+    Nested dictionaries and lists join their keys with dots. bfloat16 becomes float32; every other type
+    (float16 to float64, int8 to int64, uint8, bool) stays. Parameters are their values.
+
+    Raises:
+        UserError: the file cannot be read, is damaged or cut short, claims impossible sizes, names anything
+            beyond tensors, or is no dictionary that holds arrays.
+    """
+    tree = read_pth_tree(path)
+    if not isinstance(tree, dict):
+        raise UserError(
+            f"{path} holds a {type(tree).__name__}, not a state dict: save model.state_dict() in PyTorch"
+        )
+    arrays: dict[str, np.ndarray] = {}
+    _flatten(tree, "", arrays, Path(path))
+    if not arrays:
+        raise UserError(f"{path} holds a dictionary without any tensor, not a state dict: use another file")
+    return arrays
+
+
+def read_pth_tree(path: str | os.PathLike) -> object:
+    """Return the whole content of a ``torch.save`` file: dicts, lists, tuples, numbers, texts and arrays.
+
+    Raises:
+        UserError: as :func:`read_pth`, without the demand for a dictionary.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as stream:
+            head = stream.read(512)
+            stream.seek(0)
+            if head.startswith(b"PK\x03\x04"):
+                result, read_storage = _open_zip(stream, path, size)
+            else:
+                _check_head(head, path)
+                result, read_storage = _open_legacy(stream, path, size)
+            return _Resolver(path, size, read_storage).resolve(result.value)
+    except Refused as error:
+        raise UserError(
+            f"{path} refers to {error}, which is not part of a state dict; nothing was executed: "
+            "save model.state_dict() in PyTorch, or use a file that holds only tensors"
+        ) from error
+    except (*_ZIP_ERRORS, Damaged) as error:
+        raise UserError(f"{path} is damaged or cut short ({error}): download or copy it again") from error
+    except OSError as error:
+        raise explain_os_error(error, path, "read") from error
+
+
+def _check_head(head: bytes, path: Path) -> None:
+    guess = None
+    if not head:
+        guess = "it is empty"
+    elif head.startswith(b"version https://git-lfs"):
+        guess = "it is a Git LFS pointer, not the file itself"
+    elif head.lstrip()[:1] == b"<":
+        guess = "it is a web page, probably an error message of the download"
+    elif head[257:262] == b"ustar":
+        guess = "it is a tar archive"
+    elif head[8:10] == b'{"':
+        guess = "it looks like a safetensors file, which needs no conversion"
+    elif not head.startswith(b"\x80"):
+        guess = f"it starts with {head[:8]!r}"
+    if guess:
+        raise UserError(f"{path} is not a file of torch.save: {guess}: download it again or use another one")
+
+
+def _open_zip(stream, path: Path, size: int) -> tuple[Unpickled, Callable[[Storage], np.ndarray]]:
+    archive = zipfile.ZipFile(stream)
+    entries = {entry.filename: entry for entry in archive.infolist()}
+    pickles = [name for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise UserError(f"{path} is a zip archive without a torch.save pickle: use a .pth file of torch.save")
+    prefix = pickles[0][: -len("data.pkl")]
+    if prefix + "constants.pkl" in entries:
+        raise UserError(f"{path} is a TorchScript archive: save model.state_dict() in PyTorch")
+    for entry in entries.values():
+        # torch.save never compresses, so a compressed entry can only be a bomb or a repacked archive
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise UserError(f"{path} holds the compressed entry {entry.filename}: unpack and save it anew")
+        if entry.flag_bits & 1:
+            raise UserError(f"{path} is encrypted: save it anew without a password")
+    if sum(entry.file_size for entry in entries.values()) > size:
+        raise Damaged("its entries claim more bytes than the file has")
+    if entries[pickles[0]].file_size > _MAX_PICKLE:
+        raise Damaged(f"its pickle of {entries[pickles[0]].file_size} bytes is absurdly large")
+    order = "<"
+    if prefix + "byteorder" in entries and archive.read(prefix + "byteorder").strip() == b"big":
+        order = ">"
+    result = unpickle(archive.read(pickles[0]))
+
+    def read_storage(storage: Storage) -> np.ndarray:
+        name = f"{prefix}data/{storage.key}"
+        if name not in entries:
+            raise Damaged(f"the numbers of storage {storage.key!r} are missing")
+        if storage.count * _item_size(storage) > entries[name].file_size:
+            raise Damaged(
+                f"storage {storage.key!r} claims {storage.count} numbers, but only {entries[name].file_size} "
+                "bytes are there"
+            )
+        return _decode(archive.read(name), storage, order)
+
+    return result, read_storage
+
+
+def _open_legacy(stream, path: Path, size: int) -> tuple[Unpickled, Callable[[Storage], np.ndarray]]:
+    if unpickle(stream).value != _MAGIC:
+        raise UserError(f"{path} is a pickle, but not one of torch.save: save model.state_dict() in PyTorch")
+    if unpickle(stream).value != _PROTOCOL:
+        raise UserError(f"{path} has an unknown torch.save protocol: save it anew with a current PyTorch")
+    unpickle(stream)  # properties of the machine that wrote it; the numbers are little-endian in any case
+    result = unpickle(stream)
+    keys = unpickle(stream).value
+    if not isinstance(keys, list):
+        raise Damaged("its list of storages is missing")
+    places: dict[str, tuple[int, int]] = {}
+    for key in keys:
+        storage = result.storages.get(key) if isinstance(key, str) else None
+        if storage is None:
+            raise Damaged(f"storage {key!r} belongs to no tensor")
+        head = stream.read(8)
+        if len(head) < 8:
+            raise Damaged(f"the numbers of storage {key!r} are missing")
+        (count,) = struct.unpack("<q", head)
+        start = stream.tell()
+        if count < 0 or start + count * _item_size(storage) > size:
+            raise Damaged(f"storage {key!r} claims {count} numbers, but the file ends before")
+        places[key] = (start, count)
+        stream.seek(start + count * _item_size(storage))
+
+    def read_storage(storage: Storage) -> np.ndarray:
+        if storage.key not in places:
+            raise Damaged(f"the numbers of storage {storage.key!r} are missing")
+        start, count = places[storage.key]
+        if count < storage.count:
+            raise Damaged(f"storage {storage.key!r} claims {storage.count} numbers, but holds {count}")
+        stream.seek(start)
+        return _decode(stream.read(count * _item_size(storage)), storage, "<")
+
+    return result, read_storage
+
+
+def _item_size(storage: Storage) -> int:
+    return _ITEM_SIZE.get(storage.dtype) or np.dtype(storage.dtype).itemsize
+
+
+def _decode(data: bytes, storage: Storage, order: str) -> np.ndarray:
+    data = memoryview(data)[: storage.count * _item_size(storage)]
+    if storage.dtype == "bfloat16":
+        wide = np.frombuffer(data, np.dtype(np.uint16).newbyteorder(order)).astype(np.uint32)
+        return np.left_shift(wide, 16).view(np.float32)
+    if storage.dtype == "bool":
+        return np.frombuffer(data, np.uint8) != 0
+    values = np.frombuffer(data, np.dtype(storage.dtype).newbyteorder(order))
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+class _Resolver:
+    """Replaces the tensor descriptions in a tree by arrays, within bounds that the file must respect."""
+
+    def __init__(self, path: Path, size: int, read_storage: Callable[[Storage], np.ndarray]):
+        self._path = path
+        self._budget = _EXPANSION * size + (1 << 20)
+        self._read_storage = read_storage
+        self._storages: dict[str, np.ndarray] = {}
+        self._arrays: dict[TensorRef, np.ndarray] = {}
+        self._leaves = 0
+
+    def resolve(self, value: object, depth: int = 0) -> object:
+        if depth > _MAX_DEPTH:
+            raise Damaged(f"it is nested deeper than {_MAX_DEPTH} levels")
+        self._leaves += 1
+        if self._leaves > _MAX_LEAVES:
+            raise Damaged(f"it holds more than {_MAX_LEAVES} values")
+        if isinstance(value, TensorRef):
+            return self._array(value)
+        if isinstance(value, dict):
+            return {key: self.resolve(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(item, depth + 1) for item in value]
+        if isinstance(value, tuple):
+            return tuple(self.resolve(item, depth + 1) for item in value)
+        if isinstance(value, Storage):
+            raise Refused("a bare storage")
+        if value is None or isinstance(value, (bool, int, float, str, bytes, set)):
+            return value
+        raise Refused(str(value))
+
+    def _array(self, ref: TensorRef) -> np.ndarray:
+        if ref in self._arrays:
+            return self._arrays[ref]
+        key = ref.storage.key
+        if key not in self._storages:
+            self._storages[key] = self._read_storage(ref.storage)
+        flat = self._storages[key]
+        count = int(np.prod(ref.size, dtype=object)) if ref.size else 1
+        extents = zip(ref.size, ref.stride, strict=True)
+        last = ref.offset + sum((length - 1) * step for length, step in extents)
+        if count and last >= ref.storage.count:
+            raise Damaged(
+                f"a tensor of shape {ref.size} and strides {ref.stride} at {ref.offset} leaves its storage "
+                f"of {ref.storage.count} numbers"
+            )
+        self._budget -= count * flat.itemsize
+        if self._budget < 0:
+            raise Damaged(f"its tensors (one of shape {ref.size}) unfold to far more bytes than the file has")
+        if count == 0:
+            array = np.zeros(ref.size, flat.dtype)
+        else:
+            steps = [step * flat.itemsize for step in ref.stride]
+            view = np.lib.stride_tricks.as_strided(flat[ref.offset :], ref.size, steps, writeable=False)
+            array = view.copy()
+        self._arrays[ref] = array
+        return array
+
+
+def _flatten(value: object, name: str, arrays: dict[str, np.ndarray], path: Path) -> None:
+    if isinstance(value, np.ndarray):
+        if name in arrays:
+            raise UserError(f"{path} holds the name {name} twice: save it anew without nesting")
+        arrays[name] = value
+        return
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        return
+    for key, item in items:
+        _flatten(item, f"{name}.{key}" if name else str(key), arrays, path)

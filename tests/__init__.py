@@ -1,0 +1,1 @@
+"""Tests; a package, so that their helpers have names of their own."""
