@@ -9,6 +9,8 @@ from src.models.system import System
 from src.utils.errors import UserError
 
 SYSTEMS = {
+    "cyclegan": "src.models.cyclegan.system:CycleGAN",
+    "hierarchyflow": "src.models.hierarchyflow.system:HierarchyFlowSystem",
     "pix2pixHD": "src.models.pix2pixhd.system:Pix2PixHD",
 }
 

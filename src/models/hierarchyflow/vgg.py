@@ -1,10 +1,17 @@
 """The normalised VGG-19 of Hierarchy Flow's losses (encoder of Huang and Belongie 2017), up to relu4_1."""
 
-__all__ = ["LAYERS", "NormalisedVgg"]
+__all__ = ["LAYERS", "NormalisedVgg", "load_normalised_vgg"]
 
+from pathlib import Path
+
+import numpy as np
 from mindspore import Tensor, nn
 
 from src.models.layers import ReflectionPad, conv
+from src.models.state import load_arrays
+from src.utils.errors import UserError
+from src.utils.pth import read_pth
+from src.utils.tensorfile import read_arrays
 
 # (index, in, out) of each convolution in the published 53-layer sequence; a pool follows indices 5, 12 and 25
 LAYERS = (
@@ -21,6 +28,7 @@ LAYERS = (
 )
 _POOL_AFTER = (5, 12, 25)
 _TAPS = (2, 9, 16, 29)
+_BGR_MEAN = np.array([-103.939, -116.779, -123.68], np.float32)
 
 
 class NormalisedVgg(nn.Cell):
@@ -52,3 +60,51 @@ class NormalisedVgg(nn.Cell):
             if self.pool_after[i]:
                 x = self.pool(x)
         return taps
+
+
+def load_normalised_vgg(path: str) -> NormalisedVgg:
+    """Build the encoder from a file of the published weights (``.pth`` or ``.safetensors``), or from ``random:SEED``.
+
+    Random weights need no download. Their features compare colours, contrasts and textures, and know no
+    objects.
+
+    Raises:
+        UserError: no such file, or weights of another network; the message says where the right ones come
+        from.
+    """
+    way_out = (
+        "Hierarchy Flow's losses need vgg_normalised.pth, the encoder published with AdaIN in PyTorch: pass "
+        "--vgg_pre_trained FILE, or --vgg_pre_trained random:1 for random features, which need no file"
+    )
+    vgg = NormalisedVgg()
+    if path.startswith("random:"):
+        seed = path.removeprefix("random:")
+        if not seed.isdigit():
+            raise UserError(f"vgg_pre_trained {path}: what follows random: is a whole number, such as random:1")
+        arrays = _random_weights(int(seed))
+    elif not Path(path).is_file():
+        raise UserError(f"the VGG weights {path} do not exist. {way_out}")
+    else:
+        arrays = read_arrays(path)[0] if path.endswith(".safetensors") else read_pth(path)
+    ours = {f"{i}.{kind}": f"convs.{n}.{kind}" for n, (i, _, _) in enumerate(LAYERS) for kind in ("weight", "bias")}
+    try:
+        load_arrays(vgg, {ours[k]: np.asarray(v, np.float32) for k, v in arrays.items() if k in ours}, source=path)
+    except UserError as error:
+        raise UserError(f"{path} is not the normalised VGG-19: {error}\n{way_out}") from None
+    first = vgg.convs[0].bias.asnumpy()
+    if not path.startswith("random:") and np.abs(first - _BGR_MEAN).max() > 0.5:
+        raise UserError(
+            f"{path} is not the normalised VGG-19: its first layer should subtract the channel means "
+            f"{-_BGR_MEAN}, but adds {first}.\n{way_out}"
+        )
+    return vgg
+
+
+def _random_weights(seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.RandomState(seed)
+    arrays = {}
+    for i, inputs, outputs in LAYERS:
+        shape = (outputs, inputs, 1, 1) if i == 0 else (outputs, inputs, 3, 3)
+        arrays[f"{i}.weight"] = rng.standard_normal(shape) * np.sqrt(2.0 / np.prod(shape[1:]))
+        arrays[f"{i}.bias"] = rng.standard_normal(outputs) * 0.01
+    return arrays
