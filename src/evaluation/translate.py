@@ -1,6 +1,6 @@
 """Translating a data set with a trained run: pictures named as their inputs, and a gallery."""
 
-__all__ = ["evaluate", "translate_any_size"]
+__all__ = ["evaluate", "pad_to_stride", "translate_any_size"]
 
 from pathlib import Path
 
@@ -19,14 +19,20 @@ from src.utils.runtime import start
 
 def translate_any_size(system: System, batch: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
     """Pad every map of a batch to the network's stride by repeating its border, translate, and cut back."""
-    height, width = next(a.shape[2:] for a in batch.values() if a.ndim == 4)
-    pad = [(0, -height % system.stride), (0, -width % system.stride)]
-    padded = {
-        name: np.pad(array, [(0, 0), (0, 0), *pad], mode="edge") if array.ndim == 4 else array
-        for name, array in batch.items()
-    }
-    outputs = system.translate(padded, seed)
+    height, width = _size(batch)
+    outputs = system.translate(pad_to_stride(batch, system.stride), seed)
     return {name: array[:, :, :height, :width] for name, array in outputs.items()}
+
+
+def pad_to_stride(batch: dict[str, np.ndarray], stride: int) -> dict[str, np.ndarray]:
+    """Extend every (N, C, H, W) map at the bottom and right to multiples of ``stride`` by repeating its border."""
+    height, width = _size(batch)
+    pad = [(0, 0), (0, 0), (0, -height % stride), (0, -width % stride)]
+    return {name: np.pad(array, pad, mode="edge") if array.ndim == 4 else array for name, array in batch.items()}
+
+
+def _size(batch: dict[str, np.ndarray]) -> tuple[int, int]:
+    return next(array.shape[2:] for array in batch.values() if array.ndim == 4)
 
 
 def evaluate(command: Config) -> int:
@@ -59,7 +65,8 @@ def _translate_all(run: TrainedRun, data, count: int, folder: Path) -> Path:
     gallery.set_options(run.config.to_dict())
     if (run.folder / "log.jsonl").is_file():
         gallery.set_losses(run.folder / "log.jsonl")
-    (_, batches), *_ = data.epochs(1)
+    epochs = data.epochs(1)
+    _, batches = next(epochs)
     for batch in track(_first(batches, count), "translating", total=count):
         stem = data.name(int(batch["id"][0]))
         outputs = translate_any_size(run.system, batch, run.config.seed)

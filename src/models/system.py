@@ -88,6 +88,11 @@ class System:
         """Name the outputs of the training step for :meth:`visuals`."""
         raise NotImplementedError
 
+    def add_network(self, name: str, cell: nn.Cell) -> None:
+        """Own ``cell`` as a network; its parameters get unique names, which one compiled step needs."""
+        cell.update_parameters_name(f"{name}.")
+        self.networks[name] = cell
+
     # -- defaults ----------------------------------------------------------------------------------------------
 
     @property

@@ -27,6 +27,7 @@ _OURS = {
     "beta2": 0.999,
     "max_instances": 64,
     "cluster_path": "",
+    "encode_load_size": 0,
 }
 _VGG_SEED = 1234
 # The L1 terms have kinks: from the third step on, a change of the weights in their last bit moves the losses by up to
@@ -70,7 +71,7 @@ def _check_forward(system: Pix2PixHD, batch: dict, io: dict, report) -> None:
         features = system.encode_image(batch["image"], batch["inst"])
         report("feat_map", features, io["feat_map"], atol=1e-4)
         batch["feat"] = features
-        means = system.encode_regions(batch["image"], batch["inst"])[0]
+        means = system.encode_means(batch)[0]
         rows = instance_table(means, batch["inst"][0, 0], batch["label"][0, 0])
         for key in (k for k in io if k.startswith("encode_features_")):
             mine = rows[rows[:, 0] == int(key.rpartition("_")[2]), 1:]

@@ -50,19 +50,12 @@ class Pix2PixHD(System):
         self.regions = config.label_nc if config.label_feat else config.max_instances
         self.encode = InputEncoder(config.label_nc, config.no_instance)
         condition = (config.label_nc or config.input_nc) + (0 if config.no_instance else 1)
-        self.networks["G"] = self._generator(condition + (config.feat_num if self.uses_features else 0))
+        self.add_network("G", self._generator(condition + (config.feat_num if self.uses_features else 0)))
         if self.uses_features and not (training and config.load_features):
-            self.networks["E"] = self._encoder()
+            self.add_network("E", self._encoder())
         self.vgg_loss = None
         if training:
-            self.networks["D"] = MultiscaleDiscriminator(
-                condition + config.output_nc,
-                config.ndf,
-                config.n_layers_D,
-                config.num_D,
-                config.norm,
-                features=not config.no_ganFeat_loss,
-            )
+            self.add_network("D", self._discriminator(condition + config.output_nc))
             if not config.no_vgg_loss:
                 self.vgg_loss = VGGLoss(load_vgg(config.vgg_pre_trained))
             self.loss_names = (
@@ -92,6 +85,11 @@ class Pix2PixHD(System):
             raise UserError(
                 "load_features feeds precomputed features: add --instance_feat True (or --label_feat True)"
             )
+
+    def _discriminator(self, in_channels: int) -> MultiscaleDiscriminator:
+        config = self.config
+        matching = not config.no_ganFeat_loss
+        return MultiscaleDiscriminator(in_channels, config.ndf, config.n_layers_D, config.num_D, config.norm, matching)
 
     def _encoder(self) -> Encoder:
         config = self.config
@@ -200,7 +198,8 @@ class Pix2PixHD(System):
         if "feat" in batch:
             return batch["feat"]
         if self.config.use_encoded_image:
-            return self._encoded_features(batch)
+            means, regions = self.encode_means(batch), self._region_map(batch)
+            return np.stack([paint_regions(m, r[0]) for m, r in zip(means, regions, strict=True)])
         if self.clusters is None:
             raise UserError(
                 f"a model with features needs the clusters {self.config.cluster_path}: make them with "
@@ -214,8 +213,14 @@ class Pix2PixHD(System):
             ]
         )
 
-    def _encoded_features(self, batch: dict[str, np.ndarray]) -> np.ndarray:
-        """Encode the real image, at the width that the encoder knows, and paint each region with its mean."""
+    def encode_means(self, batch: dict[str, np.ndarray]) -> np.ndarray:
+        """Mean feature of every region of the real image, (N, regions, feat_num), zero where a region is empty.
+
+        The image is encoded at the width that the encoder was trained at (``encode_load_size``).
+
+        Raises:
+            UserError: the checkpoint has no encoder.
+        """
         if "E" not in self.networks:
             raise UserError(
                 "this checkpoint has no encoder (its features were precomputed): sample styles from the clusters, "
@@ -223,13 +228,12 @@ class Pix2PixHD(System):
             )
         image, regions = batch["image"], self._region_map(batch)
         width = self.config.encode_load_size
-        if width in (0, image.shape[3]):
-            return self.encode_image(image, regions)
-        size = self._encoder_size(image.shape[2:], width)
-        small = np.stack([_resized(x.transpose(1, 2, 0), size, cv2.INTER_AREA).transpose(2, 0, 1) for x in image])
-        small_regions = np.stack([_resized(r[0], size, cv2.INTER_NEAREST)[None] for r in regions])
-        tables = self.encode_regions(np.ascontiguousarray(small), small_regions)
-        return np.stack([paint_regions(t, r[0]) for t, r in zip(tables, regions, strict=True)])
+        if width not in (0, image.shape[3]):
+            size = self._encoder_size(image.shape[2:], width)
+            image = np.stack([_resized(x.transpose(1, 2, 0), size, cv2.INTER_AREA).transpose(2, 0, 1) for x in image])
+            regions = np.stack([_resized(r[0], size, cv2.INTER_NEAREST)[None] for r in regions])
+        maps = self.encode_image(np.ascontiguousarray(image), regions)
+        return np.stack([region_means(m, r[0], self.regions) for m, r in zip(maps, regions, strict=True)])
 
     def _encoder_size(self, size: tuple[int, int], width: int) -> tuple[int, int]:
         """(width, height) near the wanted width that the encoder's strides divide."""
@@ -240,11 +244,6 @@ class Pix2PixHD(System):
     def encode_image(self, image: np.ndarray, regions: np.ndarray) -> np.ndarray:
         """Encode (N, C, H, W) images in [-1, 1] and average over (N, 1, H, W) regions: (N, feat_num, H, W)."""
         return self._encode(Tensor(image), Tensor(regions)).astype(ms.float32).asnumpy()
-
-    def encode_regions(self, image: np.ndarray, regions: np.ndarray) -> np.ndarray:
-        """Mean feature of every region: (N, regions, feat_num), zero where a region is empty."""
-        maps = self.encode_image(image, regions)
-        return np.stack([region_means(m, r[0], self.regions) for m, r in zip(maps, regions, strict=True)])
 
     @cached_property
     def _encode(self) -> nn.Cell:
@@ -267,7 +266,7 @@ class Pix2PixHD(System):
     def adopt_pretrained(self, networks: dict[str, dict[str, np.ndarray]], config: dict[str, Any]) -> None:
         """Keep the encoder that precomputed the features beside the generator, untouched by training."""
         if self.training and self.config.load_features and "E" in networks and "E" not in self.networks:
-            self.networks["E"] = self._encoder()
+            self.add_network("E", self._encoder())
             for parameter in self.networks["E"].get_parameters():
                 parameter.requires_grad = False
 

@@ -1,0 +1,102 @@
+# Shared by the scripts here: which Python runs the project, which device, how options reach it.
+# From outside may be set: PYTHON, DEVICE_TARGET (Ascend, GPU, CPU or auto), and for several hosts
+# WORKER_NUM (of all hosts), NODE_RANK, MASTER_ADDR and MASTER_PORT.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+if [ -z "${PYTHON:-}" ]; then
+  PYTHON=python3
+  if [ -x "$root/.venv/bin/python" ]; then PYTHON=$root/.venv/bin/python; fi
+fi
+export ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX2} GLOG_v=${GLOG_v:-3}
+device=(--device_target "${DEVICE_TARGET:-auto}")
+
+# run PROGRAM OPTION...: run one of the project's programs; of an option given twice the later counts.
+run() {
+  local program=$1
+  shift
+  "$PYTHON" "$root/$program" "${device[@]}" "$@"
+}
+
+# pick "--a --b" OPTION...: print, one word a line, those options whose names are listed, with their values.
+pick() {
+  local wanted=" $1 " keep=0 word
+  shift
+  for word in "$@"; do
+    case $word in
+      --*) if [[ $wanted == *" ${word%%=*} "* ]]; then keep=1; else keep=0; fi ;;
+    esac
+    if [ $keep = 1 ]; then printf '%s\n' "$word"; fi
+  done
+}
+
+# Options that a stage before training or evaluation needs too.
+data_options="--data_root --dataroot --records_dir --save_ckpt_dir --checkpoints_dir --max_instances --allow_8bit_instances
+--device_target --device_id --gpu_ids --mode --seed --num_workers --nThreads --max_dataset_size"
+data_options=${data_options//$'\n'/ }
+
+# distribute CONFIG DEVICES [DATA_ROOT] [OPTION...]: train on DEVICES devices of this host, gradients averaged.
+# The older form DEVICES DISTRIBUTE DATA_ROOT is understood, too.
+distribute() {
+  local config=$1 script=${0##*/}
+  shift
+  if ! [[ ${1:-} =~ ^[1-9][0-9]*$ ]]; then
+    echo "usage: bash scripts/$script DEVICES [DATA_ROOT] [--key value ...]" >&2
+    echo "       bash scripts/$script DEVICES DISTRIBUTE DATA_ROOT" >&2
+    exit 1
+  fi
+  local devices=$1 together=True options=()
+  shift
+  if [[ ${1:-} =~ ^([Tt]rue|[Ff]alse)$ ]]; then
+    together=$1
+    shift
+  fi
+  if [ $# -gt 0 ] && [[ $1 != --* ]]; then
+    options=(--data_root "$1")
+    shift
+  fi
+  if [[ $together == [Ff]alse ]]; then
+    run train.py --config_path "$config" "${options[@]}" "$@"
+    return
+  fi
+  launch "$devices" train.py --config_path "$config" "${device[@]}" --run_distribute True "${options[@]}" "$@"
+}
+
+# launch DEVICES PROGRAM OPTION...: start the workers with msrun; end all of them when one ends badly or this script is stopped.
+launch() {
+  local devices=$1 program=$2 msrun logs port status=0 file
+  shift 2
+  msrun=$(dirname "$(command -v "$PYTHON")")/msrun
+  if [ ! -x "$msrun" ]; then msrun=msrun; fi
+  logs=${LOG_DIR:-log/$(date +%Y%m%d_%H%M%S)_$$}
+  mkdir -p "$logs"
+  # a rank table belongs to another way of starting, and msrun would mix the two
+  unset RANK_TABLE_FILE
+  export HCCL_CONNECT_TIMEOUT=${HCCL_CONNECT_TIMEOUT:-600}
+  port=${MASTER_PORT:-$("$PYTHON" -c "import socket; s = socket.socket(); s.bind(('', 0)); print(s.getsockname()[1])")}
+  local hosts=(--worker_num="${WORKER_NUM:-$devices}" --local_worker_num="$devices" --node_rank="${NODE_RANK:-0}")
+  echo "$devices workers on this host, logs in $logs"
+  set +e
+  "$msrun" "${hosts[@]}" --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$port" --log_dir="$logs" \
+    --join=True --cluster_time_out="${CLUSTER_TIME_OUT:-300}" --tail_worker_log=0 "$root/$program" "$@" &
+  local pid=$!
+  # msrun passes SIGINT on to its workers; SIGTERM would leave them behind
+  trap 'stopped=1; kill -INT $pid 2>/dev/null' TERM INT
+  stopped=0
+  wait $pid
+  status=$?
+  while kill -0 $pid 2>/dev/null; do
+    wait $pid
+    status=$?
+  done
+  trap - TERM INT
+  set -e
+  if [ $stopped = 1 ]; then status=143; fi
+  if [ $status != 0 ]; then
+    echo "the run ended with status $status; the last errors of each log in $logs:" >&2
+    for file in "$logs"/*.log; do
+      echo "== $file" >&2
+      grep -aE "error:|Error|ERROR" "$file" | tail -n 5 >&2 || true
+    done
+  fi
+  exit $status
+}
