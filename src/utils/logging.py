@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from src.utils.errors import UserError
+from src.utils.files import atomic_write
 from src.utils.progress import write_line
 
 LOG_NAME = "log.jsonl"
@@ -167,6 +168,9 @@ class RunLog:
 
         Returns:
             Number of records taken back.
+
+        Raises:
+            UserError: the shortened files cannot be written; then they stay as they were.
         """
         if not self._writes:
             return 0
@@ -185,7 +189,7 @@ class RunLog:
             kept.append(line)
             last = max(last, (record["epoch"], record["iteration"]))
         if cut:
-            _replace(path, kept)
+            atomic_write(path, b"".join(line + b"\n" for line in kept))
             self._cut_text(last)
         return cut
 
@@ -221,7 +225,7 @@ class RunLog:
             found = _TEXT_LINE.match(line)
             if line and (found is None or (int(found[1]), int(found[2])) <= last):
                 kept.append(line)
-        _replace(path, kept)
+        atomic_write(path, b"".join(line + b"\n" for line in kept))
 
     def _write_events(self, step: int, values: Mapping[str, float], extra: Mapping[str, float]) -> None:
         if not self._tensorboard:
@@ -304,9 +308,3 @@ def _mend_tail(path: Path) -> None:
             file.write(b"\n")
     else:
         os.truncate(path, len(head) + 1 if head else 0)
-
-
-def _replace(path: Path, lines: list[bytes]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(b"".join(line + b"\n" for line in lines))
-    os.replace(temporary, path)

@@ -89,9 +89,7 @@ def bit_palette(count: int) -> np.ndarray:
 def colour_table(label_nc: int) -> np.ndarray:
     """Return the read-only table, uint8 ``(label_nc, 3)``: Cityscapes for 35 classes, else bit reversal."""
     if label_nc < 1:
-        raise UserError(
-            f"label_nc {label_nc} has no colour table: colours belong to label maps (label_nc >= 1)"
-        )
+        raise UserError(f"label_nc {label_nc} has no colour table: colours belong to label maps (label_nc >= 1)")
     if label_nc == len(CITYSCAPES):
         table = np.array([row.colour for row in CITYSCAPES], np.uint8)
     else:

@@ -102,9 +102,7 @@ class Progress:
         elapsed = time.monotonic() - self._start
         steps = self.done - self.initial
         parts = [self._count()]
-        parts.append(
-            f"{_duration(elapsed)} in all" + (f", {steps / elapsed:.3g} {self.unit}/s" if elapsed > 0 else "")
-        )
+        parts.append(f"{_duration(elapsed)} in all" + (f", {steps / elapsed:.3g} {self.unit}/s" if elapsed > 0 else ""))
         self._write(self._join(parts))
 
     def __enter__(self) -> "Progress":

@@ -178,9 +178,7 @@ def test_tensorboard_events_hold_the_scalars_and_hide_what_a_resume_repeats(tmp_
     for step in (1, 2, 3):
         log.scalars(step, 1, step, {"G_GAN": 0.5 * step}, {"learning_rate": 0.25})
     rows = [row for row in events_of(tmp_path / "events") if row[1]]
-    assert [(s, v) for s, v, _ in rows if "loss/G_GAN" in v] == [
-        (s, {"loss/G_GAN": 0.5 * s}) for s in (1, 2, 3)
-    ]
+    assert [(s, v) for s, v, _ in rows if "loss/G_GAN" in v] == [(s, {"loss/G_GAN": 0.5 * s}) for s in (1, 2, 3)]
     assert (1, {"run/learning_rate": 0.25}, 0) in rows
     log.close()
     time.sleep(1.1)  # event files are named after the second
