@@ -98,11 +98,12 @@ def _unpaired(folders: Mapping[str, Path], keyed: dict[str, dict[str, Path]]) ->
     ]
 
 
-def pair_folders(folders: Mapping[str, Path]) -> list[Row]:
+def pair_folders(folders: Mapping[str, Path], only_complete: bool = False) -> list[Row]:
     """Pair the files of several folders by stem (never by position), sorted by stem.
 
     Args:
         folders: column name to folder.
+        only_complete: leave stems out that lack a partner, instead of raising.
 
     Raises:
         UserError: a folder is missing or empty, a stem occurs twice, or a stem has no partner in some folder;
@@ -110,7 +111,7 @@ def pair_folders(folders: Mapping[str, Path]) -> list[Row]:
     """
     keyed = _key_columns(folders)
     problems = _unpaired(folders, keyed)
-    if problems:
+    if problems and not only_complete:
         lines = []
         for problem in problems:
             shown = ", ".join(problem.missing[:_SHOWN])
@@ -123,5 +124,5 @@ def pair_folders(folders: Mapping[str, Path]) -> list[Row]:
         )
     return [
         Row(stem, {column: files[stem] for column, files in keyed.items()})
-        for stem in sorted(next(iter(keyed.values())))
+        for stem in sorted(set.intersection(*(set(files) for files in keyed.values())))
     ]

@@ -126,16 +126,17 @@ class PairedReader(Reader):
     Args:
         config: the options (attribute access).
         phase: prefix of the folders.
-        training: samples are rounded, cropped and flipped as ``resize_or_crop`` says and must fit the
-            network; otherwise they keep their resized size.
+        training: samples are rounded, cropped and flipped as ``resize_or_crop`` says and must fit the network;
+            otherwise they keep their resized size.
+        rows: the samples, if they are known already.
     """
 
     kind = "paired"
 
-    def __init__(self, config, phase: str, training: bool):
+    def __init__(self, config, phase: str, training: bool, rows: list[Row] | None = None):
         self.config, self.phase, self.training = config, phase, training
         folders = paired_folders(config, phase, training)
-        self.rows: list[Row] = pair_folders(folders)
+        self.rows: list[Row] = pair_folders(folders) if rows is None else rows
         limit = config.max_dataset_size
         limited = bool(limit) and limit < len(self.rows)
         if limited:

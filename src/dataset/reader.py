@@ -1,6 +1,6 @@
 """What every kind of data set has in common: rows of files become arrays, and arrays become samples."""
 
-__all__ = ["MOST_PROBLEMS", "Reader", "describe_problems", "inspect_rows"]
+__all__ = ["MOST_PROBLEMS", "OptionError", "Reader", "describe_problems", "inspect_rows"]
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,6 +13,10 @@ from src.utils.errors import UserError
 from src.utils.progress import track
 
 MOST_PROBLEMS = 20
+
+
+class OptionError(UserError):
+    """An option that does not fit the files at all: looking at more of them would only repeat it."""
 
 
 class Reader(ABC):
@@ -38,7 +42,8 @@ class Reader(ABC):
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read and resize the files of one row: uint8 or uint16 arrays, ``(H, W)`` or ``(H, W, 1|3|4)``.
 
-        Deterministic. Raises ``UserError`` naming the file for anything that could not be trained on.
+        Deterministic. Raises ``UserError`` naming the file for anything that could not be trained on, and
+        ``OptionError`` where that is the options' fault.
         """
 
     @abstractmethod

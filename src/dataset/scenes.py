@@ -7,6 +7,9 @@ light are shared by the whole picture.
 
 __all__ = ["STYLES", "Scene", "make_scene", "write_scenes"]
 
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,13 +63,9 @@ def make_scene(seed: int | list[int], width: int, height: int, style: str = "pho
     return Scene(canvas.label[::2, ::2].copy(), canvas.instance[::2, ::2].copy(), photo)
 
 
-def _start(
-    rng: np.random.Generator, width: int, height: int, style: str
-) -> tuple[Canvas, np.ndarray, np.ndarray]:
+def _start(rng: np.random.Generator, width: int, height: int, style: str) -> tuple[Canvas, np.ndarray, np.ndarray]:
     focal = 1.05 * max(width, 2 * height) * rng.uniform(0.95, 1.05)
-    camera = Camera(
-        focal, width * rng.uniform(0.42, 0.58), height * rng.uniform(0.38, 0.46), rng.uniform(1.25, 1.5)
-    )
+    camera = Camera(focal, width * rng.uniform(0.42, 0.58), height * rng.uniform(0.38, 0.46), rng.uniform(1.25, 1.5))
     zenith, horizon, tint, strength = _SKIES[rng.choice(3, p=(0.5, 0.35, 0.15))]
     light = Light(rng.uniform(-1, 1), strength, rng.uniform(90, 260), tint, horizon)
     canvas = Canvas(width, height, camera, light, rng)
@@ -99,20 +98,42 @@ def _expose(canvas: Canvas, style: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_scenes(
-    folder: str | Path, phase: str, count: int, width: int, height: int, seed: int = 0, style: str = "photo"
+    folder: str | Path,
+    phase: str,
+    count: int,
+    width: int,
+    height: int,
+    seed: int = 0,
+    style: str = "photo",
+    workers: int = 1,
 ) -> None:
     """Write ``count`` scenes into ``{phase}_label``, ``{phase}_inst`` and ``{phase}_img`` below ``folder``.
 
-    Scene k of a phase depends on (seed, phase, k) alone. Raises ``UserError`` if one of these folders has
-    content.
+    Scene k of a phase depends on (seed, phase, k) alone. ``workers`` processes draw at the same time.
+
+    Raises:
+        UserError: one of these folders has content, the style is unknown, the size too small, the disk full.
     """
     folder = Path(folder)
-    targets = {name: folder / f"{phase}_{name}" for name in ("label", "inst", "img")}
-    for target in targets.values():
+    for target in _targets(folder, phase).values():
         if target.exists() and any(target.iterdir()):
             raise UserError(f"{target} is not empty and nothing is overwritten: choose another folder")
-    stream = int.from_bytes(phase.encode(), "little")
-    for k in track(range(count), f"{phase} scenes", unit="scenes"):
-        scene = make_scene([seed, stream, k], width, height, style)
-        for name, array in zip(targets, scene, strict=True):
-            write_png(targets[name] / f"scene_{k:05d}.png", array)
+    draw = partial(_write_scene, folder, phase, width, height, seed, style)
+    if workers <= 1:
+        for _ in track(map(draw, range(count)), f"{phase} scenes", total=count, unit="scenes"):
+            pass
+        return
+    # A fresh interpreter each: forking a process that holds MindSpore's threads may hang.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        for _ in track(pool.map(draw, range(count)), f"{phase} scenes", total=count, unit="scenes"):
+            pass
+
+
+def _targets(folder: Path, phase: str) -> dict[str, Path]:
+    return {name: folder / f"{phase}_{name}" for name in ("label", "inst", "img")}
+
+
+def _write_scene(folder: Path, phase: str, width: int, height: int, seed: int, style: str, k: int) -> None:
+    scene = make_scene([seed, int.from_bytes(phase.encode(), "little"), k], width, height, style)
+    for target, array in zip(_targets(folder, phase).values(), scene, strict=True):
+        write_png(target / f"scene_{k:05d}.png", array)

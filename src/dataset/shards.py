@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.dataset.reader import MOST_PROBLEMS, Reader, describe_problems
+from src.dataset.reader import MOST_PROBLEMS, OptionError, Reader, describe_problems
 from src.utils.errors import UserError
 from src.utils.images import decode_png, encode_png
 from src.utils.progress import Progress
@@ -145,7 +145,7 @@ class _EncodedRows:
     def _usable(self, done: Future) -> bool:
         error = done.exception()
         if error is not None:
-            if not isinstance(error, UserError):
+            if not isinstance(error, UserError) or isinstance(error, OptionError):
                 raise error
             self._add_problem(str(error))
             return False

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from src.dataset.reader import OptionError
 from src.utils.errors import UserError
 
 MODES = ("crop", "none", "resize_and_crop", "scale_width", "scale_width_and_crop")
@@ -92,7 +93,7 @@ class Geometry:
         return array[:, ::-1] if placement.flip else array
 
     def check_divisible(self, width: int, height: int, source: str) -> None:
-        """Raise ``UserError`` with ways out unless ``width`` x ``height`` ends in a size the network takes.
+        """Raise ``OptionError`` with ways out unless ``width`` x ``height`` ends in a size the network takes.
 
         ``source`` names the file the size comes from; only training needs this.
         """
@@ -102,7 +103,7 @@ class Geometry:
         if final[0] % self.stride == 0 and final[1] % self.stride == 0:
             return
         ways = ["--resize_or_crop none (rounds both sides)", self._fitting_size(width, height)]
-        raise UserError(
+        raise OptionError(
             f"{source} ({width}x{height}) becomes {final[0]}x{final[1]} with resize_or_crop {self.mode}, "
             f"load_size {self.load_size}, fine_size {self.fine_size}, but the network's stride {self.stride} "
             f"must divide both sides: pass {' or '.join(ways)}"
@@ -141,9 +142,7 @@ def resize_photo(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     channels = image.shape[2]
     if channels == 4:  # Pillow weights colours with alpha when it resizes RGBA; channels are independent here
-        return np.concatenate(
-            [resize_photo(image[:, :, :3], size), resize_photo(image[:, :, 3:], size)], axis=2
-        )
+        return np.concatenate([resize_photo(image[:, :, :3], size), resize_photo(image[:, :, 3:], size)], axis=2)
     picture = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if channels == 1 else image))
     resized = np.array(picture.resize(size, Image.Resampling.BICUBIC))
     return resized[:, :, None] if channels == 1 else resized
