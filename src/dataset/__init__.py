@@ -9,6 +9,7 @@ from src.utils.errors import UserError
 # Kind of data set -> module and function, imported when it is asked for.
 _KINDS = {
     "paired": ("src.dataset.paired", "open_paired"),
+    "unpaired": ("src.dataset.unpaired", "open_unpaired"),
 }
 
 

@@ -20,7 +20,7 @@ from src.training.distribution import Workers
 from src.training.guards import FiniteWatch, StopRequest
 from src.training.pretrain import load_pretrained
 from src.training.runstate import apply_state, collect_state, trained_parameters
-from src.training.schedules import learning_rate_factor, total_epochs
+from src.training.schedules import learning_rate_factor, total_epochs, total_steps
 from src.training.steps import StepOptions, TrainStep
 from src.utils.config import Config
 from src.utils.errors import UserError
@@ -72,8 +72,9 @@ class _Trainer:
             config, checkpoint.config if checkpoint else None, pretrained.config if pretrained else None
         )
         self.config = config
-        self.epochs = total_epochs(config)
         self.steps_per_epoch = data.steps_per_epoch
+        self.epochs = total_epochs(config, self.steps_per_epoch)
+        self.total = total_steps(config, self.steps_per_epoch)
         self.samples = config.batch_size * device.world
         self.system = create_system(config, training=True)
         self.options = StepOptions(
@@ -149,15 +150,14 @@ class _Trainer:
         if self.config.dry_run:
             self.say("dry run: everything is in place, nothing was trained")
             return 0
-        if self.first_step >= self.epochs * self.steps_per_epoch:
+        if self.first_step >= self.total:
             self.say(f"the run is complete: {self.epochs} epochs are done. Raise --niter or --niter_decay to go on.")
             return 0
         self.log.truncate_after(self.first_step)
-        total = self.epochs * self.steps_per_epoch
         done = self.first_step
         with (
             StopRequest() as stop,
-            Progress(total, initial=done, enabled=self.workers.is_first) as progress,
+            Progress(self.total, initial=done, enabled=self.workers.is_first) as progress,
         ):
             for epoch, batches in self.data.epochs(self.epochs, self.first_step):
                 epoch += 1
@@ -174,8 +174,12 @@ class _Trainer:
                         return 128 + (stop.number or 15)
                     if self._due(iteration, self.config.save_latest_freq) and iteration < self.steps_per_epoch:
                         self._save(Position(epoch, iteration), done)
-                if done == epoch * self.steps_per_epoch:
-                    self._save(Position(epoch, 0), done)
+                    if done == self.total:
+                        break
+                if done in (self.total, epoch * self.steps_per_epoch):
+                    self._save(self._position(epoch, done - (epoch - 1) * self.steps_per_epoch), done)
+                if done == self.total:
+                    break
         self._finish()
         return 0
 
@@ -184,7 +188,7 @@ class _Trainer:
             self.system.initialise(batch)
         arrays = self.system.inputs(batch, done)
         self._prepare_step(epoch)
-        factor = learning_rate_factor(self.config, epoch, done / (self.epochs * self.steps_per_epoch))
+        factor = learning_rate_factor(self.config, epoch, done / self.total)
         self._set_learning_rate(factor)
         inputs = [Tensor(array) for array in arrays]
         applies = (done + 1) % self.options.accumulation == 0

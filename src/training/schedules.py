@@ -1,14 +1,20 @@
 """Learning rate over a run, as a factor on each group's starting rate."""
 
-__all__ = ["SCHEDULES", "learning_rate_factor", "total_epochs"]
+__all__ = ["SCHEDULES", "learning_rate_factor", "total_epochs", "total_steps"]
 
 import math
 from typing import Any
 
 
-def total_epochs(config: Any) -> int:
-    """Epochs of a whole run."""
-    return config.niter + config.niter_decay
+def total_steps(config: Any, steps_per_epoch: int) -> int:
+    """Steps of a whole run: ``max_iter`` where a system has it and it is not 0, else ``niter + niter_decay`` epochs."""
+    limit = 0 if config.debug else getattr(config, "max_iter", 0)
+    return limit or (config.niter + config.niter_decay) * steps_per_epoch
+
+
+def total_epochs(config: Any, steps_per_epoch: int) -> int:
+    """Epochs of a whole run, the last of which may be cut short."""
+    return -(-total_steps(config, steps_per_epoch) // steps_per_epoch)
 
 
 def _linear(config: Any, epoch: int, progress: float) -> float:
@@ -19,7 +25,8 @@ def _linear(config: Any, epoch: int, progress: float) -> float:
 
 
 def _cosine(config: Any, epoch: int, progress: float) -> float:
-    return 0.5 * (1.0 + math.cos(math.pi * progress))
+    floor = getattr(config, "eta_min", 0.0) / config.lr if config.lr else 0.0
+    return floor + (1.0 - floor) * 0.5 * (1.0 + math.cos(math.pi * progress))
 
 
 def _constant(config: Any, epoch: int, progress: float) -> float:
@@ -34,6 +41,6 @@ def learning_rate_factor(config: Any, epoch: int, progress: float) -> float:
     """Factor for a step in ``epoch`` (from 1) when the share ``progress`` of the run is done.
 
     ``linear``: pix2pixHD's and CycleGAN's, constant for ``niter`` epochs, then down by equal steps an epoch.
-    ``cosine``: half a cosine over all steps. ``constant``: one.
+    ``cosine``: half a cosine over all steps, down to ``eta_min``. ``constant``: one.
     """
     return SCHEDULES[config.lr_policy](config, epoch, progress)

@@ -1,0 +1,54 @@
+"""Pictures named by a list file: one path a line, relative to a root."""
+
+__all__ = ["read_list"]
+
+from pathlib import Path
+
+from src.utils.errors import UserError
+from src.utils.files import explain_os_error
+from src.utils.images import IMAGE_EXTENSIONS
+
+_SHOWN = 5
+
+
+def read_list(path: str | Path, root: str | Path) -> list[Path]:
+    """Files that ``path`` lists, in its order; a file may be listed more than once.
+
+    Spaces around a line and blank lines at the end are ignored.
+
+    Raises:
+        UserError: a missing or unreadable list, a blank line between others or one that names no picture
+        (with its
+            number and text), or files that ``root`` does not hold (up to five are named).
+    """
+    path, root = Path(path), Path(root)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise explain_os_error(error, path, "read") from error
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}, line {number} is no text (UTF-8): save the list as plain text") from error
+    lines = text.rstrip().splitlines()
+    if not lines:
+        raise UserError(f"the list {path} is empty: write one picture a line, relative to {root}")
+    files = []
+    for number, line in enumerate(lines, 1):
+        name = line.strip()
+        if not name:
+            raise UserError(f"{path}, line {number} is empty: remove it")
+        if Path(name).suffix.lower() not in IMAGE_EXTENSIONS:
+            raise UserError(
+                f"{path}, line {number}: {name!r} is no picture by its name, expected a path such as "
+                f"images/04945.png that ends in one of {', '.join(IMAGE_EXTENSIONS)}"
+            )
+        files.append(root / name)
+    missing = {file: number for number, file in enumerate(files, 1) if not file.is_file()}
+    if missing:
+        shown = ", ".join(f"{file} (line {number})" for file, number in list(missing.items())[:_SHOWN])
+        more = ", ..." if len(missing) > _SHOWN else ""
+        raise UserError(
+            f"{len(missing)} of {len(files)} files that {path} lists are not there: {shown}{more}. "
+            f"Its lines are relative to {root}: pass another root, or take the missing lines out"
+        )
+    return files

@@ -1,0 +1,66 @@
+"""Videos as folders of frames, and back."""
+
+__all__ = ["VIDEO_EXTENSIONS", "Video", "write_video"]
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from src.utils.errors import UserError
+from src.utils.images import read_image, write_png
+
+VIDEO_EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+
+
+class Video:
+    """The frames of a video file as pictures in a temporary folder, which lives as long as this object.
+
+    Attributes:
+        path: the video.
+        rate: frames a second.
+        frames: the pictures in order, ``{stem}_000001.png`` and so on.
+
+    Raises:
+        UserError: the file cannot be decoded, or holds no frame.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._folder = tempfile.TemporaryDirectory(prefix="mindi2i_frames_")
+        capture = cv2.VideoCapture(str(path))
+        try:
+            self.rate = float(capture.get(cv2.CAP_PROP_FPS)) or 25.0
+            self.frames: list[Path] = []
+            while True:
+                readable, frame = capture.read()
+                if not readable:
+                    break
+                file = Path(self._folder.name, f"{path.stem}_{len(self.frames) + 1:06d}.png")
+                write_png(file, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                self.frames.append(file)
+        finally:
+            capture.release()
+        if not self.frames:
+            raise UserError(
+                f"{path} cannot be decoded as a video: convert it to MP4 (H.264), or pass a folder with its frames"
+            )
+
+
+def write_video(path: Path, frames: Sequence[Path], rate: float) -> Path:
+    """Write pictures of one size as an MP4 video of ``rate`` frames a second; odd sides lose a row or column.
+
+    Raises:
+        UserError: this OpenCV cannot encode videos, or the file cannot be written.
+    """
+    height, width = (side // 2 * 2 for side in read_image(frames[0]).shape[:2])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, (width, height))
+    if not writer.isOpened():
+        raise UserError(f"{path} cannot be written as a video: its frames are in {frames[0].parent}")
+    try:
+        for frame in frames:
+            writer.write(cv2.cvtColor(read_image(frame)[:height, :width], cv2.COLOR_RGB2BGR))
+    finally:
+        writer.release()
+    return path
