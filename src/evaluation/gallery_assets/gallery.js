@@ -287,7 +287,6 @@
     setInterval(() => {
       const typing = ["INPUT", "SELECT"].includes(document.activeElement && document.activeElement.tagName);
       if (Date.now() < due || saved.paused || document.hidden || typing || Lightbox.isOpen() || busy.some((b) => b())) return;
-      remember({ scroll: window.scrollY });
       location.reload();
     }, 1000);
   }
@@ -319,10 +318,5 @@
   losses();
   options();
   if (!main.querySelector("section")) main.append(h("p", { class: "nothing" }, "Nothing to see yet: pictures appear here as the run makes them."));
-  if (saved.scroll !== undefined) {
-    history.scrollRestoration = "manual";
-    window.scrollTo(0, saved.scroll);
-    remember({ scroll: undefined });
-  }
   document.documentElement.dataset.ready = "true";
 })();
