@@ -8,6 +8,7 @@ keys of its own system, and may build on another overlay with ``base: other.yaml
 __all__ = ["ALIASES", "Config", "load_config", "parse_options"]
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,16 +49,21 @@ _GONE = {
     "export_onnx": "use export.py",
 }
 
+_COMMAND_LINE = "command line"
+# value of a flag that stands alone: right for switches, and no text that anyone means
+_BARE = "True"
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
 class Config:
     """Resolved options with attribute access; immutable, :meth:`replace` makes a changed copy."""
 
-    def __init__(self, values: Mapping[str, Any], explicit: Sequence[str] = ()):
+    def __init__(self, values: Mapping[str, Any], explicit: Sequence[str] = (), own: Sequence[Mapping[str, Any]] = ()):
         object.__setattr__(self, "_values", dict(values))
         #: keys that the command line set, as opposed to files and defaults
         object.__setattr__(self, "explicit", frozenset(explicit))
+        #: help and choices that an overlay adds to the default file's: without them a dump could not be read back
+        object.__setattr__(self, "_own", tuple(own))
 
     def __getattr__(self, key: str) -> Any:
         values = object.__getattribute__(self, "_values")
@@ -72,13 +78,13 @@ class Config:
         return key in self._values
 
     def __reduce__(self):
-        return Config, (self._values, tuple(self.explicit))
+        return Config, (self._values, tuple(self.explicit), self._own)
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with ``changes``; keys must exist."""
         for key in changes:
             getattr(self, key)
-        return Config(self._values | changes, self.explicit)
+        return Config(self._values | changes, self.explicit, self._own)
 
     def to_dict(self) -> dict[str, Any]:
         """All options as plain values."""
@@ -91,7 +97,8 @@ class Config:
 
     def dump(self) -> str:
         """YAML text that ``--config_path`` reads back."""
-        return yaml.safe_dump(self._values, sort_keys=False, allow_unicode=True)
+        documents = [self._values, *self._own] if any(self._own) else [self._values]
+        return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)
 
 
 class _Schema:
@@ -102,21 +109,24 @@ class _Schema:
         self.help: dict[str, str] = {}
         self.choices: dict[str, Any] = {}
 
-    def add(self, path: Path, may_add_keys: bool) -> None:
+    def add(self, path: Path, may_add_keys: bool, above: tuple[Path, ...] = ()) -> None:
+        if path.resolve() in above:
+            raise UserError(f"configuration {path} is its own base: remove the key base")
         values, help_, choices = _read_documents(path)
         base = values.pop("base", None)
         if base is not None:
-            self.add(path.parent / str(base), may_add_keys)
+            self.add(path.parent / str(base), may_add_keys, (*above, path.resolve()))
+        # first, because an overlay may offer other choices than the file under it
+        self.choices |= choices
         for key, value in values.items():
             key = ALIASES.get(key, key)
+            if key not in self.values and may_add_keys and key in help_:
+                self.values[key] = value
             if key in self.values:
                 self.values[key] = self.check(key, value, str(path))
-            elif may_add_keys and key in help_:
-                self.values[key] = value
             else:
                 raise UserError(f"{path}: unknown option {key}{_explain_unknown(key, self.values)}")
         self.help |= help_
-        self.choices |= choices
 
     def check(self, key: str, value: Any, source: str) -> Any:
         """Convert to the type of the default and test against the choices."""
@@ -167,20 +177,20 @@ def _convert(key: str, value: Any, default: Any, source: str) -> Any:
     if kind is str:
         if isinstance(value, (dict, list)):
             raise UserError(f"{source}: {key} {value} is not a text")
+        if source == _COMMAND_LINE and value == _BARE:
+            raise UserError(f"{source}: --{key} has no value")
         return "" if value is None else str(value)
     if isinstance(value, str):
         try:
-            value = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UserError(f"{source}: {key} {value} is not {_named(kind)}") from None
-    if kind is float and isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
+            # not YAML, to which 010 is eight and 1e-4 a text
+            value = _number(value) if kind in (int, float) else yaml.safe_load(value)
+        except (ValueError, yaml.YAMLError):
             raise UserError(f"{source}: {key} {value} is not {_named(kind)}") from None
     if isinstance(value, bool):
         raise UserError(f"{source}: {key} {value} is not {_named(kind)}")
     if kind is float and isinstance(value, (int, float)):
+        if not math.isfinite(value):
+            raise UserError(f"{source}: {key} {value} is not a finite number")
         return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
@@ -190,6 +200,13 @@ def _convert(key: str, value: Any, default: Any, source: str) -> Any:
     if not isinstance(value, kind):
         raise UserError(f"{source}: {key} {value} is not {_named(kind)}")
     return value
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _named(kind: type) -> str:
@@ -221,7 +238,7 @@ def parse_options(argv: Sequence[str]) -> dict[str, str]:
             raise UserError(f"unexpected word {word} on the command line: options look like --key value")
         key, equals, value = word[2:].partition("=")
         if not equals:
-            value = words.pop(0) if words and not words[0].startswith("--") else "True"
+            value = words.pop(0) if words and not words[0].startswith("--") else _BARE
         options[ALIASES.get(key, key)] = value
     return options
 
@@ -243,17 +260,20 @@ def load_config(argv: Sequence[str], config_path: str | None = None) -> Config:
     overlay = options.pop("config_path", config_path)
     schema = _Schema()
     schema.add(DEFAULT_FILE, may_add_keys=True)
+    common = dict(schema.help), dict(schema.choices)
     if overlay:
         path = Path(overlay)
         schema.add(path if path.exists() or path.is_absolute() else ROOT / path, may_add_keys=True)
     for key, value in options.items():
         if key not in schema.values:
             raise UserError(f"unknown option --{key}{_explain_unknown(key, schema.values)}")
-        schema.values[key] = schema.check(key, value, "command line")
+        schema.values[key] = schema.check(key, value, _COMMAND_LINE)
     if wants_help:
         print(_help_text(schema))
         raise SystemExit(0)
-    return Config(schema.values, options)
+    layered = schema.help, schema.choices
+    own = [{k: new[k] for k in new if new[k] != old.get(k)} for old, new in zip(common, layered, strict=True)]
+    return Config(schema.values, options, own)
 
 
 def _help_text(schema: _Schema) -> str:
