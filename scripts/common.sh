@@ -7,6 +7,10 @@ if [ -z "${PYTHON:-}" ]; then
   PYTHON=python3
   if [ -x "$root/.venv/bin/python" ]; then PYTHON=$root/.venv/bin/python; fi
 fi
+if ! "$PYTHON" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("mindspore") is None)'; then
+  echo "$PYTHON has no MindSpore: pip install -r requirements.txt, or set PYTHON to the interpreter that has it" >&2
+  exit 1
+fi
 export ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX2} GLOG_v=${GLOG_v:-3}
 device=(--device_target "${DEVICE_TARGET:-auto}")
 
@@ -31,7 +35,7 @@ pick() {
 
 # Options that a stage before training or evaluation needs too.
 data_options="--data_root --dataroot --records_dir --save_ckpt_dir --checkpoints_dir --max_instances --allow_8bit_instances
---device_target --device_id --gpu_ids --mode --seed --num_workers --nThreads --max_dataset_size"
+--device_target --device_id --gpu_ids --mode --seed --num_workers --nThreads"
 data_options=${data_options//$'\n'/ }
 
 # distribute CONFIG DEVICES [DATA_ROOT] [OPTION...]: train on DEVICES devices of this host, gradients averaged.

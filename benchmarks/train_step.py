@@ -1,0 +1,133 @@
+"""What one training step costs: compile seconds, milliseconds a step, peak memory, and the loader alone.
+
+``python benchmarks/train_step.py [--modes label,feature] [--height 128 --width 256 --steps 10] [--key value ...]``
+
+Every mode runs in a process of its own on procedural street scenes; further options are those of train.py. VGG19 has
+random weights, which cost what the real ones cost.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
+import numpy as np
+
+from src.utils.config import Config, load_config, parse_options
+
+_WARM_UP = 3
+_SCENES = 16
+_MODES = {"label": [], "feature": ["--instance_feat", "True"]}
+
+
+def main(argv: list[str]) -> None:
+    """Run the asked modes one after the other and print a table."""
+    own = {"modes": "label,feature", "height": "128", "width": "256", "steps": "10", "child": ""}
+    options = parse_options(argv)
+    own |= {key: options.pop(key) for key in list(options) if key in own}
+    rest = [word for key, value in options.items() for word in (f"--{key}", value)]
+    if own["child"]:
+        print(json.dumps(_measure(rest, int(own["height"]), int(own["width"]), int(own["steps"]))))
+        return
+    print(f"{own['height']}x{own['width']}, {' '.join(rest) or 'default options'}; {_machine()}")
+    print(f"{'mode':10} {'compile s':>10} {'step ms':>9} {'min ms':>9} {'peak GiB':>9} {'loader samples/s':>17} {'loader/step':>12}")
+    medians = {}
+    for mode in own["modes"].split(","):
+        own_words = [word for key in ("height", "width", "steps") for word in (f"--{key}", own[key])]
+        command = [sys.executable, __file__, "--child", mode, *own_words, *rest, *_MODES[mode]]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"mode {mode} failed:\n{done.stderr[-2000:]}")
+        row = json.loads(done.stdout.splitlines()[-1])
+        medians[mode] = row["step_ms"]
+        faster = row["loader"] * row["step_ms"] / 1000
+        print(
+            f"{mode:10} {row['compile_s']:10.1f} {row['step_ms']:9.0f} {row['min_ms']:9.0f} {row['peak_gib']:9.2f} "
+            f"{row['loader']:17.1f} {faster:11.1f}x",
+            flush=True,
+        )
+    if {"label", "feature"} <= medians.keys():
+        print(f"feature mode costs {medians['feature'] / medians['label']:.3f} times label-only")
+
+
+def _machine() -> str:
+    import os
+
+    import mindspore as ms
+
+    name = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "CPU")
+    return f"{name}, {os.cpu_count()} cores, MindSpore {ms.__version__}"
+
+
+def _measure(words: list[str], height: int, width: int, steps: int) -> dict[str, float]:
+    from mindspore import Tensor
+    from safetensors.numpy import save_file
+
+    from src.dataset import open_dataset
+    from src.dataset.scenes import write_scenes
+    from src.models.registry import create_system
+    from src.models.vgg import VGG19
+    from src.training.steps import TrainStep
+    from src.utils.runtime import peak_memory_gib, start
+
+    with tempfile.TemporaryDirectory() as scratch:
+        config: Config = load_config([*words, "--data_root", f"{scratch}/scenes", "--load_size", str(width)])
+        if not config.no_vgg_loss and not Path(config.vgg_pre_trained).is_file():
+            rng = np.random.default_rng(0)
+            random = {n: rng.normal(0, 0.02, p.shape).astype(np.float32) for n, p in VGG19().parameters_and_names()}
+            save_file(random, f"{scratch}/vgg.safetensors")
+            config = config.replace(vgg_pre_trained=f"{scratch}/vgg.safetensors")
+        device = start(config, say=_quiet)
+        write_scenes(Path(config.data_root), "train", _SCENES, width, height, seed=0)
+        data = open_dataset("paired", config, "train")
+        loader = _loader_speed(data)
+        system = create_system(config)
+        system.set_train(True)
+        epochs = data.epochs(1)
+        _, batches = next(epochs)
+        arrays = system.inputs(next(iter(batches)))
+        groups = system.update_groups(1)
+        step = TrainStep(system.gradients(groups), groups)
+        inputs = [Tensor(array) for array in arrays]
+        began = time.perf_counter()
+        step(*inputs)[0].asnumpy()
+        first = time.perf_counter() - began
+        times = []
+        for _ in range(_WARM_UP + steps):
+            began = time.perf_counter()
+            step(*inputs)[0].asnumpy()
+            times.append(1000 * (time.perf_counter() - began))
+        times = times[_WARM_UP:]
+        median = float(np.median(times))
+        return {
+            "compile_s": first - median / 1000,
+            "step_ms": median,
+            "min_ms": min(times),
+            "peak_gib": peak_memory_gib(device),
+            "loader": loader,
+        }
+
+
+def _loader_speed(data) -> float:
+    """Samples a second of the loader alone, over some epochs after the first."""
+    epochs = 6
+    for epoch, batches in data.epochs(epochs):
+        if epoch == 1:
+            began = time.perf_counter()
+        for _ in batches:
+            pass
+    return (epochs - 1) * data.steps_per_epoch * data.batch_size / (time.perf_counter() - began)
+
+
+def _quiet(text: str) -> None:
+    pass
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
