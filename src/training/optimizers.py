@@ -22,17 +22,16 @@ class Adam(nn.Cell):
     def __init__(self, group: UpdateGroup):
         super().__init__()
         self.names = list(group.parameters)
-        self.weights = list(group.parameters.values())
+        self.weights = tuple(group.parameters.values())
         self.moment1 = ParameterTuple([_zeros(p, f"moment1.{n}") for n, p in group.parameters.items()])
         self.moment2 = ParameterTuple([_zeros(p, f"moment2.{n}") for n, p in group.parameters.items()])
         self.beta1_power = Parameter(Tensor(1.0, ms.float32), name="beta1_power", requires_grad=False)
         self.beta2_power = Parameter(Tensor(1.0, ms.float32), name="beta2_power", requires_grad=False)
-        self.learning_rate = Parameter(
-            Tensor(group.lr, ms.float32), name="learning_rate", requires_grad=False
-        )
+        self.learning_rate = Parameter(Tensor(group.lr, ms.float32), name="learning_rate", requires_grad=False)
         self.beta1, self.beta2, self.eps = group.beta1, group.beta2, group.eps
         self.weight_decay = group.weight_decay
-        self.update = ops.Adam()
+        # a map, because compiled loops nest a call for each turn, and large networks have thousands of parameters
+        self.map = ops.HyperMap()
 
     def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
         power1 = self.beta1_power * self.beta1
@@ -40,23 +39,11 @@ class Adam(nn.Cell):
         ops.assign(self.beta1_power, power1)
         ops.assign(self.beta2_power, power2)
         eps = self.eps * ops.sqrt(1.0 - power2)
-        for i in range(len(self.weights)):
-            gradient = gradients[i].astype(ms.float32)
-            if self.weight_decay > 0:
-                gradient = gradient + self.weight_decay * self.weights[i]
-            self.update(
-                self.weights[i],
-                self.moment1[i],
-                self.moment2[i],
-                power1,
-                power2,
-                self.learning_rate,
-                self.beta1,
-                self.beta2,
-                eps,
-                gradient,
-            )
-        return power1
+        if self.weight_decay > 0:
+            gradients = self.map(ops.partial(_decayed, self.weight_decay), self.weights, gradients)
+        step = ops.partial(_adam_step, power1, power2, self.learning_rate, self.beta1, self.beta2, eps)
+        # the result must hang on the map: the compiler drops a map whose result nobody uses, updates and all
+        return ops.depend(power1, self.map(step, self.weights, self.moment1, self.moment2, gradients))
 
     def state(self) -> dict[str, Parameter]:
         """Everything a resume needs, by name."""
@@ -64,6 +51,19 @@ class Adam(nn.Cell):
         for name, first, second in zip(self.names, self.moment1, self.moment2, strict=True):
             named[f"moment1.{name}"], named[f"moment2.{name}"] = first, second
         return named
+
+
+_adam = ops.Adam()
+
+
+def _decayed(weight_decay, weight, gradient):
+    return gradient.astype(ms.float32) + weight_decay * weight
+
+
+def _adam_step(power1, power2, learning_rate, beta1, beta2, eps, weight, moment1, moment2, gradient):
+    gradient = gradient.astype(ms.float32)
+    stepped = _adam(weight, moment1, moment2, power1, power2, learning_rate, beta1, beta2, eps, gradient)
+    return ops.depend(power1, stepped)
 
 
 def _zeros(parameter: Parameter, name: str) -> Parameter:

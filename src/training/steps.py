@@ -7,6 +7,7 @@ the loss scale and gradient accumulation live in parameters of the step.
 __all__ = ["StepOptions", "TrainStep"]
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import mindspore as ms
 import numpy as np
@@ -62,6 +63,8 @@ class TrainStep(nn.Cell):
         self.options, self.groups, self.applies = options, groups, applies
         self.gradients = gradients
         self.n_groups = len(groups)
+        # gradients of all groups in one flat tuple: a compiled branch cannot take nested ones
+        self.starts = [0, *accumulate(len(group.parameters) for group in groups)]
         self.rescales = options.dynamic_loss_scale or options.loss_scale != 1.0 or options.accumulation > 1
         self.scale = _scalar(options.loss_scale, "scale")
         self.good_steps, self.bad_steps = _scalar(0, "good_steps"), _scalar(0, "bad_steps")
@@ -75,13 +78,12 @@ class TrainStep(nn.Cell):
             self.all_reduce = ops.AllReduce()
             self.reducers = nn.CellList(
                 [
-                    nn.DistributedGradReducer(
-                        list(group.parameters.values()), mean=True, degree=options.world
-                    )
+                    nn.DistributedGradReducer(list(group.parameters.values()), mean=True, degree=options.world)
                     for group in groups
                 ]
             )
-        self.half_square = ops.L2Loss()
+        # compiled loops nest a call for each turn, so whatever runs over all parameters is a map
+        self.map = ops.HyperMap()
 
     def construct(self, *inputs):
         losses, gradients, outputs = self.gradients(self.scale.value(), *inputs)
@@ -92,26 +94,26 @@ class TrainStep(nn.Cell):
         for i in range(self.n_groups):
             group = gradients[i]
             if self.rescales:
-                rescaled = ()
-                for gradient in group:
-                    rescaled = rescaled + (gradient * factor,)
-                group = rescaled
+                group = self.map(ops.partial(_times, factor), group)
             if self.accumulates:
                 group = self.sums[i](group)
             if self.reduces and self.applies:
                 group = self.reducers[i](group)
             norm = self._norm(group)
-            ready = ready + (group,)
+            ready = ready + group
             norms = norms + (norm,)
         norms = ops.stack(norms)
         if self.applies:
             finite = ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
             self._count(finite)
+            if self.options.clip_norm > 0:
+                ready = self._clip(ready, norms)
             if finite:
-                self._update(ready, norms)
+                losses = ops.depend(losses, self._update(ready))
             if self.accumulates:
                 for total in self.sums:
-                    total.clear()
+                    # hung on the result, or the compiler drops the map
+                    losses = ops.depend(losses, total.clear())
         return losses, norms, outputs
 
     def counters(self) -> dict[str, Parameter]:
@@ -120,10 +122,7 @@ class TrainStep(nn.Cell):
 
     def _norm(self, gradients):
         """Global L2 norm; infinite or NaN as soon as one element is."""
-        total = 0.0
-        for gradient in gradients:
-            total = total + self.half_square(gradient.astype(ms.float32))
-        return ops.sqrt(2.0 * total)
+        return ops.sqrt(2.0 * ops.stack(self.map(_half_square, gradients)).sum())
 
     def _count(self, finite):
         """Book-keeping of overflow on the device: rows of bad steps, and the dynamic loss scale."""
@@ -136,18 +135,24 @@ class TrainStep(nn.Cell):
             good = ops.select(grown, ops.zeros_like(good), good)
         ops.assign(self.good_steps, good)
 
-    def _update(self, ready, norms):
+    def _clip(self, ready, norms):
+        """Shrink what is longer than allowed."""
         if self.options.clip_jointly:
             norms = ops.ones_like(norms) * ops.sqrt((norms * norms).sum())
+        shrinks = ops.minimum(self.options.clip_norm / (norms + 1e-6), ops.ones_like(norms))
+        clipped = ()
         for i in range(self.n_groups):
-            group = ready[i]
-            if self.options.clip_norm > 0:
-                shrink = ops.minimum(self.options.clip_norm / (norms[i] + 1e-6), ops.ones_like(norms[i]))
-                clipped = ()
-                for gradient in group:
-                    clipped = clipped + (gradient * shrink,)
-                group = clipped
-            self.optimizers[i](group)
+            clipped = clipped + self.map(ops.partial(_times, shrinks[i]), self._group(ready, i))
+        return clipped
+
+    def _group(self, ready, i):
+        return ready[self.starts[i] : self.starts[i + 1]]
+
+    def _update(self, ready):
+        done = ()
+        for i in range(self.n_groups):
+            done = done + (self.optimizers[i](self._group(ready, i)),)
+        return ops.stack(done)
 
 
 class _GradientSum(nn.Cell):
@@ -162,18 +167,32 @@ class _GradientSum(nn.Cell):
                 for name, p in group.parameters.items()
             ]
         )
+        self.map = ops.HyperMap()
 
     def construct(self, gradients):
-        result = ()
-        for i in range(len(gradients)):
-            value = self.totals[i] + gradients[i]
-            ops.assign(self.totals[i], value)
-            result = result + (value,)
-        return result
+        return self.map(_add_to, self.totals, gradients)
 
     def clear(self):
-        for total in self.totals:
-            ops.assign(total, ops.zeros_like(total))
+        return self.map(_clear, self.totals)
+
+
+_l2_loss = ops.L2Loss()
+
+
+def _times(factor, gradient):
+    return gradient * factor
+
+
+def _half_square(gradient):
+    return _l2_loss(gradient.astype(ms.float32))
+
+
+def _add_to(total, gradient):
+    return ops.assign(total, total + gradient)
+
+
+def _clear(total):
+    return ops.assign(total, ops.zeros_like(total))
 
 
 def _scalar(value: float, name: str) -> Parameter:
