@@ -1,0 +1,205 @@
+"""The layers against numpy models of the published operators, forward and backward."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Tensor, nn, ops
+
+from src.models.layers import (
+    AvgPool,
+    InstanceNorm,
+    LeakyReLU,
+    NarrowConv,
+    ReflectionPad,
+    conv,
+    deconv,
+    norm_layer,
+)
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(np.float32)
+
+
+def fill(cell, seed=1):
+    """Give a layer random weights; returns them by name."""
+    values = {name: random(*p.shape, seed=seed) for name, p in cell.parameters_and_names()}
+    for name, parameter in cell.parameters_and_names():
+        ops.assign(parameter, Tensor(values[name]))
+    return values
+
+
+def backward(cell, x, weight):
+    """Gradients of ``sum(cell(x) * weight)`` with respect to the input and the parameters."""
+    parameters = list(cell.trainable_params())
+
+    def loss(x):
+        return (cell(x) * Tensor(weight)).sum()
+
+    gradient = ms.grad(loss, 0, parameters or None)(Tensor(x))
+    if not parameters:
+        return gradient.asnumpy(), {}
+    of_input, of_parameters = gradient
+    return of_input.asnumpy(), {p.name: g.asnumpy() for p, g in zip(parameters, of_parameters, strict=True)}
+
+
+def numeric_gradient(function, x, weight, places, step=1e-3):
+    """Central differences of ``sum(function(x) * weight)`` at a few flat places."""
+    x, found = x.astype(np.float64), []
+    for place in places:
+        ends = []
+        for sign in (1, -1):
+            moved = x.copy()
+            moved.flat[place] += sign * step
+            ends.append((function(moved) * weight).sum())
+        found.append((ends[0] - ends[1]) / (2 * step))
+    return np.array(found)
+
+
+def pool_model(x):
+    n, c, h, w = x.shape
+    result = np.zeros((n, c, (h + 1) // 2, (w + 1) // 2), x.dtype)
+    for i in range(result.shape[2]):
+        for j in range(result.shape[3]):
+            window = x[:, :, max(2 * i - 1, 0) : 2 * i + 2, max(2 * j - 1, 0) : 2 * j + 2]
+            result[:, :, i, j] = window.mean((2, 3))
+    return result
+
+
+def deconv_model(x, weight, bias):
+    """What PyTorch documents for ConvTranspose2d(kernel 3, stride 2, padding 1, output_padding 1)."""
+    n, _, h, w = x.shape
+    whole = np.zeros((n, weight.shape[1], 2 * h + 2, 2 * w + 2))
+    for i in range(h):
+        for j in range(w):
+            whole[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3] += np.einsum("nc,cokl->nokl", x[:, :, i, j], weight)
+    return whole[:, :, 1 : 2 * h + 1, 1 : 2 * w + 1] + bias.reshape(1, -1, 1, 1)
+
+
+def norm_model(x):
+    mean, variance = x.mean((2, 3), keepdims=True), x.var((2, 3), keepdims=True)
+    return (x - mean) / np.sqrt(variance + 1e-5)
+
+
+@pytest.mark.parametrize("padding, size", [(1, (2, 3)), (3, (4, 9)), (3, (8, 8))])
+def test_reflection_does_not_repeat_the_border(padding, size):
+    x = random(2, 3, *size)
+    want = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)), mode="reflect")
+    np.testing.assert_array_equal(ReflectionPad(padding)(Tensor(x)).asnumpy(), want)
+    counts = np.pad(np.arange(x[0, 0].size).reshape(size), padding, mode="reflect").reshape(-1)
+    gradient, _ = backward(ReflectionPad(padding), x, np.ones_like(want))
+    np.testing.assert_allclose(gradient[0, 0].reshape(-1), np.bincount(counts))
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (4, 5), (1, 1), (2, 1)])
+def test_pooling_does_not_count_its_padding(size):
+    x = random(2, 3, *size)
+    np.testing.assert_allclose(AvgPool()(Tensor(x)).asnumpy(), pool_model(x), atol=1e-6)
+    weight = random(*pool_model(x).shape)
+    gradient, _ = backward(AvgPool(), x, weight)
+    # the pool is linear: its gradient at one pixel is the weighted response to that pixel alone
+    for place in np.random.default_rng(0).integers(0, x.size, 6):
+        impulse = np.zeros_like(x)
+        impulse.flat[place] = 1
+        assert gradient.flat[place] == pytest.approx((pool_model(impulse) * weight).sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [(3, 4), (1, 5)])
+def test_deconvolution_has_the_published_phase(mode, size):
+    cell = deconv(4, 3)
+    values = fill(cell)
+    x = random(2, 4, *size)
+    assert values["weight"].shape == (4, 3, 3, 3)
+    want = deconv_model(x, values["weight"], values["bias"])
+    assert want.shape == (2, 3, 2 * size[0], 2 * size[1])
+    np.testing.assert_allclose(cell(Tensor(x)).asnumpy(), want, atol=1e-5)
+    upstream = random(*want.shape, seed=3)
+    of_input, of_parameters = backward(cell, x, upstream)
+    np.testing.assert_allclose(of_parameters["bias"], upstream.sum((0, 2, 3)), rtol=1e-4, atol=1e-4)
+    places = [0, x.size // 2, x.size - 1]
+    zero = np.zeros(3)
+    numbers = numeric_gradient(lambda v: deconv_model(v, values["weight"], zero), x, upstream, places)
+    np.testing.assert_allclose(of_input.flat[places], numbers, rtol=1e-3, atol=1e-3)
+    places = [0, 13, values["weight"].size - 1]
+    numbers = numeric_gradient(lambda v: deconv_model(x, v, zero), values["weight"], upstream, places)
+    np.testing.assert_allclose(of_parameters["weight"].flat[places], numbers, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kernel, stride, padding", [(3, 1, 0), (3, 2, 1), (4, 2, 2), (4, 1, 2), (7, 1, 0)])
+def test_convolution_pads_with_zeros_and_adds_its_bias(kernel, stride, padding):
+    cell = conv(2, 3, kernel, stride, padding)
+    values = fill(cell)
+    x = random(2, 2, 9, 8)
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding), (padding, padding)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (2, 3))[:, :, ::stride, ::stride]
+    want = np.einsum("nchwkl,ockl->nohw", windows, values["weight"]) + values["bias"].reshape(1, -1, 1, 1)
+    np.testing.assert_allclose(cell(Tensor(x)).asnumpy(), want, atol=1e-4)
+
+
+def test_instance_norm_is_biased_and_per_sample(mode):
+    # a large mean, which a variance as mean of squares minus square of mean would not survive
+    x = (random(2, 3, 6, 5) * np.array([0.01, 1, 30]).reshape(1, 3, 1, 1) + 50).astype(np.float32)
+    cell = InstanceNorm(3)
+    assert not list(cell.get_parameters())
+    want = norm_model(x.astype(np.float64))
+    tolerance = np.array([1e-2, 1e-4, 1e-4]).reshape(1, 3, 1, 1)
+    assert (np.abs(cell(Tensor(x)).asnumpy() - want) < tolerance).all()
+    cell.set_train(False)
+    assert (np.abs(cell(Tensor(x)).asnumpy() - want) < tolerance).all()
+    weight = random(2, 3, 6, 5, seed=4)
+    x = random(2, 3, 6, 5, seed=5)
+    gradient, _ = backward(cell, x, weight)
+    places = [0, 17, 95, 179]
+    np.testing.assert_allclose(
+        gradient.flat[places], numeric_gradient(norm_model, x, weight, places), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_instance_norm_of_a_constant_is_zero():
+    np.testing.assert_allclose(InstanceNorm(1)(Tensor(np.full((1, 1, 4, 4), 7, np.float32))).asnumpy(), 0)
+
+
+def test_batch_norm_keeps_running_statistics():
+    cell = norm_layer("batch", 3)
+    x = random(4, 3, 5, 6) * 2 + 1
+    cell.set_train(True)
+    mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3))
+    want = (x - mean.reshape(1, 3, 1, 1)) / np.sqrt(variance.reshape(1, 3, 1, 1) + 1e-5)
+    np.testing.assert_allclose(cell(Tensor(x)).asnumpy(), want, atol=1e-4)
+    # momentum 0.1 in PyTorch's words, and its running variance is unbiased
+    count = x.size / 3
+    np.testing.assert_allclose(cell.moving_mean.asnumpy(), 0.1 * mean, atol=1e-5)
+    np.testing.assert_allclose(cell.moving_variance.asnumpy(), 0.9 + 0.1 * variance * count / (count - 1), atol=1e-3)
+    cell.set_train(False)
+    ops.assign(cell.moving_mean, Tensor(np.array([1, 2, 3], np.float32)))
+    ops.assign(cell.moving_variance, Tensor(np.array([4, 5, 6], np.float32)))
+    scale = np.sqrt(np.array([4, 5, 6]) + 1e-5).reshape(1, 3, 1, 1)
+    np.testing.assert_allclose(
+        cell(Tensor(x)).asnumpy(), (x - np.array([1, 2, 3]).reshape(1, 3, 1, 1)) / scale, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("kernel, channels", [(7, 3), (3, 1), (1, 4)])
+def test_narrow_convolution_equals_the_plain_one(mode, kernel, channels):
+    narrow = NarrowConv(5, channels, kernel)
+    values = fill(narrow)
+    plain = nn.Conv2d(5, channels, kernel, pad_mode="valid", has_bias=True)
+    for name, parameter in plain.parameters_and_names():
+        assert parameter.shape == values[name].shape
+        ops.assign(parameter, Tensor(values[name]))
+    x = random(2, 5, 9, 11)
+    want = plain(Tensor(x)).asnumpy()
+    np.testing.assert_allclose(narrow(Tensor(x)).asnumpy(), want, atol=1e-4)
+    upstream = random(*want.shape, seed=2)
+    got, want = backward(narrow, x, upstream), backward(plain, x, upstream)
+    np.testing.assert_allclose(got[0], want[0], atol=1e-3)
+    assert got[1].keys() == want[1].keys() == {"weight", "bias"}
+    for name in got[1]:
+        np.testing.assert_allclose(got[1][name], want[1][name], rtol=1e-4, atol=1e-3)
+
+
+def test_leaky_relu(mode):
+    x = np.array([[-2.0, -0.5, 0.0, 0.5, 3.0]], np.float32)
+    np.testing.assert_allclose(LeakyReLU(0.2)(Tensor(x)).asnumpy(), [[-0.4, -0.1, 0, 0.5, 3]], rtol=1e-6)
+    gradient, _ = backward(LeakyReLU(0.2), x[:, [0, 1, 3, 4]], np.ones((1, 4), np.float32))
+    np.testing.assert_allclose(gradient, [[0.2, 0.2, 1, 1]], rtol=1e-6)
