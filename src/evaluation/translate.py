@@ -2,12 +2,15 @@
 
 __all__ = ["evaluate", "pad_to_stride", "translate_any_size"]
 
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 
 from src.dataset import open_dataset
+from src.dataset.video import write_video
 from src.evaluation.gallery import Gallery
+from src.evaluation.look import Looks, side_by_side
 from src.evaluation.run import TrainedRun, open_run
 from src.models.system import System
 from src.utils.config import Config
@@ -67,12 +70,22 @@ def _translate_all(run: TrainedRun, data, count: int, folder: Path) -> Path:
         gallery.set_losses(run.folder / "log.jsonl")
     epochs = data.epochs(1)
     _, batches = next(epochs)
+    system, looks, written = run.system, Looks(run.system.looks), defaultdict(list)
     for batch in track(_first(batches, count), "translating", total=count):
         stem = data.name(int(batch["id"][0]))
-        outputs = translate_any_size(run.system, batch, run.config.seed)
+        outputs = translate_any_size(system, batch, run.config.seed)
         for name, array in outputs.items():
-            write_png(folder / "images" / f"{stem}_{name}.png", unit_to_image(array[0]))
-        gallery.add_result(stem, run.system.visuals(batch, outputs), _numbers(batch, outputs))
+            written[name].append(folder / "images" / f"{system.result_name(stem, name)}.png")
+            write_png(written[name][-1], unit_to_image(array[0]))
+        shown = system.visuals(batch, outputs)
+        if system.shows_side_by_side:
+            write_png(folder / "side_by_side" / f"{stem}.png", side_by_side(list(shown.values())))
+        gallery.add_result(stem, shown, _numbers(batch, outputs) | looks.add(batch, outputs))
+    looks.report(folder, get_logger().info)
+    video = getattr(data, "video", None)
+    for name, frames in written.items() if video else ():
+        path = write_video(folder / f"{video.path.stem}_{name}.mp4", frames, video.rate)
+        get_logger().info(f"video: {path}")
     return gallery.write()
 
 

@@ -46,6 +46,10 @@ class System:
     dataset: ClassVar[str]
     #: configuration keys that describe the networks: evaluation takes them from the checkpoint and refuses others
     architecture_keys: ClassVar[tuple[str, ...]] = ()
+    #: of each translated picture that has no true one: the column it is made from and the column whose look it takes
+    looks: ClassVar[dict[str, tuple[str, str]]] = {}
+    #: evaluation also writes what :meth:`visuals` shows as one picture
+    shows_side_by_side: ClassVar[bool] = False
 
     def __init__(self, config: Any, training: bool = True):
         self.config = config
@@ -127,6 +131,10 @@ class System:
     def optional_networks(self) -> tuple[str, ...]:
         """Networks that translation can do without when a checkpoint lacks them."""
         return ()
+
+    def result_name(self, stem: str, output: str) -> str:
+        """File name, without extension, of the translated picture ``output`` of a sample."""
+        return f"{stem}_{output}"
 
     def load_companions(self, folder: Path) -> None:
         """Read the companion files of a trained run, where they are there."""

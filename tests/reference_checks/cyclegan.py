@@ -55,9 +55,7 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     _, gradients, _ = step.gradients(Tensor(1.0, ms.float32), *inputs)
     norms = [float(np.linalg.norm(g.asnumpy())) for g in gradients[0][: len(io["grad_norms_G_AB"])]]
     meaningful = io["grad_norms_G_AB"] > 1e-5
-    report(
-        "grad_norms_G_AB", np.array(norms)[meaningful], io["grad_norms_G_AB"][meaningful], atol=0, rtol=1e-3
-    )
+    report("grad_norms_G_AB", np.array(norms)[meaningful], io["grad_norms_G_AB"][meaningful], atol=0, rtol=1e-3)
     for i, want in enumerate(io["loss_history"]):
         losses = dict(zip(system.loss_names, step(*inputs)[0].asnumpy(), strict=True))
         total = losses["G_GAN"] + config.lambda_cyc * losses["cycle"] + config.lambda_id * losses["identity"]

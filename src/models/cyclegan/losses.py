@@ -97,12 +97,8 @@ class CycleGANGradients(nn.Cell):
         parameters = [ms.ParameterTuple(group.parameters.values()) for group in groups]
         networks, lsgan = system.networks, not system.config.no_lsgan
         self.of_generators = ms.value_and_grad(_GeneratorLoss(system), None, parameters[0], has_aux=True)
-        self.of_D_A = ms.value_and_grad(
-            _DiscriminatorLoss(networks["D_A"], lsgan), None, parameters[1], has_aux=True
-        )
-        self.of_D_B = ms.value_and_grad(
-            _DiscriminatorLoss(networks["D_B"], lsgan), None, parameters[2], has_aux=True
-        )
+        self.of_D_A = ms.value_and_grad(_DiscriminatorLoss(networks["D_A"], lsgan), None, parameters[1], has_aux=True)
+        self.of_D_B = ms.value_and_grad(_DiscriminatorLoss(networks["D_B"], lsgan), None, parameters[2], has_aux=True)
         self.trains_segmenter = len(groups) > 3
         if self.trains_segmenter:
             loss = _SegmenterLoss(networks["S"], system.config.semantic_nc)

@@ -28,9 +28,7 @@ class UpsampleConv(nn.Cell):
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.weight = Parameter(
-            Tensor(np.zeros((out_channels, in_channels, 3, 3), np.float32)), name="weight"
-        )
+        self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, 3, 3), np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), name="bias")
         self._taps = Tensor(np.ascontiguousarray(np.kron(_NEAREST_TAPS, _NEAREST_TAPS).T))
         self.conv_transpose = ops.Conv2DTranspose(in_channels, 4, pad_mode="pad", pad=(1, 1, 1, 1), stride=2)
@@ -125,9 +123,7 @@ class PatchDiscriminator(nn.Cell):
             width *= 2
         if patch == 94:
             # one more row above and column to the left keeps the size under a 4x4 kernel
-            head = nn.Conv2d(
-                width, 1, 4, 1, pad_mode="pad", padding=(2, 1, 2, 1), has_bias=True, weight_init="zeros"
-            )
+            head = nn.Conv2d(width, 1, 4, 1, pad_mode="pad", padding=(2, 1, 2, 1), has_bias=True, weight_init="zeros")
             cells += [nn.Identity(), head]
         else:
             cells += [conv(width, 1, 4, 1, 1)]

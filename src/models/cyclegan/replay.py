@@ -36,9 +36,7 @@ class ReplayBuffer(nn.Cell):
 
     def __init__(self, size: int, shape: tuple[int, int, int]):
         super().__init__()
-        self.images = Parameter(
-            Tensor(np.zeros((size + 1, *shape), np.float16)), name="images", requires_grad=False
-        )
+        self.images = Parameter(Tensor(np.zeros((size + 1, *shape), np.float16)), name="images", requires_grad=False)
         self.write_rows = ops.ScatterUpdate()
 
     def construct(self, new: Tensor, slots: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 __all__ = ["CycleGAN"]
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import mindspore as ms
 import numpy as np
@@ -34,6 +34,7 @@ class CycleGAN(System):
 
     name = "cyclegan"
     dataset = "unpaired"
+    looks: ClassVar = {"fake_B": ("A", "B"), "fake_A": ("B", "A")}
     architecture_keys = ("model", "input_nc", "ngf", "n_residual_blocks", "upsampling")
 
     def __init__(self, config: Any, training: bool = True):
@@ -96,9 +97,7 @@ class CycleGAN(System):
                     "or use --semantic frozen with --semantic_weights FILE"
                 )
             half = Segmenter.STRIDE // 2
-            label = np.ascontiguousarray(
-                batch["label_A"][:, :, half :: Segmenter.STRIDE, half :: Segmenter.STRIDE]
-            )
+            label = np.ascontiguousarray(batch["label_A"][:, :, half :: Segmenter.STRIDE, half :: Segmenter.STRIDE])
         if size > 0:
             for i, domain in enumerate("AB"):
                 slots[i] = draw_slots(size, len(batch["A"]), step, [self.config.seed, i])

@@ -4,7 +4,7 @@ __all__ = ["HierarchyFlowSystem"]
 
 import zlib
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import mindspore as ms
 import numpy as np
@@ -28,6 +28,8 @@ class HierarchyFlowSystem(System):
 
     name = "hierarchyflow"
     dataset = "unpaired"
+    looks: ClassVar = {"output": ("A", "B")}
+    shows_side_by_side = True
     architecture_keys = ("model", "out_channels", "weight_type", "reverse", "pad_size")
 
     def __init__(self, config: Any, training: bool = True):
@@ -89,6 +91,10 @@ class HierarchyFlowSystem(System):
         self._check_size(batch["A"])
         output = self._translate(Tensor(batch["A"]), Tensor(batch["B"]))
         return {"output": output.astype(ms.float32).asnumpy()}
+
+    def result_name(self, stem: str, output: str) -> str:
+        """The sample's own name, which is ``{content}_to_{style}``."""
+        return stem
 
     @cached_property
     def _translate(self) -> nn.Cell:
