@@ -1,6 +1,5 @@
 """CycleGAN: published numbers of both families, the replay buffer, the semantic branch, what bad options get."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import mindspore as ms
@@ -17,9 +16,6 @@ from src.models.layers import conv
 from src.models.state import count_parameters, init_weights, named_parameters, state_arrays
 from src.training.steps import TrainStep
 from src.utils.errors import UserError
-from tests.reference_checks import cyclegan as reference
-
-REFERENCE = Path(__file__).parents[1] / "reference" / "cyclegan_small"
 
 
 def options(**changes):
@@ -64,15 +60,6 @@ def one_step(system, batch, step=0):
     train = TrainStep(system.gradients(groups), groups)
     losses, _, outputs = train(*inputs)
     return dict(zip(system.loss_names, losses.asnumpy(), strict=True)), system.training_outputs(outputs)
-
-
-def test_equals_published_numbers(mode):
-    io = dict(np.load(REFERENCE / "io.npz"))
-
-    def report(name, got, want, atol=0.0, rtol=0.0):
-        np.testing.assert_allclose(got, want, atol=atol, rtol=rtol, err_msg=name)
-
-    reference.check(REFERENCE, io, str(io["options"]), report)
 
 
 def test_published_sizes():
@@ -249,3 +236,9 @@ def test_groups_hold_every_trained_parameter_once():
     total = sum(len(named_parameters(cell)) for cell in system.networks.values())
     assert len(names) == total
     assert isinstance(system.gradients(groups), nn.Cell)
+
+
+def test_recomputation_changes_no_number():
+    plain, _ = one_step(CycleGAN(options()), batch_of())
+    again, _ = one_step(CycleGAN(options(recompute=True)), batch_of())
+    assert plain == pytest.approx(again, rel=1e-6)

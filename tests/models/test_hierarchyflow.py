@@ -1,6 +1,5 @@
 """Hierarchy Flow: published numbers, the exact inverse, the losses, and what bad options get."""
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,9 +13,6 @@ from src.models.hierarchyflow.system import HierarchyFlowSystem, _initialise
 from src.models.hierarchyflow.vgg import NormalisedVgg, load_normalised_vgg
 from src.models.state import count_parameters, named_parameters
 from src.utils.errors import UserError
-from tests.reference_checks import hierarchyflow as reference
-
-REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 def options(**changes):
@@ -34,6 +30,7 @@ def options(**changes):
         "beta1": 0.9,
         "beta2": 0.999,
         "weight_decay": 0.0,
+        "recompute": False,
     }
     return SimpleNamespace(**(values | changes))
 
@@ -52,23 +49,6 @@ def perturbed(network, seed=0):
         elif "style_mlp" in name or "affine_net" in name:
             ops.assign(parameter, Tensor(rng.standard_normal(parameter.shape).astype(np.float32) * 0.5))
     return network
-
-
-def test_equals_published_numbers():
-    assert_reference(REFERENCE / "hierarchyflow_learned")
-
-
-def test_equals_published_numbers_of_a_batch_of_two(mode):
-    assert_reference(REFERENCE / "hierarchyflow_fixed_b2")
-
-
-def assert_reference(folder):
-    io = dict(np.load(folder / "io.npz"))
-
-    def report(name, got, want, atol=0.0, rtol=0.0):
-        np.testing.assert_allclose(got, want, atol=atol, rtol=rtol, err_msg=name)
-
-    reference.check(folder, io, str(io["options"]), report)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ _OURS = {
     "beta2": 0.999,
     "weight_decay": 0.0,
     "seed": 0,
+    "recompute": False,
     "vgg_pre_trained": "random:4321",
 }
 

@@ -104,6 +104,12 @@ class ResnetGenerator(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         return self.model(x)
 
+    def recompute_blocks(self) -> None:
+        """Compute the residual blocks again in the backward pass instead of keeping what is inside them."""
+        for cell in self.model:
+            if isinstance(cell, ResidualBlock):
+                cell.recompute()
+
 
 class PatchDiscriminator(nn.Cell):
     """(N, channels, H, W) to patch scores (N, 1, h, w), without a sigmoid.

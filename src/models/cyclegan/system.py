@@ -47,6 +47,9 @@ class CycleGAN(System):
         if training:
             for network in ("D_A", "D_B"):
                 self.networks[network] = PatchDiscriminator(config.input_nc, config.ndf, config.patch)
+            if config.recompute:
+                self.networks["G_AB"].recompute_blocks()
+                self.networks["G_BA"].recompute_blocks()
             if config.semantic != "none":
                 self.networks["S"] = Segmenter(config.semantic_nc, config.input_nc, config.semantic_width)
             self.loss_names = (

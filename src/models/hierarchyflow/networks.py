@@ -308,6 +308,11 @@ class HierarchyFlow(nn.Cell):
             x = self.blocks[i].narrow(x, features[i], gates[i])
         return self._crop(x)
 
+    def recompute_blocks(self) -> None:
+        """Compute the couplings' convolutions again in the backward pass instead of keeping what is inside them."""
+        for block in self.blocks:
+            block.affine_net.recompute()
+
     def _crop(self, x: Tensor) -> Tensor:
         p = self.pad_size
         h, w = x.shape[2], x.shape[3]

@@ -37,6 +37,8 @@ class HierarchyFlowSystem(System):
         self.networks["HF"] = HierarchyFlow(3, config.out_channels, config.weight_type, config.reverse, config.pad_size)
         _initialise(self.networks["HF"], config.seed)
         self.loss = None
+        if training and config.recompute:
+            self.networks["HF"].recompute_blocks()
         if training:
             self.loss = StyleTransferLoss(load_normalised_vgg(config.vgg_pre_trained), config.k)
             self.loss_names = ("content", "style", "total")
