@@ -158,18 +158,18 @@ def _tell_labels(report: Report, reader: PairedReader, found: list[_Found]) -> N
     histograms = [one.labels for one in found if one.labels is not None]
     if not histograms:
         return
-    total = np.zeros(max(map(len, histograms)), np.int64)
+    # Every file counts the same: files that training refuses are counted at their own resolution.
+    shares = np.zeros(max(map(len, histograms)))
     for histogram in histograms:
-        total[: len(histogram)] += histogram
-    pixels = total.sum()
-    used = np.flatnonzero(total)
-    by_share = sorted(used, key=lambda label: -total[label])
-    text = ", ".join(f"{label}: {100 * total[label] / pixels:.2g} %" for label in by_share)
+        shares[: len(histogram)] += histogram / histogram.sum() / len(histograms)
+    used = np.flatnonzero(shares)
+    by_share = sorted(used, key=lambda label: -shares[label])
+    text = ", ".join(f"{label}: {100 * shares[label]:.2g} %" for label in by_share)
     report.facts.append((f"labels ({len(used)} used)", text))
     outside = [int(label) for label in used if label >= reader.config.label_nc]
     if outside:
         files = sum(bool(len(h) > reader.config.label_nc) for h in histograms)
-        share = 100 * total[reader.config.label_nc :].sum() / pixels
+        share = 100 * shares[reader.config.label_nc :].sum()
         report.facts.append(
             (f"labels >= {reader.config.label_nc}", f"{outside} in {files} files, {share:.2g} % of the pixels")
         )

@@ -220,7 +220,7 @@ class PairedReader(Reader):
         if count > self.config.max_instances:
             raise UserError(
                 f"{path} holds {count} instances, more than max_instances {self.config.max_instances}: pass "
-                f"--max_instances {count}, or check that it is an instance map"
+                f"--max_instances {1 << (count - 1).bit_length()}, or check that it is an instance map"
             )
 
     def final_size(self, arrays: dict[str, np.ndarray]) -> tuple[int, int]:

@@ -138,7 +138,7 @@ def _find(pointer: Path, sources: dict[str, list[int]]) -> tuple[Records | None,
     try:
         meta = json.loads(pointer.read_text())
         build = pointer.parent / pointer.stem / meta["build"]
-        known = json.loads((build / "sources.json").read_text())
+        known = dict(json.loads((build / "sources.json").read_text()))
         records = Records(
             tuple(str(build / name) for name in meta["files"] if not name.endswith(".db")),
             tuple(meta["columns"]),

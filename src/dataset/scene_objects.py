@@ -261,9 +261,7 @@ def paint_tree(canvas: Canvas, x: float, z: float, foliage) -> None:
     bark = np.array([0.27, 0.21, 0.16]) * light.front
     canvas.fill_world(_upright(x - 0.14, x + 0.14, 0, height, z), VEGETATION, bark)
     angles = np.linspace(0, 2 * np.pi, 49)[:-1]
-    ripple = sum(
-        rng.uniform(0.04, 0.12) * np.sin(k * angles + rng.uniform(0, 6.28)) for k in (2, 3, 5, 9, 14)
-    )
+    ripple = sum(rng.uniform(0.04, 0.12) * np.sin(k * angles + rng.uniform(0, 6.28)) for k in (2, 3, 5, 9, 14))
     crown = np.stack([np.cos(angles) * radius * (1 + ripple) + x,
                       np.sin(angles) * radius * 1.15 * (1 + ripple) + height, np.full(48, z)], 1)  # fmt: skip
     shift = rng.uniform(0, 50)

@@ -6,7 +6,7 @@ and the preparation that its published code applies.
 
 __all__ = ["MODES", "Geometry", "Placement", "resize_ids", "resize_photo"]
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -97,39 +97,32 @@ class Geometry:
 
         ``source`` names the file the size comes from; only training needs this.
         """
-        final = self.cropped(*self.resized(width, height))
-        if min(final) == 0:
-            raise UserError(f"{source} ({width}x{height}) is too small for a network of stride {self.stride}")
-        if final[0] % self.stride == 0 and final[1] % self.stride == 0:
+        if self._fits(width, height):
             return
-        ways = ["--resize_or_crop none (rounds both sides)", self._fitting_size(width, height)]
+        final = self.cropped(*self.resized(width, height))
         raise OptionError(
             f"{source} ({width}x{height}) becomes {final[0]}x{final[1]} with resize_or_crop {self.mode}, "
             f"load_size {self.load_size}, fine_size {self.fine_size}, but the network's stride {self.stride} "
-            f"must divide both sides: pass {' or '.join(ways)}"
+            f"must divide both sides: pass {' or '.join(self._ways_out(width, height))}"
         )
 
-    def _fitting_size(self, width: int, height: int) -> str:
-        """The option whose value makes both sides divisible with the least change."""
-        resized = self.resized(width, height)
-        if self.cropped(*resized) != resized:
-            return f"--fine_size {max(self.stride, _round_to(self.fine_size, self.stride))}"
-        if self.mode == "crop":
-            return f"--fine_size {max(self.stride, min(resized) // self.stride * self.stride)}"
-        nearest = sorted(range(1, 3 * max(1, self.load_size // self.stride) + 1), key=self._distance)
-        for multiple in nearest:
-            size = multiple * self.stride
-            other = Geometry(self.mode, size, self.fine_size, self.stride)
-            final = other.cropped(*other.resized(width, height))
-            if final[0] % self.stride == 0 and final[1] % self.stride == 0:
-                return f"--load_size {size}"
-        return f"--resize_or_crop resize_and_crop --fine_size {max(self.stride, self._crop_side(resized))}"
+    def _fits(self, width: int, height: int) -> bool:
+        final = self.cropped(*self.resized(width, height))
+        return min(final) > 0 and final[0] % self.stride == 0 and final[1] % self.stride == 0
 
-    def _distance(self, multiple: int) -> int:
-        return abs(multiple * self.stride - self.load_size)
-
-    def _crop_side(self, resized: tuple[int, int]) -> int:
-        return min(min(resized), self.fine_size, self.load_size) // self.stride * self.stride
+    def _ways_out(self, width: int, height: int) -> list[str]:
+        """Options under which this size fits: rounding, where it works, and the nearest change of a number."""
+        ways = []
+        if replace(self, mode="none")._fits(width, height):
+            ways.append("--resize_or_crop none (rounds both sides)")
+        for option in ("fine_size", "load_size"):
+            now = getattr(self, option)
+            multiples = range(1, 2 * max(now, self.stride) // self.stride + 1)
+            for size in sorted((k * self.stride for k in multiples), key=lambda size: abs(size - now)):
+                if size != now and replace(self, **{option: size})._fits(width, height):
+                    return [*ways, f"--{option} {size}"]
+        side = max(self.stride, min(self.load_size, self.fine_size) // self.stride * self.stride)
+        return [*ways, f"--resize_or_crop resize_and_crop --load_size {side} --fine_size {side}"]
 
 
 def _round_to(value: int, base: int) -> int:
