@@ -37,8 +37,8 @@ class PooledNet(Net):
     def weights(self):
         return self.last.weights()
 
-    def compute(self, x, *weights):
-        return self.last.compute(x.mean((2, 3)), *weights)
+    def compute(self, x, weights, at=0):
+        return self.last.compute(x.mean((2, 3)), weights, at)
 
 
 def rng():
@@ -65,7 +65,7 @@ def mixed_sequence(memory="store"):
             InvertibleConvLU(rng(), C),
             AffineCoupling(coupling_net(C // 2, C)),
             ConditionalInvertibleConv(rng(), C, PooledNet(C * C)),
-            AffineCoupling(coupling_net(C // 2 + 2, C), Conv(rng(), 3, 2, 3, 1), bound=1.0),
+            AffineCoupling(coupling_net(C // 2 + 2, C), Conv(rng(), 3, 2, 3, 1), limit=1.0),
         ],
         memory,
     )
@@ -77,17 +77,17 @@ OPS = {
     "split_interleaved": (lambda: Split(Conv(rng(), C // 2, C, 3, 1), interleaved=True), False),
     "split_conditional": (lambda: Split(Conv(rng(), C // 2 + 3, C, 3, 1), conditional=True), True),
     "actnorm": (lambda: ActNorm(C), False),
-    "actnorm_bounded": (lambda: ActNorm(C, bound=2.0), False),
+    "actnorm_limited": (lambda: ActNorm(C, limit=2.0), False),
     "actnorm_conditional": (lambda: ConditionalActNorm(PooledNet(2 * C, flagged=True)), True),
-    "actnorm_conditional_bounded": (
-        lambda: ConditionalActNorm(PooledNet(2 * C, flagged=True), bound=2.0),
+    "actnorm_conditional_limited": (
+        lambda: ConditionalActNorm(PooledNet(2 * C, flagged=True), limit=2.0),
         True,
     ),
     "conv": (lambda: InvertibleConv(rng(), C), False),
     "conv_odd_channels": (lambda: InvertibleConv(rng(), 3), False),
     "conv_lu": (lambda: InvertibleConvLU(rng(), C), False),
     "conv_lu_odd_channels": (lambda: InvertibleConvLU(rng(), 7), False),
-    "conv_lu_bounded": (lambda: InvertibleConvLU(rng(), C, bound=1.0), False),
+    "conv_lu_limited": (lambda: InvertibleConvLU(rng(), C, limit=1.0), False),
     "conv_conditional": (lambda: ConditionalInvertibleConv(rng(), C, PooledNet(C * C)), True),
     "conv_lu_conditional": (
         lambda: ConditionalInvertibleConvLU(rng(), C, PooledNet(2 * C * C + C)),
@@ -100,7 +100,7 @@ OPS = {
     ),
     "affine": (lambda: AffineCoupling(coupling_net(C // 2, C)), False),
     "affine_interleaved": (lambda: AffineCoupling(coupling_net(C // 2, C), interleaved=True), False),
-    "affine_bounded": (lambda: AffineCoupling(coupling_net(C // 2, C), bound=1.0), False),
+    "affine_limited": (lambda: AffineCoupling(coupling_net(C // 2, C), limit=1.0), False),
     "affine_conditional": (
         lambda: AffineCoupling(coupling_net(C // 2 + 2, C), Conv(rng(), 3, 2, 3, 1), condition_first=True),
         True,
@@ -150,33 +150,33 @@ def test_op_keeps_the_contract_compiled(name):
 class BatchMean(ActNorm):
     """Wrong as the published conditional ops are: every sample gets the mean log-determinant."""
 
-    def transform(self, x, condition, *weights):
-        y, logdet = super().transform(x, condition, *weights)
+    def transform(self, x, condition, weights, at=0):
+        y, logdet = super().transform(x, condition, weights, at)
         return y, logdet + x.mean((1, 2, 3)).mean() - x.mean((1, 2, 3))
 
 
 class NoPixels(ActNorm):
     """Wrong: the log-determinant of one pixel."""
 
-    def transform(self, x, condition, *weights):
-        y, logdet = super().transform(x, condition, *weights)
+    def transform(self, x, condition, weights, at=0):
+        y, logdet = super().transform(x, condition, weights, at)
         return y, logdet / (x.shape[2] * x.shape[3])
 
 
 class WrongInverse(AffineCoupling):
     """Wrong: the shift comes off before the scale."""
 
-    def invert(self, y, condition, *weights):
+    def invert(self, y, condition, weights, at=0):
         half = y.shape[1] // 2
-        s, _, t = self.scale_and_shift(y[:, :half], condition, *weights)
+        s, _, t = self.scale_and_shift(y[:, :half], condition, weights, at)
         return ops.cat((y[:, :half], (y[:, half:] - t) / s), 1)
 
 
 class ScalarLogdet(ActNorm):
     """Wrong: no batch axis."""
 
-    def transform(self, x, condition, *weights):
-        y, logdet = super().transform(x, condition, *weights)
+    def transform(self, x, condition, weights, at=0):
+        y, logdet = super().transform(x, condition, weights, at)
         return y, logdet.mean()
 
 
@@ -201,9 +201,9 @@ def test_actnorm_initialises_once_from_the_first_batch():
     condition = np.random.default_rng(2).standard_normal((4, 3, H, W)).astype(np.float32)
     for op in (
         ActNorm(C),
-        ActNorm(C, bound=3.0),
+        ActNorm(C, limit=3.0),
         ConditionalActNorm(PooledNet(2 * C, True)),
-        ConditionalActNorm(PooledNet(2 * C, True), bound=3.0),
+        ConditionalActNorm(PooledNet(2 * C, True), limit=3.0),
     ):
         y = op.initialise(Tensor(x), Tensor(condition)).asnumpy()
         np.testing.assert_allclose(y.mean((0, 2, 3)), 0.0, atol=1e-5)

@@ -8,6 +8,7 @@ from mindspore import Tensor, ops
 
 from src.models.flows.nets import initialized_flag, parameter
 from src.models.flows.op import InvertibleOp, Net
+from src.models.flows.primitives import absolute, exp, halves, log, repeat, reshape, sum_per_sample
 from src.models.flows.scales import atanh_init, bounded_log_scale
 
 
@@ -22,17 +23,17 @@ class ActNorm(InvertibleOp):
     """``y = scale * (x + loc)`` with free ``loc`` and ``scale`` (1, C, 1, 1); ``logdet = H W sum log
     |scale|``.
 
-    Published form: ``scale`` is unconstrained, so it must not become 0. With ``bound`` the parameter is the
-    log of the scale instead, kept within (-bound, bound), and the inverse cannot divide by zero.
+    Published form: ``scale`` is unconstrained, so it must not become 0. With ``limit`` the parameter is the
+    log of the scale instead, kept within (-limit, limit), and the inverse cannot divide by zero.
     :meth:`initialise` makes the first batch zero-mean and unit-variance per channel, once: ``initialized`` is
     saved.
     """
 
-    def __init__(self, channels: int, bound: float | None = None):
+    def __init__(self, channels: int, limit: float | None = None):
         super().__init__()
-        self.bound = bound
+        self.limit = limit
         self.loc = parameter(np.zeros((1, channels, 1, 1)), "loc")
-        start = np.zeros if bound else np.ones
+        start = np.zeros if limit else np.ones
         self.scale = parameter(start((1, channels, 1, 1)), "scale")
         self.initialized = initialized_flag()
 
@@ -41,25 +42,25 @@ class ActNorm(InvertibleOp):
 
     def scales(self, scale: Tensor) -> tuple[Tensor, Tensor]:
         """``(scale, log |scale|)`` of the parameter ``scale``."""
-        if self.bound:
-            log_scale = bounded_log_scale(scale, self.bound)
-            return ops.exp(log_scale), log_scale
-        return scale, ops.log(ops.abs(scale))
+        if self.limit:
+            log_scale = bounded_log_scale(scale, self.limit)
+            return exp(log_scale), log_scale
+        return scale, log(absolute(scale))
 
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
-        scale, log_scale = self.scales(weights[1])
-        logdet = log_scale.sum() * (x.shape[2] * x.shape[3])
-        return scale * (x + weights[0]), logdet + ops.zeros((x.shape[0],), x.dtype)
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        scale, log_scale = self.scales(weights[at + 1])
+        logdet = sum_per_sample(log_scale) * (x.shape[2] * x.shape[3])
+        return scale * (x + weights[at]), repeat(logdet, x.shape[0])
 
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
-        scale, _ = self.scales(weights[1])
-        return y / scale - weights[0]
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        scale, _ = self.scales(weights[at + 1])
+        return y / scale - weights[at]
 
     def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         if not int(self.initialized.asnumpy()):
             scale, loc = whitening(x)
-            if self.bound:
-                scale = atanh_init(np.log(scale), self.bound)
+            if self.limit:
+                scale = atanh_init(np.log(scale), self.limit)
             shape = self.scale.shape
             ops.assign(self.scale, Tensor(scale.reshape(shape).astype(np.float32)))
             ops.assign(self.loc, Tensor(loc.reshape(shape).astype(np.float32)))
@@ -72,43 +73,42 @@ class ConditionalActNorm(InvertibleOp):
     cond_net(condition)``.
 
     ``cond_net`` maps the condition to (N, 2C): all scales, then all shifts. Published form (Full-Glow,
-    Sorkhei et al. 2021): ``s`` is unconstrained. With ``bound`` the first half is the log of the scale, kept
-    within (-bound, bound). The last layer of ``cond_net``, ``cond_net.last``, is an
+    Sorkhei et al. 2021): ``s`` is unconstrained. With ``limit`` the first half is the log of the scale, kept
+    within (-limit, limit). The last layer of ``cond_net``, ``cond_net.last``, is an
     :class:`src.models.flows.nets.OutputDense`: its weight starts at zero and :meth:`initialise` sets its bias
     so that the first batch comes out normalised.
     """
 
-    def __init__(self, cond_net: Net, bound: float | None = None):
+    def __init__(self, cond_net: Net, limit: float | None = None):
         super().__init__()
-        self.bound = bound
+        self.limit = limit
         self.cond_net = cond_net
 
     def weights(self):
         return self.cond_net.weights()
 
-    def scale_and_shift(self, condition: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def scale_and_shift(self, condition: Tensor, weights: tuple, at: int) -> tuple[Tensor, Tensor, Tensor]:
         """``(s, log |s|, t)``, each (N, C, 1, 1)."""
-        h = self.cond_net.compute(condition, *weights)
-        n, c = h.shape[0], h.shape[1] // 2
-        s, t = h[:, :c].reshape(n, c, 1, 1), h[:, c:].reshape(n, c, 1, 1)
-        if self.bound:
-            log_s = bounded_log_scale(s, self.bound)
-            return ops.exp(log_s), log_s, t
-        return s, ops.log(ops.abs(s)), t
+        h = self.cond_net.compute(condition, weights, at)
+        s, t = halves(reshape(h, (h.shape[0], -1, 1, 1)))
+        if self.limit:
+            log_s = bounded_log_scale(s, self.limit)
+            return exp(log_s), log_s, t
+        return s, log(absolute(s)), t
 
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
-        s, log_s, t = self.scale_and_shift(condition, *weights)
-        return s * (x + t), log_s.sum((1, 2, 3)) * (x.shape[2] * x.shape[3])
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        s, log_s, t = self.scale_and_shift(condition, weights, at)
+        return s * (x + t), sum_per_sample(log_s) * (x.shape[2] * x.shape[3])
 
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
-        s, _, t = self.scale_and_shift(condition, *weights)
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        s, _, t = self.scale_and_shift(condition, weights, at)
         return y / s - t
 
     def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         last = self.cond_net.last
         if not int(last.initialized.asnumpy()):
             scale, shift = whitening(x)
-            if self.bound:
-                scale = atanh_init(np.log(scale), self.bound)
+            if self.limit:
+                scale = atanh_init(np.log(scale), self.limit)
             last.start(np.concatenate([scale, shift]))
         return super().initialise(x, condition)

@@ -3,9 +3,10 @@
 
 __all__ = ["AdditiveCoupling", "AffineCoupling"]
 
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
 from src.models.flows.op import InvertibleOp, Net
+from src.models.flows.primitives import concat, exp, halves, reshape, sigmoid, softplus, sum_per_sample, zeros_like
 from src.models.flows.scales import bounded_log_scale
 
 
@@ -31,40 +32,38 @@ class AdditiveCoupling(InvertibleOp):
             return self.net.weights() + self.cond_net.weights()
         return self.net.weights()
 
-    def network_input(self, x1: Tensor, condition: Tensor | None, *weights: Tensor) -> Tensor:
+    def network_input(self, x1: Tensor, condition: Tensor | None, weights: tuple, at: int) -> Tensor:
         """The kept half with the embedded condition beside it."""
         if not self.conditional:
             return x1
-        c = self.cond_net.compute(condition, *weights[self.net_weights :])
-        return ops.cat((c, x1) if self.condition_first else (x1, c), 1)
+        c = self.cond_net.compute(condition, weights, at + self.net_weights)
+        return concat((c, x1) if self.condition_first else (x1, c))
 
-    def respond(self, x1: Tensor, condition: Tensor | None, *weights: Tensor) -> Tensor:
+    def respond(self, x1: Tensor, condition: Tensor | None, weights: tuple, at: int) -> Tensor:
         """What the network says of the kept half and the condition."""
-        return self.net.compute(self.network_input(x1, condition, *weights), *weights[: self.net_weights])
+        return self.net.compute(self.network_input(x1, condition, weights, at), weights, at)
 
     def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        x1 = x[:, : x.shape[1] // 2]
-        self.net.initialise(self.network_input(x1, condition, *self.weights()))
+        x1, _ = halves(x)
+        self.net.initialise(self.network_input(x1, condition, self.weights(), 0))
         return super().initialise(x, condition)
 
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
-        half = x.shape[1] // 2
-        x1, x2 = x[:, :half], x[:, half:]
-        y2 = x2 + self.respond(x1, condition, *weights)
-        return ops.cat((x1, y2), 1), ops.zeros((x.shape[0],), x.dtype)
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        x1, x2 = halves(x)
+        y2 = x2 + self.respond(x1, condition, weights, at)
+        return concat((x1, y2)), zeros_like(x[:, 0, 0, 0])
 
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
-        half = y.shape[1] // 2
-        y1, y2 = y[:, :half], y[:, half:]
-        return ops.cat((y1, y2 - self.respond(y1, condition, *weights)), 1)
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        y1, y2 = halves(y)
+        return concat((y1, y2 - self.respond(y1, condition, weights, at)))
 
 
 class AffineCoupling(AdditiveCoupling):
     """``y1 = x1``, ``y2 = s (x2 + t)`` with ``(log s, t)`` from ``net``, which has C outputs; ``logdet = sum
     log s``.
 
-    Published form (Glow's code): ``s = sigmoid(h + 2)``, in (0, 1), 0.88 at the start. With ``bound``: ``log
-    s`` within (-bound, bound), ``s = 1`` at the start. The network puts scales in the first half of its
+    Published form (Glow's code): ``s = sigmoid(h + 2)``, in (0, 1), 0.88 at the start. With ``limit``: ``log
+    s`` within (-limit, limit), ``s = 1`` at the start. The network puts scales in the first half of its
     channels and shifts in the second; ``interleaved`` (C-Glow, DUAL-Glow): shifts in the even ones, scales in
     the odd.
     """
@@ -75,33 +74,31 @@ class AffineCoupling(AdditiveCoupling):
         cond_net: Net | None = None,
         condition_first: bool = False,
         interleaved: bool = False,
-        bound: float | None = None,
+        limit: float | None = None,
     ):
         super().__init__(net, cond_net, condition_first)
-        self.interleaved, self.bound = interleaved, bound
+        self.interleaved, self.limit = interleaved, limit
 
-    def scale_and_shift(self, x1: Tensor, condition: Tensor | None, *weights: Tensor):
+    def scale_and_shift(self, x1: Tensor, condition: Tensor | None, weights: tuple, at: int):
         """``(s, log s, t)``, each with the shape of ``x1``."""
-        h = self.respond(x1, condition, *weights)
-        n, c, height, width = h.shape
+        h = self.respond(x1, condition, weights, at)
         if self.interleaved:
-            h = h.reshape(n, c // 2, 2, height, width)
+            n, c, height, width = h.shape
+            h = reshape(h, (n, c // 2, 2, height, width))
             t, raw = h[:, :, 0], h[:, :, 1]
         else:
-            raw, t = h[:, : c // 2], h[:, c // 2 :]
-        if self.bound:
-            log_s = bounded_log_scale(raw, self.bound)
-            return ops.exp(log_s), log_s, t
-        return ops.sigmoid(raw + 2.0), -ops.softplus(-2.0 - raw), t
+            raw, t = halves(h)
+        if self.limit:
+            log_s = bounded_log_scale(raw, self.limit)
+            return exp(log_s), log_s, t
+        return sigmoid(raw + 2.0), -softplus(-2.0 - raw), t
 
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
-        half = x.shape[1] // 2
-        x1, x2 = x[:, :half], x[:, half:]
-        s, log_s, t = self.scale_and_shift(x1, condition, *weights)
-        return ops.cat((x1, s * (x2 + t)), 1), log_s.sum((1, 2, 3))
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        x1, x2 = halves(x)
+        s, log_s, t = self.scale_and_shift(x1, condition, weights, at)
+        return concat((x1, s * (x2 + t))), sum_per_sample(log_s)
 
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
-        half = y.shape[1] // 2
-        y1, y2 = y[:, :half], y[:, half:]
-        s, _, t = self.scale_and_shift(y1, condition, *weights)
-        return ops.cat((y1, y2 / s - t), 1)
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        y1, y2 = halves(y)
+        s, _, t = self.scale_and_shift(y1, condition, weights, at)
+        return concat((y1, y2 / s - t))

@@ -11,6 +11,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from src.models.flows.primitives import batch_matmul
+
 _determinant = ops.LogMatrixDeterminant()
 _inverse = ops.MatrixInverse()
 
@@ -46,7 +48,7 @@ def _levels(size: int, upper: bool) -> tuple[Tensor, ...]:
 
 
 class TriangularInverse(nn.Cell):
-    """Inverses of triangular (..., size, size) matrices with the given diagonals (..., size), none of them
+    """Inverses of triangular (N, size, size) matrices with the given diagonals (N, size, 1), none of them
     zero.
 
     ``[[A, 0], [B, D]]^-1 = [[A^-1, 0], [-D^-1 B A^-1, D^-1]]``, from 1x1 blocks upwards, all blocks of a
@@ -60,7 +62,7 @@ class TriangularInverse(nn.Cell):
         self.identity = masks(size)[2]
 
     def construct(self, t: Tensor, diagonal: Tensor) -> Tensor:
-        x = self.identity / diagonal.expand_dims(-1)
+        x = self.identity / diagonal
         for level in self.levels:
-            x = x - ops.matmul(ops.matmul(x, t * level), x)
+            x = x - batch_matmul(batch_matmul(x, t * level), x)
         return x

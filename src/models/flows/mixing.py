@@ -15,12 +15,13 @@ __all__ = [
 ]
 
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor
 from scipy.linalg import lu
 
 from src.models.flows.linalg import TriangularInverse, inverse, logabsdet, masks
 from src.models.flows.nets import parameter
 from src.models.flows.op import InvertibleOp, Net
+from src.models.flows.primitives import batch_matmul, exp, ones_like, reduce_sum, repeat, reshape
 from src.models.flows.scales import bounded_log_scale
 
 
@@ -45,9 +46,11 @@ def lu_parts(w: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def mix(w: Tensor, x: Tensor) -> Tensor:
-    """``w`` (C, C) or (N, C, C) applied to the channels of ``x`` (N, C, H, W)."""
-    n, c, h, width = x.shape
-    return ops.matmul(w, x.reshape(n, c, h * width)).reshape(n, c, h, width)
+    """``w`` (N, C, C), or (1, C, C) for all samples, applied to the channels of ``x`` (N, C, H, W)."""
+    n, c, height, width = x.shape
+    if w.shape[0] != n:
+        w = repeat(w, n)
+    return reshape(batch_matmul(w, reshape(x, (n, c, height * width))), x.shape)
 
 
 class InvertibleConv(InvertibleOp):
@@ -65,17 +68,16 @@ class InvertibleConv(InvertibleOp):
     def weights(self):
         return (self.weight,)
 
-    def matrix(self, condition: Tensor | None, *weights: Tensor) -> Tensor:
+    def matrix(self, condition: Tensor | None, weights: tuple, at: int) -> Tensor:
         """W as (1, C, C)."""
-        return weights[0].reshape(1, self.channels, self.channels)
+        return reshape(weights[at], (1, self.channels, self.channels))
 
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
-        w = self.matrix(condition, *weights)
-        logdet = logabsdet(w) * (x.shape[2] * x.shape[3])
-        return mix(w, x), logdet + ops.zeros((x.shape[0],), x.dtype)
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        w = self.matrix(condition, weights, at)
+        return mix(w, x), _per_sample(logabsdet(w), x)
 
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
-        return mix(inverse(self.matrix(condition, *weights)), y)
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        return mix(inverse(self.matrix(condition, weights, at)), y)
 
 
 class ConditionalInvertibleConv(InvertibleConv):
@@ -94,9 +96,10 @@ class ConditionalInvertibleConv(InvertibleConv):
     def weights(self):
         return self.cond_net.weights()
 
-    def matrix(self, condition: Tensor | None, *weights: Tensor) -> Tensor:
+    def matrix(self, condition: Tensor | None, weights: tuple, at: int) -> Tensor:
         """W as (N, C, C)."""
-        return self.cond_net.compute(condition, *weights).reshape(-1, self.channels, self.channels)
+        w = self.cond_net.compute(condition, weights, at)
+        return reshape(w, (-1, self.channels, self.channels))
 
 
 class InvertibleConvLU(InvertibleOp):
@@ -104,19 +107,19 @@ class InvertibleConvLU(InvertibleOp):
 
     The permutation ``w_p`` and the signs ``s_sign`` stay as they were drawn, the triangles and ``w_s`` are
     trained, so W is never singular. The inverse goes through the inverses of the two triangles. With
-    ``bound`` the log-diagonal is kept within (-bound, bound).
+    ``limit`` the log-diagonal is kept within (-limit, limit).
     """
 
-    def __init__(self, rng: np.random.Generator, channels: int, bound: float | None = None):
+    def __init__(self, rng: np.random.Generator, channels: int, limit: float | None = None):
         super().__init__()
-        parts = self.set_up(rng, channels, bound)
+        parts = self._draw(rng, channels, limit)
         self.w_l = parameter(parts["w_l"], "w_l")
         self.w_u = parameter(parts["w_u"], "w_u")
         self.w_s = parameter(parts["w_s"], "w_s")
 
-    def set_up(self, rng: np.random.Generator, channels: int, bound: float | None) -> dict[str, np.ndarray]:
-        """What both LU forms have: the fixed parts. Returns the factors of a random rotation."""
-        self.channels, self.bound = channels, bound
+    def _draw(self, rng: np.random.Generator, channels: int, limit: float | None) -> dict[str, np.ndarray]:
+        """Set what both LU forms have, the fixed parts, and return all factors of a random rotation."""
+        self.channels, self.limit = channels, limit
         parts = lu_parts(random_rotation(rng, channels))
         self.w_p = parameter(parts["w_p"], "w_p", trainable=False)
         self.s_sign = parameter(parts["s_sign"], "s_sign", trainable=False)
@@ -128,32 +131,36 @@ class InvertibleConvLU(InvertibleOp):
     def weights(self):
         return (self.w_p, self.s_sign, self.w_l, self.w_u, self.w_s)
 
-    def factors(self, condition: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The triangles (strict parts count) and the log-diagonal: (1, C, C), (1, C, C), (1, C)."""
+    def raw_factors(self, condition: Tensor | None, weights: tuple, at: int):
+        """The triangles, of which the strict parts count, and the log-diagonal: (1, C, C) twice, (1, C,
+        1)."""
         c = self.channels
-        return weights[2].reshape(1, c, c), weights[3].reshape(1, c, c), self.limit(weights[4].reshape(1, c))
-
-    def limit(self, log_s: Tensor) -> Tensor:
-        """The log-diagonal within its bound, if there is one."""
-        if self.bound:
-            return bounded_log_scale(log_s, self.bound)
-        return log_s
-
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
-        lower, upper, log_s = self.factors(condition, *weights)
-        diagonal = weights[1] * ops.exp(log_s)
-        upper = upper * self.upper_mask + self.identity * diagonal.expand_dims(-1)
-        w = ops.matmul(weights[0], ops.matmul(lower * self.lower_mask + self.identity, upper))
-        logdet = log_s.sum(1) * (x.shape[2] * x.shape[3])
-        return mix(w, x), logdet + ops.zeros((x.shape[0],), x.dtype)
-
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
-        lower, upper, log_s = self.factors(condition, *weights)
-        diagonal = weights[1] * ops.exp(log_s)
-        lower_inverse = ops.matmul(
-            self.lower_inverse(lower, ops.ones_like(log_s)), weights[0].transpose(1, 0)
+        square = (1, c, c)
+        return (
+            reshape(weights[at], square),
+            reshape(weights[at + 1], square),
+            reshape(weights[at + 2], (1, c, 1)),
         )
-        return mix(self.upper_inverse(upper, diagonal), mix(lower_inverse, y))
+
+    def factors(self, condition: Tensor | None, weights: tuple, at: int):
+        """``(P, L, U, log diagonal, diagonal)``: three times (N or 1, C, C), twice (N or 1, C, 1)."""
+        lower, upper, log_s = self.raw_factors(condition, weights, at + 2)
+        if self.limit:
+            log_s = bounded_log_scale(log_s, self.limit)
+        c = self.channels
+        diagonal = exp(log_s) * reshape(weights[at + 1], (1, c, 1))
+        p = repeat(reshape(weights[at], (1, c, c)), lower.shape[0])
+        return p, lower * self.lower_mask, upper * self.upper_mask, log_s, diagonal
+
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        p, lower, upper, log_s, diagonal = self.factors(condition, weights, at)
+        w = batch_matmul(lower + self.identity, upper + self.identity * diagonal)
+        return mix(batch_matmul(p, w), x), _per_sample(reduce_sum(log_s, (1, 2)), x)
+
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        p, lower, upper, log_s, diagonal = self.factors(condition, weights, at)
+        unpermuted = batch_matmul(self.lower_inverse(lower, ones_like(log_s)), p.transpose(0, 2, 1))
+        return mix(self.upper_inverse(upper, diagonal), mix(unpermuted, y))
 
 
 class ConditionalInvertibleConvLU(InvertibleConvLU):
@@ -165,19 +172,28 @@ class ConditionalInvertibleConvLU(InvertibleConvLU):
     a time; this one takes any batch.
     """
 
-    def __init__(self, rng: np.random.Generator, channels: int, cond_net: Net, bound: float | None = None):
+    def __init__(self, rng: np.random.Generator, channels: int, cond_net: Net, limit: float | None = None):
         InvertibleOp.__init__(self)
-        parts = self.set_up(rng, channels, bound)
+        parts = self._draw(rng, channels, limit)
         self.cond_net = cond_net
         cond_net.last.start(np.concatenate([parts[name].reshape(-1) for name in ("w_l", "w_u", "w_s")]))
 
     def weights(self):
         return (self.w_p, self.s_sign) + self.cond_net.weights()
 
-    def factors(self, condition: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The triangles and the log-diagonal of every sample: (N, C, C), (N, C, C), (N, C)."""
+    def raw_factors(self, condition: Tensor | None, weights: tuple, at: int):
+        """The triangles and the log-diagonal of every sample: (N, C, C) twice, (N, C, 1)."""
         c = self.channels
-        h = self.cond_net.compute(condition, *weights[2:])
+        h = self.cond_net.compute(condition, weights, at)
         n = h.shape[0]
-        lower, upper = h[:, : c * c].reshape(n, c, c), h[:, c * c : 2 * c * c].reshape(n, c, c)
-        return lower, upper, self.limit(h[:, 2 * c * c :])
+        lower, upper, log_s = h[:, : c * c], h[:, c * c : 2 * c * c], h[:, 2 * c * c :]
+        return reshape(lower, (n, c, c)), reshape(upper, (n, c, c)), reshape(log_s, (n, c, 1))
+
+
+def _per_sample(log_volume: Tensor, x: Tensor) -> Tensor:
+    """The log-determinant (N,) of an op that changes the volume of every pixel of ``x`` by ``log_volume`` (N
+    or 1,)."""
+    logdet = log_volume * (x.shape[2] * x.shape[3])
+    if logdet.shape[0] != x.shape[0]:
+        logdet = repeat(logdet, x.shape[0])
+    return logdet

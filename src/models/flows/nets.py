@@ -4,6 +4,7 @@ Names of weights follow PyTorch (``weight`` OIHW, ``bias``), so that published c
 """
 
 __all__ = [
+    "BorderConv",
     "Chain",
     "Conv",
     "Dense",
@@ -12,7 +13,6 @@ __all__ = [
     "ReLU",
     "Tanh",
     "ZeroConv",
-    "border",
     "fan_in_uniform",
     "gaussian",
     "initialized_flag",
@@ -25,6 +25,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.models.flows.op import Net
+from src.models.flows.primitives import exp, ones_like, relu, reshape, tanh
 
 
 def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -82,9 +83,7 @@ class Conv(Net):
         self.conv = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)
         self.add_bias = ops.BiasAdd()
         self.has_bias = has_bias
-        self.weight = parameter(
-            (weight_init or default)(rng, (out_channels, in_channels, kernel, kernel)), "weight"
-        )
+        self.weight = parameter((weight_init or default)(rng, (out_channels, in_channels, kernel, kernel)), "weight")
         if has_bias:
             self.bias = parameter((bias_init or default)(rng, (out_channels,)), "bias")
 
@@ -93,10 +92,10 @@ class Conv(Net):
             return (self.weight, self.bias)
         return (self.weight,)
 
-    def compute(self, x, *weights):
-        y = self.conv(x, weights[0])
+    def compute(self, x, weights, at=0):
+        y = self.conv(x, weights[at])
         if self.has_bias:
-            y = self.add_bias(y, weights[1])
+            y = self.add_bias(y, weights[at + 1])
         return y
 
 
@@ -114,8 +113,8 @@ class Dense(Net):
     def weights(self):
         return (self.weight, self.bias)
 
-    def compute(self, x, *weights):
-        return self.add_bias(self.matmul(x, weights[0]), weights[1])
+    def compute(self, x, weights, at=0):
+        return self.add_bias(self.matmul(x, weights[at]), weights[at + 1])
 
 
 class OutputDense(Net):
@@ -142,8 +141,8 @@ class OutputDense(Net):
     def weights(self):
         return self.linear.weights()
 
-    def compute(self, x, *weights):
-        return self.linear.compute(x, *weights)
+    def compute(self, x, weights, at=0):
+        return self.linear.compute(x, weights, at)
 
 
 class ZeroConv(Net):
@@ -152,53 +151,63 @@ class ZeroConv(Net):
 
     Glow's last layer of every coupling network and of every prior (Kingma and Dhariwal 2018, code). Padding
     with ones tells the layer where the border is. It is computed as a zero-padded convolution plus what the
-    ones add, which is a convolution of a single border-indicator channel: no padded copy of the wide input is
-    ever made.
+    ones add (:class:`BorderConv`): no padded copy of the wide input is ever made.
     """
 
     def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
         super().__init__()
         self.scale = parameter(np.zeros((1, out_channels, 1, 1)), "scale")
         self.conv = Conv(rng, in_channels, out_channels, 3, padding=1, weight_init=zeros, bias_init=zeros)
-        self.border_conv = ops.Conv2D(out_channels, 3, pad_mode="valid")
+        self.sum_inputs = ops.ReduceSum(keep_dims=True)
+        self.border = BorderConv(out_channels)
 
     def weights(self):
         return (self.scale, self.conv.weight, self.conv.bias)
 
-    def compute(self, x, *weights):
-        scale, weight, bias = weights
-        y = self.conv.compute(x, weight, bias)
-        y = y + self.border_conv(border(x.shape[2], x.shape[3]), weight.sum(1, keepdims=True))
-        return y * ops.exp(3.0 * scale)
+    def compute(self, x, weights, at=0):
+        y = self.conv.compute(x, weights, at + 1)
+        y = y + self.border(y, self.sum_inputs(weights[at + 1], 1))
+        return y * exp(3.0 * weights[at])
 
 
-def border(height: int, width: int) -> Tensor:
-    """(1, 1, height + 2, width + 2): ones on the outermost ring, zeros inside."""
-    row = ops.ones((1, 1, 1, width + 2), ms.float32)
-    column = ops.ones((1, 1, height, 1), ms.float32)
-    inner = ops.zeros((1, 1, height, width), ms.float32)
-    return ops.cat((row, ops.cat((column, inner, column), 3), row), 2)
+class BorderConv(nn.Cell):
+    """What a 3x3 convolution adds at the border when one of its input channels is 0 inside and padded with
+    ones.
+
+    ``construct(like, weight)``: ``weight`` (C, 1, 3, 3) to (1, C, H, W) for the H and W of ``like`` (N, C, H,
+    W). Inside it is 0 up to rounding.
+    """
+
+    def __init__(self, out_channels: int):
+        super().__init__()
+        self.conv = ops.Conv2D(out_channels, 3, pad_mode="pad", pad=1)
+        self.sum_taps = ops.ReduceSum(keep_dims=True)
+
+    def construct(self, like, weight):
+        one = ones_like(like[:1, :1])
+        total = reshape(self.sum_taps(weight, (1, 2, 3)), (1, -1, 1, 1))
+        return total - self.conv(one, weight)
 
 
 class ReLU(Net):
     """max(x, 0)."""
 
-    def compute(self, x, *weights):
-        return ops.relu(x)
+    def compute(self, x, weights, at=0):
+        return relu(x)
 
 
 class Tanh(Net):
     """Hyperbolic tangent."""
 
-    def compute(self, x, *weights):
-        return ops.tanh(x)
+    def compute(self, x, weights, at=0):
+        return tanh(x)
 
 
 class Flatten(Net):
     """(N, ...) to (N, features)."""
 
-    def compute(self, x, *weights):
-        return x.reshape(x.shape[0], -1)
+    def compute(self, x, weights, at=0):
+        return reshape(x, (x.shape[0], -1))
 
 
 class Chain(nn.SequentialCell):
@@ -206,7 +215,9 @@ class Chain(nn.SequentialCell):
 
     def __init__(self, *nets: Net):
         super().__init__(*nets)
-        self.counts = tuple(len(net.weights()) for net in nets)
+        counts = [len(net.weights()) for net in nets]
+        #: where every child's weights begin
+        self.offsets = tuple(sum(counts[:i]) for i in range(len(counts)))
 
     def weights(self):
         """The weights of all children, in order."""
@@ -215,13 +226,10 @@ class Chain(nn.SequentialCell):
             out = out + net.weights()
         return out
 
-    def compute(self, x, *weights):
-        """The children applied in order with their share of ``weights``."""
-        first, index = 0, 0
-        for net in self.cell_list:
-            count = self.counts[index]
-            x = net.compute(x, *weights[first : first + count])
-            first, index = first + count, index + 1
+    def compute(self, x, weights, at=0):
+        """The children applied in order, each to its share of ``weights``."""
+        for i in range(len(self.offsets)):
+            x = self.cell_list[i].compute(x, weights, at + self.offsets[i])
         return x
 
     def initialise(self, x):
@@ -231,4 +239,4 @@ class Chain(nn.SequentialCell):
         return x
 
     def construct(self, x):
-        return self.compute(x, *self.weights())
+        return self.compute(x, self.weights())

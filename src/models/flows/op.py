@@ -10,23 +10,24 @@ class Net(nn.Cell):
 
     MindSpore forbids Parameters inside a custom backward pass in compiled code, so whatever is to stand in a
     sequence that rebuilds its inputs (:class:`src.models.flows.sequence.Sequence`) computes with the weights
-    it is handed: ``compute(x, *weights)``. Called as an ordinary Cell it uses its own.
+    it is handed: ``compute(x, weights, at)`` finds its own in the tuple ``weights`` from index ``at`` on.
+    Called as an ordinary Cell it uses the Parameters it holds.
     """
 
     def weights(self) -> tuple[Parameter, ...]:
         """Every Parameter that ``compute`` expects, in its order."""
         return ()
 
-    def compute(self, x: Tensor, *weights: Tensor) -> Tensor:
-        """The result for input ``x`` with these weights."""
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
+        """The result for input ``x`` with the weights from ``weights[at]`` on."""
         raise NotImplementedError
 
     def initialise(self, x: Tensor) -> Tensor:
         """Set what depends on the data from the first batch ``x``; returns the result for the next net."""
-        return self.compute(x, *self.weights())
+        return self.compute(x, self.weights())
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.compute(x, *self.weights())
+        return self.compute(x, self.weights())
 
 
 class InvertibleOp(nn.Cell):
@@ -44,28 +45,50 @@ class InvertibleOp(nn.Cell):
     inputs.
     """
 
+    #: set by :meth:`bind`
+    bound: tuple | None = None
+
     def weights(self) -> tuple[Parameter, ...]:
         """Every Parameter that ``transform`` and ``invert`` expect, in their order."""
         return ()
 
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
-        """``(y, logdet)`` with these weights."""
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
+        """``(y, logdet)`` with the weights from ``weights[at]`` on."""
         raise NotImplementedError
 
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor) -> Tensor:
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         """The ``x`` whose transform is ``y``."""
         raise NotImplementedError
 
+    def transform_with(self, x: Tensor, condition: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+        """:meth:`transform` as a function of separate tensors, which is what can be differentiated."""
+        return self.transform(x, condition, weights)
+
+    def bind(self) -> None:
+        """Remember :meth:`weights`: a compiler that need not follow it through every layer is much faster."""
+        # Past nn.Cell, which would take the tuple for Parameters of this Cell and rename them.
+        object.__setattr__(self, "bound", self.weights())
+
+    def own_weights(self) -> tuple:
+        """The Parameters this op holds."""
+        if self.bound is None:
+            return self.weights()
+        return self.bound
+
     def construct(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return self.transform(x, condition, *self.weights())
+        return self.transform(x, condition, self.own_weights())
 
     def inverse(self, y: Tensor, condition: Tensor | None = None) -> Tensor:
         """The ``x`` whose image is ``y``."""
-        return self.invert(y, condition, *self.weights())
+        return self.invert(y, condition, self.own_weights())
 
     def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Set what depends on the data from the first batch ``x``; returns ``y`` for the next op."""
-        return self.transform(x, condition, *self.weights())[0]
+        return self.transform(x, condition, self.own_weights())[0]
+
+    def describe(self, logdet: Tensor) -> str:
+        """What to call this op in a message about its result."""
+        return type(self).__name__.strip("_")
 
 
 class Inverse(nn.Cell):

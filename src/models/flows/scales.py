@@ -3,14 +3,16 @@
 __all__ = ["atanh_init", "bounded_log_scale"]
 
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor
+
+from src.models.flows.primitives import tanh
 
 
-def bounded_log_scale(raw: Tensor, bound: float) -> Tensor:
-    """``bound * tanh(raw / bound)``: a log-scale in (-bound, bound), the identity near zero."""
-    return bound * ops.tanh(raw / bound)
+def bounded_log_scale(raw: Tensor, limit: float) -> Tensor:
+    """``limit * tanh(raw / limit)``: a log-scale in (-limit, limit), the identity near zero."""
+    return limit * tanh(raw / limit)
 
 
-def atanh_init(log_scale: np.ndarray, bound: float) -> np.ndarray:
-    """The ``raw`` whose :func:`bounded_log_scale` is ``log_scale``, or as near as the bound allows."""
-    return bound * np.arctanh(np.clip(np.asarray(log_scale, np.float64) / bound, -0.999, 0.999))
+def atanh_init(log_scale: np.ndarray, limit: float) -> np.ndarray:
+    """The ``raw`` whose :func:`bounded_log_scale` is ``log_scale``, or as near as the limit allows."""
+    return limit * np.arctanh(np.clip(np.asarray(log_scale, np.float64) / limit, -0.999, 0.999))

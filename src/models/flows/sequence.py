@@ -2,10 +2,11 @@
 
 __all__ = ["MEMORY_MODES", "Sequence"]
 
-import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.models.flows.op import InvertibleOp
+from src.models.flows.primitives import zeros_like
 
 MEMORY_MODES = ("recompute", "reconstruct", "store")
 
@@ -14,36 +15,31 @@ class _Reversible(nn.Cell):
     """A sequence as one Cell with its own backward pass, which rebuilds every input from the output.
 
     It is handed all weights in one tuple: MindSpore allows neither Parameters nor a variable number of
-    arguments in a compiled ``bprop``. For the same reason the steps sit in a list, where they are not
-    children of this Cell.
+    arguments in a compiled ``bprop``. For the same reason the sequence sits in a list, where it is no child
+    of this Cell.
     """
 
     def __init__(self, sequence: "Sequence"):
         super().__init__()
         self.sequence = [sequence]
-        self.steps, self.counts = list(sequence.flows), sequence.counts
+        self.steps = list(sequence.flows)
+        self.offsets = sequence.offsets + (len(sequence.weights()),)
         self.grad = ops.GradOperation(get_all=True, sens_param=True)
-        self.zeros_like = ops.ZerosLike()
 
     def construct(self, x: Tensor, condition: Tensor, weights: tuple) -> tuple[Tensor, Tensor]:
-        return self.sequence[0].transform(x, condition, *weights)
+        return self.sequence[0].transform(x, condition, weights)
 
     def bprop(self, x, condition, weights, out, dout):
         y, dy, dlogdet = out[0], dout[0], dout[1]
-        # The operator, because ops.zeros_like has a branch, which the compiler drops from gradients taken in
-        # here.
-        dcondition, dweights = self.zeros_like(condition), ()
-        last = len(weights)
+        dcondition, dweights = zeros_like(condition), ()
         for back in range(len(self.steps)):
             index = len(self.steps) - 1 - back
-            first = last - self.counts[index]
-            own = weights[first:last]
-            x = self.steps[index].invert(y, condition, *own)
-            grads = self.grad(self.steps[index].transform)(x, condition, *own, (dy, dlogdet))
+            own = weights[self.offsets[index] : self.offsets[index + 1]]
+            x = self.steps[index].invert(y, condition, own)
+            grads = self.grad(self.steps[index].transform_with)(x, condition, *own, (dy, dlogdet))
             dy, dcondition, dweights = grads[0], dcondition + grads[1], grads[2:] + dweights
             # Without this edge a compiled graph may rebuild every input before it uses the first.
             y = ops.depend(x, dy)
-            last = first
         return dy, dcondition, dweights
 
 
@@ -67,11 +63,14 @@ class Sequence(InvertibleOp):
         if memory not in MEMORY_MODES:
             raise ValueError(f"memory {memory!r} is not one of {MEMORY_MODES}")
         self.flows = nn.CellList(steps)
-        self.counts = [len(step.weights()) for step in steps]
+        counts = [len(step.weights()) for step in steps]
+        #: where every step's weights begin
+        self.offsets = tuple(sum(counts[:i]) for i in range(len(counts)))
         self.memory = memory
+        for step in steps:
+            step.bind()
         if memory == "reconstruct":
             self.reversible = _Reversible(self)
-            self.nothing = Tensor(0.0, ms.float32)
         if memory == "recompute":
             for step in steps:
                 step.recompute()
@@ -82,32 +81,30 @@ class Sequence(InvertibleOp):
             out = out + flow.weights()
         return out
 
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
-        total, first = None, 0
-        for index, flow in enumerate(self.flows):
-            last = first + self.counts[index]
-            x, logdet = flow.transform(x, condition, *weights[first:last])
-            total = logdet if index == 0 else total + logdet
-            first = last
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        total = None
+        for i in range(len(self.offsets)):
+            x, logdet = self.flows[i].transform(x, condition, weights, at + self.offsets[i])
+            total = logdet if i == 0 else total + logdet
         return x, total
 
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
-        last = len(weights)
-        for back in range(len(self.flows)):
-            index = len(self.flows) - 1 - back
-            first = last - self.counts[index]
-            y = self.flows[index].invert(y, condition, *weights[first:last])
-            last = first
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        for back in range(len(self.offsets)):
+            i = len(self.offsets) - 1 - back
+            y = self.flows[i].invert(y, condition, weights, at + self.offsets[i])
         return y
 
     def construct(self, x: Tensor, condition: Tensor | None = None):
         if self.memory == "reconstruct":
-            # An op that takes no condition ignores what it is given, and a backward pass needs tensors.
-            return self.reversible(x, self.nothing if condition is None else condition, self.weights())
+            if condition is None:
+                # An op that takes no condition ignores what it is given. A constant would not do: compiled
+                # gradients with respect to "all" inputs leave constants out.
+                condition = ops.stop_gradient(x[:1, :1, :1, :1])
+            return self.reversible(x, condition, self.own_weights())
         total = None
-        for index, flow in enumerate(self.flows):
-            x, logdet = flow(x, condition)
-            total = logdet if index == 0 else total + logdet
+        for i in range(len(self.offsets)):
+            x, logdet = self.flows[i](x, condition)
+            total = logdet if i == 0 else total + logdet
         return x, total
 
     def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -125,10 +122,27 @@ class Sequence(InvertibleOp):
         inputs = []
         for flow in self.flows:
             inputs.append(x)
-            x = flow(x, condition)[0]
+            x = flow.transform(x, condition, flow.own_weights())[0]
         errors = []
         for flow, true in zip(reversed(list(self.flows)), reversed(inputs), strict=True):
             x = flow.inverse(x, condition)
             scale = float(ops.abs(true).max().asnumpy())
             errors.append(float(ops.abs(x - true).max().asnumpy()) / max(scale, 1e-12))
         return errors
+
+    def first_failure(self, x: Tensor, condition: Tensor | None = None) -> str | None:
+        """Name the first op, from the input on, that makes something that is not finite; None if none
+        does."""
+        for index, flow in enumerate(self.flows):
+            if isinstance(flow, Sequence):
+                inner = flow.first_failure(x, condition)
+                if inner:
+                    return f"flow {index}, {inner}"
+                x = flow.transform(x, condition, flow.own_weights())[0]
+                continue
+            y, logdet = flow.transform(x, condition, flow.own_weights())
+            for what, value in (("output", y), ("log-determinant", logdet)):
+                if not np.isfinite(value.asnumpy()).all():
+                    return f"{flow.describe(logdet)} ({what} not finite)"
+            x = y
+        return None

@@ -5,27 +5,28 @@ __all__ = ["Split", "TopPrior", "gaussian_log_prob", "mean_and_log_sd"]
 
 import math
 
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from src.models.flows.op import InvertibleOp, Net
+from src.models.flows.primitives import concat, exp, halves, reshape, sum_per_sample, zeros_like
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
 
 def gaussian_log_prob(z: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
     """``log N(z; mean, exp(log_sd)^2)`` summed over channels and pixels: (N,), in nats."""
-    normal = (z - mean) * ops.exp(-log_sd)
-    return (-_HALF_LOG_TWO_PI - log_sd - 0.5 * normal * normal).sum((1, 2, 3))
+    normal = (z - mean) * exp(-log_sd)
+    return sum_per_sample(-_HALF_LOG_TWO_PI - log_sd - 0.5 * normal * normal)
 
 
 def mean_and_log_sd(h: Tensor, interleaved: bool = False) -> tuple[Tensor, Tensor]:
     """Means and log standard deviations (N, C, H, W) of ``h`` (N, 2C, H, W): halves, or even and odd
     channels."""
-    n, c, height, width = h.shape
     if interleaved:
-        h = h.reshape(n, c // 2, 2, height, width)
+        n, c, height, width = h.shape
+        h = reshape(h, (n, c // 2, 2, height, width))
         return h[:, :, 0], h[:, :, 1]
-    return h[:, : c // 2], h[:, c // 2 :]
+    return halves(h)
 
 
 class Split(InvertibleOp):
@@ -47,39 +48,36 @@ class Split(InvertibleOp):
     def weights(self):
         return self.prior_net.weights()
 
-    def prior(self, kept: Tensor, condition: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
+    def prior(self, kept: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         """``(mean, log sd)`` of the latent half, each with the shape of ``kept``."""
         if self.conditional:
-            kept = ops.cat((kept, condition), 1)
-        return mean_and_log_sd(self.prior_net.compute(kept, *weights), self.interleaved)
+            kept = concat((kept, condition))
+        return mean_and_log_sd(self.prior_net.compute(kept, weights, at), self.interleaved)
 
     def divide(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """``(kept, z, log_p)``: the two halves as they are and ``log p(z | kept)``, (N,)."""
-        half = x.shape[1] // 2
-        kept, z = x[:, :half], x[:, half:]
-        mean, log_sd = self.prior(kept, condition, *self.weights())
+        kept, z = halves(x)
+        mean, log_sd = self.prior(kept, condition, self.weights())
         return kept, z, gaussian_log_prob(z, mean, log_sd)
 
     def join(self, kept: Tensor, z: Tensor) -> Tensor:
         """The tensor that :meth:`divide` divided."""
-        return ops.cat((kept, z), 1)
+        return concat((kept, z))
 
     def latent(self, kept: Tensor, eps: Tensor, condition: Tensor | None = None) -> Tensor:
         """The ``z`` at ``eps`` standard deviations from its prior's mean."""
-        mean, log_sd = self.prior(kept, condition, *self.weights())
-        return mean + ops.exp(log_sd) * eps
+        mean, log_sd = self.prior(kept, condition, self.weights())
+        return mean + exp(log_sd) * eps
 
-    def transform(self, x: Tensor, condition: Tensor | None, *weights: Tensor):
-        half = x.shape[1] // 2
-        kept, z = x[:, :half], x[:, half:]
-        mean, log_sd = self.prior(kept, condition, *weights)
-        return ops.cat((kept, (z - mean) * ops.exp(-log_sd)), 1), -log_sd.sum((1, 2, 3))
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        kept, z = halves(x)
+        mean, log_sd = self.prior(kept, condition, weights, at)
+        return concat((kept, (z - mean) * exp(-log_sd))), -sum_per_sample(log_sd)
 
-    def invert(self, y: Tensor, condition: Tensor | None, *weights: Tensor):
-        half = y.shape[1] // 2
-        kept, eps = y[:, :half], y[:, half:]
-        mean, log_sd = self.prior(kept, condition, *weights)
-        return ops.cat((kept, mean + ops.exp(log_sd) * eps), 1)
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+        kept, eps = halves(y)
+        mean, log_sd = self.prior(kept, condition, weights, at)
+        return concat((kept, mean + exp(log_sd) * eps))
 
 
 class TopPrior(nn.Cell):
@@ -95,7 +93,7 @@ class TopPrior(nn.Cell):
 
     def prior(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """``(mean, log sd)`` for latents of the shape of ``z``, the same for every sample."""
-        return mean_and_log_sd(self.prior_net(ops.zeros_like(z[:1])))
+        return mean_and_log_sd(self.prior_net(zeros_like(z[:1])))
 
     def construct(self, z: Tensor) -> Tensor:
         """``log p(z)``, (N,)."""
@@ -105,4 +103,4 @@ class TopPrior(nn.Cell):
     def latent(self, eps: Tensor) -> Tensor:
         """The ``z`` at ``eps`` standard deviations from the prior's mean."""
         mean, log_sd = self.prior(eps)
-        return mean + ops.exp(log_sd) * eps
+        return mean + exp(log_sd) * eps

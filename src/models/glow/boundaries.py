@@ -2,18 +2,19 @@
 
 __all__ = ["BoundaryPyramid"]
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 from PIL import Image
 
 
 class BoundaryPyramid(nn.Cell):
-    """A boundary map (N, C, H, W) in [0, 1] resized for every block: a tuple of (N, C, H/2^i, W/2^i), i from 1.
+    """A boundary map (N, C, H, W) in [0, 1] resized for every block: a tuple of (N, C, H/2^i, W/2^i), i from
+    1.
 
-    It equals resizing the 8-bit picture with Pillow's default filter (bicubic, widened when shrinking, rounded to 8
-    bits after the horizontal and after the vertical pass), which is how the published models were trained, but runs
-    on the device as two small matrix products. ``do_ceil`` then makes every pixel that is not 0 a 1.
+    It equals resizing the 8-bit picture with Pillow's default filter (bicubic, widened when shrinking,
+    rounded to 8 bits after the horizontal and after the vertical pass), which is how the published models
+    were trained, but runs on the device as two small matrix products. ``do_ceil`` then makes every pixel that
+    is not 0 a 1.
     """
 
     def __init__(self, size: tuple[int, int], n_block: int, do_ceil: bool = False):

@@ -1,6 +1,6 @@
 """The networks that turn a left activation into parameters of a right op (Full-Glow)."""
 
-__all__ = ["ConditionNet", "CouplingCondition", "MIN_BLOCK_SIZE", "coupling_net"]
+__all__ = ["MIN_BLOCK_SIZE", "ConditionNet", "CouplingCondition", "coupling_net"]
 
 import numpy as np
 
@@ -29,8 +29,8 @@ class _ConvTrunk(Net):
     def weights(self):
         return self.conv_net.weights()
 
-    def compute(self, x, *weights):
-        return self.conv_net.compute(x, *weights)
+    def compute(self, x, weights, at=0):
+        return self.conv_net.compute(x, weights, at)
 
 
 class _LinearHead(Net):
@@ -41,16 +41,16 @@ class _LinearHead(Net):
     def weights(self):
         return self.linear_net.weights()
 
-    def compute(self, x, *weights):
-        return self.linear_net.compute(x, *weights)
+    def compute(self, x, weights, at=0):
+        return self.linear_net.compute(x, weights, at)
 
 
 class ConditionNet(Net):
     """Parameters of an actnorm or of a 1x1 mixing from an activation (N, C, H, W): (N, ``outputs``).
 
-    Three convolutions down to two channels, two of them unpadded, then four dense layers. There is no pooling: the
-    first dense layer has ``2 (H - 4) (W - 4)`` inputs, which ties the weights to one image size. The last layer
-    starts with zero weight (:class:`src.models.flows.nets.OutputDense`).
+    Three convolutions down to two channels, two of them unpadded, then four dense layers. There is no
+    pooling: the first dense layer has ``2 (H - 4) (W - 4)`` inputs, which ties the weights to one image size.
+    The last layer starts with zero weight (:class:`src.models.flows.nets.OutputDense`).
     """
 
     def __init__(
@@ -85,22 +85,22 @@ class ConditionNet(Net):
     def weights(self):
         return self.conv_net.weights() + self.linear_net.weights()
 
-    def compute(self, x, *weights):
-        features = self.conv_net.compute(x, *weights[: self.trunk_weights])
-        return self.linear_net.compute(features, *weights[self.trunk_weights :])
+    def compute(self, x, weights, at=0):
+        features = self.conv_net.compute(x, weights, at)
+        return self.linear_net.compute(features, weights, at + self.trunk_weights)
 
 
 class CouplingCondition(_ConvTrunk):
-    """The left activation as the right coupling's network sees it: two 3x3 convolutions, (N, ``out_channels``, H, W)."""
+    """The left activation as the right coupling's network sees it: two 3x3 convolutions, (N,
+    ``out_channels``, H, W)."""
 
     def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
-        super().__init__(
-            Conv(rng, in_channels, 128, 3, 1), ReLU(), Conv(rng, 128, out_channels, 3, 1), ReLU()
-        )
+        super().__init__(Conv(rng, in_channels, 128, 3, 1), ReLU(), Conv(rng, 128, out_channels, 3, 1), ReLU())
 
 
 def coupling_net(rng: np.random.Generator, in_channels: int, out_channels: int, width: int) -> Chain:
-    """Glow's coupling network: 3x3, 1x1 and a zero-initialised 3x3 convolution, ``width`` channels between."""
+    """Glow's coupling network: 3x3, 1x1 and a zero-initialised 3x3 convolution, ``width`` channels
+    between."""
     return Chain(
         Conv(rng, in_channels, width, 3, 1, weight_init=gaussian(0.05), bias_init=zeros),
         ReLU(),

@@ -1,9 +1,11 @@
 """Full-Glow: two Glows, the second conditioned op by op on the first."""
 
-__all__ = ["FullGlow", "Glow"]
+__all__ = ["BOUNDARY_CHANNELS", "FullGlow", "Glow"]
+
+from collections.abc import Iterator
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from src.models.flows import (
     ActNorm,
@@ -17,34 +19,38 @@ from src.models.flows import (
     Split,
     Squeeze,
     TopPrior,
-    check_squeezable,
 )
 from src.models.flows.nets import ZeroConv
+from src.models.flows.primitives import concat, halves
 from src.models.glow.boundaries import BoundaryPyramid
 from src.models.glow.condition_nets import MIN_BLOCK_SIZE, ConditionNet, CouplingCondition, coupling_net
-from src.models.glow.likelihood import level_shapes
+from src.models.glow.network import ConditionalFlow, Level
 from src.models.glow.twin import TwinOp, conditions_of
+
+#: boundary maps are read as colour pictures
+BOUNDARY_CHANNELS = 3
 
 
 class _Flow(nn.Cell):
     """One step of flow: actnorm, 1x1 mixing, affine coupling. The right Glow's are conditional."""
 
-    def __init__(self, rng, channels, size, condition_channels, do_lu, width, bound):
+    def __init__(self, rng, channels, size, condition_channels, do_lu, width, limit):
         super().__init__()
+        self.channels = channels
         c, cc = channels, condition_channels
         if cc == 0:
-            self.act_norm = ActNorm(c, bound)
-            self.inv_conv = InvertibleConvLU(rng, c, bound) if do_lu else InvertibleConv(rng, c)
-            self.coupling = AffineCoupling(coupling_net(rng, c // 2, c, width), bound=bound)
+            self.act_norm = ActNorm(c, limit)
+            self.inv_conv = InvertibleConvLU(rng, c, limit) if do_lu else InvertibleConv(rng, c)
+            self.coupling = AffineCoupling(coupling_net(rng, c // 2, c, width), limit=limit)
             return
-        self.act_norm = ConditionalActNorm(ConditionNet(rng, cc, size, 2 * c, flagged=True), bound)
+        self.act_norm = ConditionalActNorm(ConditionNet(rng, cc, size, 2 * c, flagged=True), limit)
         if do_lu:
             net = ConditionNet(rng, cc, size, 2 * c * c + c)
-            self.inv_conv = ConditionalInvertibleConvLU(rng, c, net, bound)
+            self.inv_conv = ConditionalInvertibleConvLU(rng, c, net, limit)
         else:
             self.inv_conv = ConditionalInvertibleConv(rng, c, ConditionNet(rng, cc, size, c * c))
         self.coupling = AffineCoupling(
-            coupling_net(rng, c // 2 + c, c, width), CouplingCondition(rng, cc, c), bound=bound
+            coupling_net(rng, c // 2 + c, c, width), CouplingCondition(rng, cc, c), limit=limit
         )
 
     @property
@@ -56,25 +62,23 @@ class _Flow(nn.Cell):
 class _Block(nn.Cell):
     """The flows of one level and the network of its prior."""
 
-    def __init__(self, rng, channels, size, n_flow, last, condition_channels, do_lu, width, bound):
+    def __init__(self, rng, channels, size, n_flow, last, condition_channels, do_lu, width, limit):
         super().__init__()
         self.flows = nn.CellList(
-            [
-                _Flow(rng, channels, size, condition_channels, do_lu, width, bound)
-                for _ in range(n_flow)
-            ]
+            [_Flow(rng, channels, size, condition_channels, do_lu, width, limit) for _ in range(n_flow)]
         )
         kept = channels if last else channels // 2
         self.gaussian = ZeroConv(rng, kept, 2 * kept)
 
 
 class Glow(nn.Cell):
-    """The weights of one Glow: ``blocks[b].flows[f].{act_norm, inv_conv, coupling}`` and ``blocks[b].gaussian``.
+    """The weights of one Glow: ``blocks[b].flows[f].{act_norm, inv_conv, coupling}`` and
+    ``blocks[b].gaussian``.
 
     ``condition_channels(c)`` says how many channels condition an op on c channels; 0 makes it unconditional.
     """
 
-    def __init__(self, rng, channels, size, n_flow, condition_channels, do_lu, width, bound):
+    def __init__(self, rng, channels, size, n_flow, condition_channels, do_lu, width, limit):
         super().__init__()
         blocks, (height, width_) = [], size
         for level, flows in enumerate(n_flow):
@@ -90,30 +94,31 @@ class Glow(nn.Cell):
                     condition_channels(channels),
                     do_lu,
                     width,
-                    bound,
+                    limit,
                 )
             )
             channels //= 2
         self.blocks = nn.CellList(blocks)
 
 
-class FullGlow(nn.Cell):
-    """Sorkhei, Henter and Kjellström 2021, "Full-Glow: Fully conditional Glow for more realistic image generation".
+class FullGlow(ConditionalFlow):
+    """Sorkhei, Henter and Kjellström 2021, "Full-Glow: Fully conditional Glow for more realistic image
+    generation".
 
-    The left Glow models the condition ``x_a``; each op of the right Glow, which models ``x_b``, sees the output of the
-    op at the same place on the left. Pictures are (N, ``channels``, H, W) in [0, 1], of exactly ``size``.
+    The left Glow models the condition ``x_a``; each op of the right Glow, which models ``x_b``, sees the
+    output of the op at the same place on the left. See :class:`ConditionalFlow` for shapes and ranges.
 
-    Level ``b`` works on ``channels * 2^(b+2)`` channels at H/2^(b+1) x W/2^(b+1) and leaves half of them behind as
-    latents; the last leaves all: :attr:`latent_shapes`. Sides must be multiples of 2^n_block and the last level at
-    least 5x5.
+    Level ``b`` works on ``channels * 2^(b+2)`` channels at H/2^(b+1) x W/2^(b+1) and leaves half of them
+    behind as latents; the last leaves all: :attr:`latent_shapes`. Sides must be multiples of 2^n_block and
+    the last level at least 5x5.
 
     Args:
         size: (H, W).
         n_flow: steps of flow for every level; their number is ``n_block``.
         do_lu: LU form of the 1x1 mixings, which are then never singular.
-        use_bmaps: condition on a boundary map (N, ``channels``, H, W) as well; ``do_ceil`` makes it binary.
+        use_bmaps: condition on a boundary map (N, 3, H, W) in [0, 1] as well; ``do_ceil`` makes it binary.
         width: channels inside the coupling networks, 512 as published.
-        bound: limit of every log-scale; None for the published, unbounded parametrisation.
+        limit: bound of every log-scale; None for the published, unbounded parametrisation.
         memory: what the backward pass keeps, see :class:`src.models.flows.Sequence`.
     """
 
@@ -122,29 +127,26 @@ class FullGlow(nn.Cell):
         size: tuple[int, int],
         n_flow: list[int],
         channels: int = 3,
+        condition_channels: int = 3,
         do_lu: bool = True,
         use_bmaps: bool = False,
         do_ceil: bool = False,
         width: int = 512,
-        bound: float | None = None,
+        limit: float | None = None,
         memory: str = "recompute",
         seed: int = 0,
     ):
-        super().__init__()
-        n_block = len(n_flow)
-        check_squeezable(*size, n_block, last=MIN_BLOCK_SIZE)
-        self.size, self.channels, self.n_block = tuple(size), channels, n_block
-        self.dimensions = channels * size[0] * size[1]
-        self.latent_shapes = level_shapes(channels, size, n_block)
+        super().__init__(size, n_flow, channels, condition_channels, smallest=MIN_BLOCK_SIZE)
         self.use_bmaps = use_bmaps
         rng = np.random.default_rng(seed)
-        extra = channels if use_bmaps else 0
-        self.left_glow = Glow(rng, channels, size, n_flow, lambda c: 0, do_lu, width, bound)
-        self.right_glow = Glow(rng, channels, size, n_flow, lambda c: c + extra, do_lu, width, bound)
+        extra = BOUNDARY_CHANNELS if use_bmaps else 0
+        ratio = condition_channels / channels
+        self.left_glow = Glow(rng, condition_channels, size, n_flow, lambda c: 0, do_lu, width, limit)
+        self.right_glow = Glow(rng, channels, size, n_flow, lambda c: round(c * ratio) + extra, do_lu, width, limit)
         # What follows only orders the ops of the two Glows: it owns no weights of its own.
         self.squeeze = Squeeze()
         if use_bmaps:
-            self.boundaries = BoundaryPyramid(size, n_block, do_ceil)
+            self.boundaries = BoundaryPyramid(size, self.n_block, do_ceil)
         pairs = list(zip(self.left_glow.blocks, self.right_glow.blocks, strict=True))
         self.levels = nn.CellList([_twin_level(left, right, use_bmaps, memory) for left, right in pairs])
         self.left_splits, self.left_top = _priors(self.left_glow)
@@ -157,20 +159,18 @@ class FullGlow(nn.Cell):
         return (None,) * self.n_block
 
     def construct(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None):
-        """``(log_p_a, logdet_a, log_p_b, logdet_b, latents_b)``: (N,) each in nats, and the raw right latents."""
         maps = self.maps(boundary)
-        x = ops.cat((x_a, x_b), 1)
+        x = concat((x_a, x_b))
         log_p_a, log_p_b, logdet, latents = 0.0, 0.0, 0.0, ()
         for level in range(self.n_block):
             x, _ = self.squeeze(x)
             x, level_logdet = self.levels[level](x, maps[level])
             logdet = logdet + level_logdet
-            c = x.shape[1] // 2
-            left, right = x[:, :c], x[:, c:]
+            left, right = self._halves(x)
             if level < self.n_block - 1:
                 left, _, level_p_a = self.left_splits[level].divide(left)
                 right, z, level_p_b = self.right_splits[level].divide(right)
-                x = ops.cat((left, right), 1)
+                x = concat((left, right))
             else:
                 z, level_p_a, level_p_b = right, self.left_top(left), self.right_top(right)
             log_p_a, log_p_b = log_p_a + level_p_a, log_p_b + level_p_b
@@ -178,11 +178,6 @@ class FullGlow(nn.Cell):
         return log_p_a, logdet[:, 0], log_p_b, logdet[:, 1], latents
 
     def decode(self, x_a: Tensor, latents: tuple, raw: Tensor, boundary: Tensor | None = None) -> Tensor:
-        """``x_b`` (N, C, H, W) for condition ``x_a`` from latents of :attr:`latent_shapes`, one tensor a level.
-
-        Where ``raw`` (n_block,) is 1 a level's latents are taken as they are, as :meth:`construct` returned them;
-        where it is 0 they are standard normal noise (times a temperature), to be placed by the prior.
-        """
         maps = self.maps(boundary)
         conditions = ()
         left = x_a
@@ -191,7 +186,7 @@ class FullGlow(nn.Cell):
             left, level_conditions = conditions_of(self.levels[level].flows, left, maps[level])
             conditions = conditions + (level_conditions,)
             if level < self.n_block - 1:
-                left = left[:, : left.shape[1] // 2]
+                left, _ = halves(left)
         x = None
         for back in range(self.n_block):
             level = self.n_block - 1 - back
@@ -216,15 +211,22 @@ class FullGlow(nn.Cell):
                 x = twins[len(twins) - 1 - op_back].right.inverse(x, conditions[place])
         return x
 
-    def initialise(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> None:
-        """Data-dependent initialisation of every actnorm that has not had it, from a first batch."""
+    def _halves(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The left and the right activation of a pair."""
+        if self.condition_channels == self.channels:
+            return halves(x)
+        c = x.shape[1] * self.condition_channels // (self.condition_channels + self.channels)
+        return x[:, :c], x[:, c:]
+
+    def walk(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> Iterator[Level]:
         maps = self.maps(boundary)
-        x = ops.cat((x_a, x_b), 1)
+        x = concat((x_a, x_b))
         for level in range(self.n_block):
             x = self.squeeze.initialise(x)
-            x = self.levels[level].initialise(x, maps[level])
-            c = x.shape[1] // 4
-            x = ops.cat((x[:, :c], x[:, 2 * c : 3 * c]), 1)
+            flows = self.levels[level]
+            yield Level(f"block {level}", flows, x, maps[level])
+            left, right = self._halves(flows.transform(x, maps[level], flows.own_weights())[0])
+            x = concat((halves(left)[0], halves(right)[0]))
 
 
 def _twin_level(left: _Block, right: _Block, use_bmaps: bool, memory: str) -> Sequence:
@@ -232,7 +234,8 @@ def _twin_level(left: _Block, right: _Block, use_bmaps: bool, memory: str) -> Se
     return Sequence(
         [
             Sequence(
-                [TwinOp(a, b, use_bmaps) for a, b in zip(a_flow.ops, b_flow.ops, strict=True)], "store"
+                [TwinOp(a, b, a_flow.channels, use_bmaps) for a, b in zip(a_flow.ops, b_flow.ops, strict=True)],
+                "store",
             )
             for a_flow, b_flow in zip(left.flows, right.flows, strict=True)
         ],

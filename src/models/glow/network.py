@@ -1,0 +1,75 @@
+"""What the three conditional flows have in common: sizes, latents, and a walk through their levels."""
+
+__all__ = ["ConditionalFlow", "Level"]
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from mindspore import Tensor, nn
+
+from src.models.flows import Sequence, check_squeezable
+from src.models.glow.likelihood import level_shapes
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level of a flow on its way through a batch: its ops, what goes in, what conditions it."""
+
+    name: str
+    flows: Sequence
+    x: Tensor
+    condition: Tensor | None
+
+
+class ConditionalFlow(nn.Cell):
+    """A multi-scale flow on a target ``x_b`` (N, ``channels``, H, W) given ``x_a`` (N,
+    ``condition_channels``, H, W).
+
+    Pictures are in [0, 1] and of exactly ``size``. A subclass gives
+
+    * ``construct(x_a, x_b, boundary=None) -> (log_p_a, logdet_a, log_p_b, logdet_b, latents)``: (N,) each, in
+      nats, the first two zero where the condition is not modelled, and the raw latents of the target, one
+      tensor a level;
+    * ``decode(x_a, latents, raw, boundary=None) -> x_b``: where ``raw`` (n_block,) is 1 a level's latents are
+      taken as ``construct`` returned them, where it is 0 they are standard normal noise (times a temperature)
+      to be placed by the prior;
+    * ``walk(x_a, x_b, boundary)``: its levels one after the other, eagerly.
+
+    Attributes:
+        latent_shapes: (C, H, W) of the latents of every level.
+        dimensions, condition_dimensions: C*H*W of the target and of the condition.
+    """
+
+    def __init__(self, size, n_flow, channels, condition_channels, smallest: int = 1):
+        super().__init__()
+        check_squeezable(*size, len(n_flow), last=smallest)
+        self.size, self.n_block = tuple(size), len(n_flow)
+        self.channels, self.condition_channels = channels, condition_channels
+        self.dimensions = channels * size[0] * size[1]
+        self.condition_dimensions = condition_channels * size[0] * size[1]
+        self.latent_shapes = level_shapes(channels, size, self.n_block)
+
+    def walk(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> Iterator[Level]:
+        """Levels in forward order; each is entered only when the one before has been asked for."""
+        raise NotImplementedError
+
+    def initialise(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> None:
+        """Data-dependent initialisation, from a first batch, of every op that has it and has not had it
+        yet."""
+        for level in self.walk(x_a, x_b, boundary):
+            level.flows.initialise(level.x, level.condition)
+
+    def reconstruction_errors(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> dict[str, float]:
+        """For every level, the worst relative error of an input rebuilt from the level's output."""
+        return {level.name: max(level.flows.drift(level.x, level.condition)) for level in self.walk(x_a, x_b, boundary)}
+
+    def first_failure(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> str | None:
+        """Name the first op whose result or log-determinant is not finite on this batch; None if all are."""
+        if not all(np.isfinite(x.asnumpy()).all() for x in (x_a, x_b)):
+            return "the input pictures"
+        for level in self.walk(x_a, x_b, boundary):
+            failure = level.flows.first_failure(level.x, level.condition)
+            if failure:
+                return f"{level.name}, {failure}"
+        return None
