@@ -65,6 +65,35 @@ distribute() {
   launch "$devices" train.py --config_path "$config" "${device[@]}" --run_distribute True "${options[@]}" "$@"
 }
 
+# check_port PORT: the first host must be able to listen there.
+check_port() {
+  if [ "${NODE_RANK:-0}" = 0 ] && ! "$PYTHON" -c "import socket; socket.socket().bind(('', $1))" 2>/dev/null; then
+    echo "error: port $1 is in use on this host: set MASTER_PORT to a free one, or unset it to have one chosen" >&2
+    exit 2
+  fi
+}
+
+# check_devices DEVICES OPTION...: as many devices of the chosen target as workers, where that can be counted.
+check_devices() {
+  local wanted=$1 word previous='' target='' pattern count
+  shift
+  for word in "$@"; do
+    case $word in --device_target=*) target=${word#*=} ;; esac
+    if [ "$previous" = --device_target ]; then target=$word; fi
+    previous=$word
+  done
+  case $target in
+    Ascend) pattern='/dev/davinci[0-9]*' ;;
+    GPU) pattern='/dev/nvidia[0-9]*' ;;
+    *) return 0 ;;
+  esac
+  count=$(compgen -G "$pattern" | wc -l)
+  if [ -z "${MS_SIMULATION_LEVEL:-}" ] && [ "$count" -lt "$wanted" ]; then
+    echo "error: $wanted workers need $wanted $target devices, this host has $count: ask for fewer" >&2
+    exit 2
+  fi
+}
+
 # launch DEVICES PROGRAM OPTION...: start the workers with msrun; end all of them when one ends badly or this script is stopped.
 launch() {
   local devices=$1 program=$2 msrun logs port status=0 file
@@ -77,6 +106,8 @@ launch() {
   unset RANK_TABLE_FILE
   export HCCL_CONNECT_TIMEOUT=${HCCL_CONNECT_TIMEOUT:-600}
   port=${MASTER_PORT:-$("$PYTHON" -c "import socket; s = socket.socket(); s.bind(('', 0)); print(s.getsockname()[1])")}
+  check_port "$port"
+  check_devices "$devices" "$@"
   local hosts=(--worker_num="${WORKER_NUM:-$devices}" --local_worker_num="$devices" --node_rank="${NODE_RANK:-0}")
   echo "$devices workers on this host, logs in $logs"
   set +e
