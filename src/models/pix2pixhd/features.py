@@ -14,6 +14,7 @@ __all__ = [
 ]
 
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from scipy.cluster.vq import kmeans2
@@ -50,7 +51,7 @@ def _region_labels(regions: np.ndarray, labels: np.ndarray, count: int) -> tuple
 
 
 def instance_table(means: np.ndarray, regions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Rows of ``features.npy`` for one picture: (instances, 1 + C + 1) from (K, C) means and HxW region and label maps."""
+    """Rows of ``features.npy`` for one picture: (instances, 1 + C + 1) from (K, C) means and HxW maps of ids."""
     region_label, pixels = _region_labels(regions, labels, len(means))
     present = np.flatnonzero(pixels)
     share = pixels[present] / (regions.size // _AREA_UNIT)
@@ -133,9 +134,9 @@ def load_table(path: Path, way_out: str) -> np.ndarray:
         raise UserError(f"{path} does not exist: {way_out}")
     try:
         rows = np.load(path, allow_pickle=False)
-    except ValueError:
+    except (ValueError, EOFError, OSError, BadZipFile):
         raise UserError(
-            f"{path} is not a plain array (an older tool may have pickled it): {way_out}"
+            f"{path} is not a plain array (it is damaged, or an older tool pickled it): {way_out}"
         ) from None
     if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind != "f":
         raise UserError(f"{path} is not a table of features: {way_out}")

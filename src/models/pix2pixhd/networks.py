@@ -1,7 +1,7 @@
 """pix2pixHD's generators and encoder (Wang et al. 2018, section 3.1 and 3.3): Cells without losses.
 
 The indices inside every ``model`` equal those of the published PyTorch modules, so a parameter has its published name.
-Convolutions in front of an instance norm keep their bias, which the norm cancels, because the published weights have it.
+Convolutions in front of an instance norm keep their bias, which the norm cancels: the published weights have it.
 """
 
 __all__ = ["Encoder", "GlobalGenerator", "LocalEnhancer", "ResidualBlock"]
