@@ -1,8 +1,8 @@
 """Unpaired data: two sets of pictures, A and B, that share nothing but their size after cropping.
 
-Each set is a folder (``data_root/{phase}A`` and ``{phase}B``, or ``source_root`` and ``target_root``) or a
-list file with one path a line (``source_list`` and ``target_list``, relative to the root). ``{phase}`` in
-these options stands for the phase.
+Each set is a folder (``data_root/{phase}A`` and ``{phase}B``, or ``source_root`` and ``target_root``) or a list file
+with one path a line (``data_root/{phase}A.txt`` and ``{phase}B.txt``, or ``source_list`` and ``target_list``), relative
+to its root. ``{phase}`` in these options stands for the phase.
 """
 
 __all__ = ["UnpairedPipeline", "UnpairedReader", "network_stride", "open_unpaired"]
@@ -294,6 +294,9 @@ def _files(config, domain: str, phase: str) -> list[Path]:
     root_option, list_option = _OPTIONS[domain]
     root = getattr(config, root_option).replace("{phase}", phase)
     list_file = getattr(config, list_option).replace("{phase}", phase)
+    own_list = Path(config.data_root, f"{phase}{domain}.txt")
+    if not (root or list_file) and own_list.is_file():
+        list_file = str(own_list)
     if list_file:
         return read_list(list_file, root or config.data_root)
     folders = [Path(root)] if root else [Path(config.data_root, f"{phase}{s}{domain}") for s in ("", "_")]
