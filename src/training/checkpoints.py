@@ -11,7 +11,7 @@ rename it; only then list them as a checkpoint (and the pruned ones as unfinishe
 names; delete what was pruned.
 """
 
-__all__ = ["Checkpoint", "CheckpointInfo", "CheckpointStore", "Position"]
+__all__ = ["Checkpoint", "CheckpointInfo", "CheckpointStore", "Position", "write_networks"]
 
 import contextlib
 import errno
@@ -176,9 +176,7 @@ class CheckpointStore(CheckpointReader):
         files = {role: {"file": f"{stem}_{role}.safetensors", "sha256": None, "size": None} for role in roles}
         return Entry(position.tag, stem, position, system, time.strftime("%Y-%m-%dT%H:%M:%S%z"), files)
 
-    def _write(
-        self, entry: Entry, role: str, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]
-    ) -> None:
+    def _write(self, entry: Entry, role: str, arrays: Mapping[str, np.ndarray], metadata: dict[str, str]) -> None:
         written = write_arrays(self.folder / entry.files[role]["file"], arrays, metadata)
         entry.files[role].update(sha256=written.sha256, size=written.size)
 
@@ -188,9 +186,7 @@ class CheckpointStore(CheckpointReader):
         kept, dropped = [], []
         for entry in entries:
             place = entry.position
-            forever = (
-                self.keep_every and place.epoch and not place.iteration and not place.epoch % self.keep_every
-            )
+            forever = self.keep_every and place.epoch and not place.iteration and not place.epoch % self.keep_every
             (kept if entry in recent or forever else dropped).append(entry)
         return kept, dropped
 
@@ -214,6 +210,48 @@ class CheckpointStore(CheckpointReader):
             yield
         except OSError as error:
             raise explain_os_error(error, error.filename or self.folder, doing) from error
+
+
+def write_networks(
+    folder: str | os.PathLike,
+    tag: str,
+    networks: Mapping[str, Mapping[str, np.ndarray]],
+    config: Mapping,
+    system: str,
+) -> list[Path]:
+    """Write networks that come from elsewhere as ``{tag}_net_{name}.safetensors``, outside any manifest.
+
+    All of the files are new or none is written: nothing is replaced.
+
+    Raises:
+        UserError: one of the files exists, or cannot be written.
+    """
+    folder = Path(folder)
+    files = {f"net_{name}": {"file": f"{tag}_net_{name}.safetensors"} for name in networks}
+    position = Position(int(tag)) if tag.isdecimal() else Position()
+    entry = Entry(tag, tag, position, system, time.strftime("%Y-%m-%dT%H:%M:%S%z"), files)
+    existing = [name for name in sorted(entry.names) if (folder / name).exists()]
+    if existing:
+        raise UserError(
+            f"{folder} already holds {', '.join(existing)}, which is not overwritten: pass another --name "
+            "or --which_epoch, or move it away"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, folder, "create") from error
+    metadata = _metadata(entry, config)
+    written: list[Path] = []
+    try:
+        for name, arrays in networks.items():
+            path = folder / files[f"net_{name}"]["file"]
+            write_arrays(path, arrays, {**metadata, "network": name}, overwrite=False)
+            written.append(path)
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    return written
 
 
 def _metadata(entry: Entry, config: Mapping) -> dict[str, str]:

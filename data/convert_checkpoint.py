@@ -1,0 +1,213 @@
+"""Turn published PyTorch weights into checkpoints of this project. PyTorch is not needed, and nothing in
+them is run.
+
+One network:
+
+    python data/convert_checkpoint.py --source latest_net_G.pth --name label2city_1024p --netG local --ngf 32
+
+A folder, from which every network of --which_epoch is taken (latest_net_G.pth, latest_net_D.pth, ...):
+
+    python data/convert_checkpoint.py --source checkpoints/label2city_512p_feat --name feat --instance_feat
+    True
+
+The weights of torchvision's VGG19 for the perceptual loss, written to --vgg_pre_trained:
+
+    python data/convert_checkpoint.py --vgg vgg19-dcbb9e9d.pth
+
+Own options: --source FILE or FOLDER; --network NAME (several with commas) where the file name does not say
+it; --vgg FILE. All other options are those of train.py and describe the networks: --config_path, --name,
+--save_ckpt_dir, --which_epoch, --netG, --ngf, ... The result is
+{save_ckpt_dir}/{name}/{which_epoch}_net_{network}.safetensors. A network that does not fit the options is
+refused with a list of the differences, and nothing is overwritten.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import src  # noqa: F401  (sets the environment before MindSpore is imported)
+from src.utils.config import Config, load_config, parse_options
+from src.utils.errors import UserError, run_command
+from src.utils.files import explain_os_error
+from src.utils.pth import read_pth
+from src.utils.tensorfile import read_arrays, write_arrays
+
+OWN = ("source", "network", "vgg")
+SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors")
+# training checkpoints keep the network beside the optimizer
+WRAPPERS = ("state_dict.", "model_state_dict.")
+SHOWN = 12
+
+
+def main(argv: list[str]) -> int:
+    """Convert what the command line names."""
+    if not argv or "--help" in argv or "-h" in argv:
+        print(__doc__)
+        return 0
+    options = parse_options(argv)
+    own = {key: options.pop(key) for key in OWN if key in options}
+    config = load_config([word for key, value in options.items() for word in (f"--{key}", value)])
+    if ("source" in own) == ("vgg" in own):
+        raise UserError("pass either --source FILE_OR_FOLDER or --vgg FILE")
+    _use_cpu()
+    if "vgg" in own:
+        convert_vgg(Path(own["vgg"]), Path(config.vgg_pre_trained))
+    else:
+        names = own["network"].split(",") if "network" in own else None
+        convert(Path(own["source"]), names, config)
+    return 0
+
+
+def _use_cpu() -> None:
+    import mindspore as ms
+
+    # copying weights needs no accelerator, and the asynchronous pipeline stalls on few cores
+    ms.set_device("CPU")
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    ms.runtime.launch_blocking()
+
+
+def convert(source: Path, names: list[str] | None, config: Config) -> list[Path]:
+    """Convert one file or a folder and return what was written.
+
+    Raises:
+        UserError: nothing to convert, weights that do not fit ``config``, or results that exist already.
+    """
+    from src.models.state import count_parameters, load_arrays, state_arrays
+    from src.training.checkpoint_reader import check_finite
+    from src.training.checkpoints import write_networks
+
+    networks = _Networks(config)
+    results, lines = {}, []
+    for name, path in _find(source, names, networks, config).items():
+        cell = networks[name]
+        load_arrays(cell, networks.published_names(name, _read(path)), source=str(path))
+        results[name] = state_arrays(cell)
+        check_finite(name, results[name], f"{path} is of no use")
+        lines.append(f"{path.name}: {len(results[name])} arrays, {count_parameters(cell):,} parameters")
+    folder = Path(config.save_ckpt_dir) / config.name
+    written = write_networks(folder, config.which_epoch, results, config.to_dict(), config.model)
+    for line, path in zip(lines, written, strict=True):
+        print(f"{line} -> {path}")
+    absent = [name for name in networks.for_translation if name not in results]
+    if absent:
+        print(f"note: translation also needs {', '.join(absent)}, which {source} does not hold")
+    return written
+
+
+class _Networks:
+    """The networks that a configuration describes, built when they are asked for."""
+
+    def __init__(self, config: Config):
+        from src.models.registry import create_system
+
+        # the perceptual loss has no weights in a checkpoint, and its file may be missing here
+        self._config = config.replace(no_vgg_loss=True) if "no_vgg_loss" in config else config
+        self._create = create_system
+        self._system = create_system(self._config, training=False)
+        self._training = None
+        self.for_translation = tuple(self._system.networks)
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys([*self.for_translation, *self._trained().networks]))
+
+    def __getitem__(self, name: str):
+        if name in self._system.networks:
+            return self._system.networks[name]
+        networks = self._trained().networks
+        if name not in networks:
+            raise UserError(
+                f"{self._config.model} has no network {name} with these options: it has {', '.join(self.names())}"
+            )
+        return networks[name]
+
+    def published_names(self, name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._system.published_names(name, arrays)
+
+    def _trained(self):
+        if self._training is None:
+            self._training = self._create(self._config, training=True)
+        return self._training
+
+
+def _find(source: Path, names: list[str] | None, networks: _Networks, config: Config) -> dict[str, Path]:
+    try:
+        if source.is_dir():
+            return _find_in_folder(source, names, networks, config.which_epoch)
+        if not source.is_file():
+            raise UserError(f"--source {source} does not exist: pass a file or a folder of published weights")
+    except OSError as error:
+        raise explain_os_error(error, source, "read") from error
+    if names:
+        return dict.fromkeys(names, source)
+    match = re.search(r"net_(\w+)$", source.name.split(".")[0])
+    if match:
+        return {match[1]: source}
+    if source.name.split(".")[0] in networks.names():
+        return {source.name.split(".")[0]: source}
+    if len(networks.names()) == 1:
+        return dict.fromkeys(networks.names(), source)
+    raise UserError(
+        f"the name {source.name} does not say which network it is: pass --network with one of "
+        f"{', '.join(networks.names())}"
+    )
+
+
+def _find_in_folder(folder: Path, names: list[str] | None, networks: _Networks, epoch: str) -> dict[str, Path]:
+    found = {}
+    for name in names or networks.names():
+        for stem in (f"{epoch}_net_{name}", f"net_{name}", f"{name}_{epoch}", name):
+            paths = [path for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
+            if paths:
+                found[name] = paths[0]
+                break
+    missing = [name for name in names or [] if name not in found]
+    if missing or not found:
+        wanted = ", ".join(f"{epoch}_net_{name}.pth" for name in missing or networks.names())
+        files = sorted(path.name for path in folder.iterdir() if path.suffix in SUFFIXES)
+        shown = ", ".join(files[:SHOWN]) + (", ..." if len(files) > SHOWN else "")
+        raise UserError(
+            f"{folder} holds no {wanted}; it holds {shown or 'no weights at all'}: pass another --which_epoch, "
+            "or one file with --source FILE --network NAME"
+        )
+    return found
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    arrays = read_arrays(path)[0] if path.suffix == ".safetensors" else read_pth(path)
+    for wrapper in WRAPPERS:
+        inner = {name[len(wrapper) :]: array for name, array in arrays.items() if name.startswith(wrapper)}
+        arrays = inner or arrays
+    if all(name.startswith("module.") for name in arrays):
+        arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
+    return arrays
+
+
+def convert_vgg(source: Path, target: Path) -> None:
+    """Write the convolutions of torchvision's VGG19 up to conv5_1 as float32.
+
+    Raises:
+        UserError: ``source`` is another network, or ``target`` exists or is no .safetensors file.
+    """
+    from src.models.state import load_arrays, named_parameters, state_arrays
+    from src.models.vgg import VGG19
+
+    if target.suffix != ".safetensors":
+        raise UserError(f"--vgg_pre_trained {target} names the result and must end with .safetensors")
+    if target.exists():
+        raise UserError(f"{target} exists already and is not overwritten: move it away or pass --vgg_pre_trained")
+    arrays = {name.removeprefix("features."): array for name, array in _read(source).items()}
+    vgg = VGG19()
+    wanted = named_parameters(vgg)
+    used = {name: array for name, array in arrays.items() if name in wanted}
+    load_arrays(vgg, used, source=f"{source} (torchvision's VGG19 was expected)")
+    written = write_arrays(target, state_arrays(vgg), {"network": "vgg19", "format": "np"}, overwrite=False)
+    print(f"{source.name}: {len(used)} arrays -> {target}, sha256 {written.sha256}")
+
+
+if __name__ == "__main__":
+    run_command(main)
