@@ -22,6 +22,8 @@ from src.utils.progress import Progress
 SHARD_NAME = "samples.mindrecord"
 _SHARD_BYTES = 2 << 30
 _CHUNK_BYTES = 64 << 20
+# What files take beyond their rows, because they grow in whole pages: of tiny data sets, and of others.
+_PAGE_MARGIN = 4 << 20
 _FREE_MARGIN = 64 << 20
 _MEBIBYTE = 1 << 20
 _MAP_MARK = 0  # a PNG starts with 0x89
@@ -73,7 +75,7 @@ def write_shards(reader: Reader, folder: Path, shards: int = 0) -> dict[str, obj
     rows = _EncodedRows(reader)
     writer = None
     for chunk, total in rows.chunks():
-        _check_space(folder, chunk)
+        _check_space(folder, chunk, _PAGE_MARGIN if total else _FREE_MARGIN)
         try:
             if writer is None:
                 writer = _open_writer(reader, folder, shards, chunk, total)
@@ -172,13 +174,14 @@ def _row_bytes(row: dict[str, object]) -> int:
     return sum(len(value) for value in row.values() if isinstance(value, bytes))
 
 
-def _check_space(folder: Path, chunk: list[dict[str, object]]) -> None:
-    needed = sum(map(_row_bytes, chunk)) + _FREE_MARGIN
+def _check_space(folder: Path, chunk: list[dict[str, object]], margin: int) -> None:
+    needed = sum(map(_row_bytes, chunk)) + margin
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(
-            f"the disk of {folder} is nearly full ({free / 2**20:.0f} MiB free) and the records need more: "
-            "free some space or pass --records_dir with a folder on another disk; nothing was kept"
+            f"the disk of {folder} is nearly full ({free / 2**20:.0f} MiB free) and the records need "
+            f"{needed / 2**20:.0f} MiB and more: free some space or pass "
+            "--records_dir with a folder on another disk; nothing was kept"
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from src.dataset import shards
 from src.dataset.paired import PairedReader
 from src.dataset.records import DEFAULT_FOLDER, open_records
 from src.dataset.shards import pack, unpack
@@ -57,11 +58,11 @@ def test_id_maps_are_small():
     assert len(pack(np.full((512, 1024), 33001, np.uint16))) < 5000
 
 
-@pytest.mark.parametrize("shards", [0, 1, 3])
-def test_records_hold_exactly_what_was_loaded(tmp_path, shards):
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_records_hold_exactly_what_was_loaded(tmp_path, count):
     write_dataset(tmp_path, 5)
-    records = build(tmp_path, record_shards=shards)
-    assert len(records.files) == max(1, shards) and records.count == 5 and records.size == (16, 32)
+    records = build(tmp_path, record_shards=count)
+    assert len(records.files) == max(1, count) and records.count == 5 and records.size == (16, 32)
     reader = PairedReader(options(tmp_path), "train", True)
     found = stored(records)
     assert sorted(found) == list(range(5))
@@ -69,6 +70,16 @@ def test_records_hold_exactly_what_was_loaded(tmp_path, shards):
         for name, value in zip(records.columns, values, strict=True):
             np.testing.assert_array_equal(value, reader.load(index)[name], err_msg=name)
     assert max(values[1].max() for values in found.values()) >= 26000
+
+
+def test_large_data_sets_are_written_piece_by_piece(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "_CHUNK_BYTES", 5000)
+    write_dataset(tmp_path, 9)
+    found = stored(build(tmp_path, record_shards=2))
+    reader = PairedReader(options(tmp_path), "train", True)
+    assert sorted(found) == list(range(9))
+    for index, values in found.items():
+        np.testing.assert_array_equal(values[2], reader.load(index)["image"])
 
 
 def test_tiny_data_sets_make_small_files(tmp_path):
