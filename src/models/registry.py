@@ -10,6 +10,7 @@ from src.utils.errors import UserError
 
 SYSTEMS = {
     "cyclegan": "src.models.cyclegan.system:CycleGAN",
+    "hflow": "src.models.hflow.system:HFlowSystem",
     "hierarchyflow": "src.models.hierarchyflow.system:HierarchyFlowSystem",
     "pix2pixHD": "src.models.pix2pixhd.system:Pix2PixHD",
 }

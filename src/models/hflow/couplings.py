@@ -145,9 +145,7 @@ class PooledCoupling(_Coupling):
         sizes = [size // 2 ** (count * i) for i in range(downs + 1)]
         floors = range(downs)
         self.downs = downs
-        self.conv_cond_connect_pre = EqualConv(
-            condition_channels, condition_channels // 2, 1, activation="tanh"
-        )
+        self.conv_cond_connect_pre = EqualConv(condition_channels, condition_channels // 2, 1, activation="tanh")
         self.conv_cond_connect_un = EqualConv(channels + condition_channels // 2, width, 3)
         self.conv_1 = EqualConv(width, width, kernel)
         self.conv_2 = EqualConv(width, width, kernel)

@@ -31,9 +31,7 @@ class Level(nn.Cell):
         level = options.levels[index]
         self.finest = index == 0
         self.learned_upscaler = EncoderDecoder(options, index)
-        self.learned_upscaler_cond = EqualConv(
-            level.decoder_channels, level.condition_channels, 1, activation="linear"
-        )
+        self.learned_upscaler_cond = EqualConv(level.decoder_channels, level.condition_channels, 1, activation="linear")
         if index:
             entering = options.levels[index - 1].skip_channels
             self.skip_to_next = EqualConv(

@@ -115,9 +115,7 @@ def _splits(kind: str, layers: int, source: str) -> tuple[str, ...]:
         raise UserError(f"{source}: flow_split_types {kind!r} is none of {', '.join(_SPLITS)}")
     names = _SPLITS[kind]
     if layers % len(names):
-        raise UserError(
-            f"{source}: {layers} flow steps cannot be shared by {kind!r}: use a multiple of {len(names)}"
-        )
+        raise UserError(f"{source}: {layers} flow steps cannot be shared by {kind!r}: use a multiple of {len(names)}")
     return tuple(name for name in names for _ in range(layers // len(names)))
 
 
@@ -187,9 +185,7 @@ def _top(e: dict[str, Any], style: int, source: str) -> TopOptions:
     channels = [int(c) for c in e["channels"]]
     channels[-1] = width - sum(channels[:-1])
     if min(channels) < 2:
-        raise UserError(
-            f"{source}: the top's parts {channels} must have at least 2 of the {width} channels each"
-        )
+        raise UserError(f"{source}: the top's parts {channels} must have at least 2 of the {width} channels each")
     if style > 0 and int(e["global_state_hidden_channels"]) != style:
         raise UserError(
             f"{source}: global_state_hidden_channels {e['global_state_hidden_channels']} must equal "

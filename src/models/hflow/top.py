@@ -40,18 +40,13 @@ class PartitionedTop(nn.Cell):
 
         def chain(i: int) -> nn.Cell:
             condition = o.condition_channels[i] if i else 0
-            return point_chain(
-                o.channels[i], o.layers[i], o.coupling_channels[i], condition, o.mix_scale, o.unitary
-            )
+            return point_chain(o.channels[i], o.layers[i], o.coupling_channels[i], condition, o.mix_scale, o.unitary)
 
         self.endblock_uncond = chain(0)
         self.conditionals = nn.CellList([chain(i) for i in range(1, o.parts)])
         before = list(accumulate(o.channels))[:-1]
         self.cond_encoders = nn.CellList(
-            [
-                EqualConv(c, w, 1, activation="linear")
-                for c, w in zip(before, o.condition_channels[1:], strict=True)
-            ]
+            [EqualConv(c, w, 1, activation="linear") for c, w in zip(before, o.condition_channels[1:], strict=True)]
         )
 
     def split(self, t: Tensor) -> tuple[Tensor, ...]:

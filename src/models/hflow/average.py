@@ -1,0 +1,29 @@
+"""The moving average of a network's weights."""
+
+__all__ = ["Average"]
+
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from src.models.state import named_parameters
+
+
+class Average(nn.Cell):
+    """``construct(decay)``: every parameter of ``average`` becomes decay * itself + (1 - decay) * the trained one.
+
+    The result is ``decay`` once all are done.
+    """
+
+    def __init__(self, trained: nn.Cell, average: nn.Cell):
+        super().__init__()
+        sources, targets = named_parameters(trained), named_parameters(average)
+        self.sources = ParameterTuple(sources.values())
+        self.targets = ParameterTuple(targets[name] for name in sources)
+        self.map = ops.HyperMap()
+
+    def construct(self, decay: Tensor) -> Tensor:
+        # the result must hang on the map: the compiler drops a map whose result nobody uses, assignments and all
+        return ops.depend(decay, self.map(ops.partial(_follow, decay), self.targets, self.sources))
+
+
+def _follow(decay, target, source):
+    return ops.assign(target, target * decay + source * (1.0 - decay))
