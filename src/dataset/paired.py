@@ -285,7 +285,7 @@ def open_paired(config, phase: str, rank: int, world: int, training: bool) -> Pi
     reader = PairedReader(config, phase, training)
     if not training:
         pipeline = Pipeline(reader, rank=rank, world=world, threads=config.num_workers)
-        inspect_rows(reader, range(rank, len(reader.rows), world), config.num_workers)
+        inspect_rows(reader, range(rank, len(reader.rows), world), config.num_workers, show=rank == 0)
         return pipeline
     records = open_records(reader, config.data_root, config.records_dir, config.record_shards)
     return Pipeline(

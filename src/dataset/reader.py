@@ -70,8 +70,8 @@ def describe_problems(problems: Sequence[str], more: bool = False) -> str:
     return "\n  - ".join([f"{title}; --check_data True shows a full report:", *problems])
 
 
-def inspect_rows(reader: Reader, indices: Sequence[int], threads: int) -> None:
-    """Check rows in ``threads`` threads before anything is computed from them.
+def inspect_rows(reader: Reader, indices: Sequence[int], threads: int, show: bool = True) -> None:
+    """Check rows in ``threads`` threads before anything is computed from them; ``show`` the progress.
 
     Raises ``UserError`` with the problems of up to 20 rows.
     """
@@ -86,7 +86,7 @@ def inspect_rows(reader: Reader, indices: Sequence[int], threads: int) -> None:
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         found = pool.map(look, indices)
-        for problem in track(found, "checking files", total=len(indices), unit="samples"):
+        for problem in track(found, "checking files", total=len(indices), unit="samples", enabled=show):
             if problem:
                 problems.append(problem)
     if problems:
