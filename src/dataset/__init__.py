@@ -8,6 +8,7 @@ from src.utils.errors import UserError
 
 # Kind of data set -> module and function, imported when it is asked for.
 _KINDS = {
+    "images": ("src.dataset.imagefolder", "open_images"),
     "paired": ("src.dataset.paired", "open_paired"),
     "unpaired": ("src.dataset.unpaired", "open_unpaired"),
 }
