@@ -1,0 +1,138 @@
+"""CycleGAN and Hierarchy Flow through the commands that users type, on tiny pictures."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+ROOT = Path(__file__).resolve().parents[1]
+CYCLEGAN = "--load_size 36 --fine_size 32 --ngf 4 --ndf 4 --n_residual_blocks 1 --batch_size 2 --pool_size 3"
+HIERARCHY = "--width 32 --height 24 --out_channels [6,12] --pad_size 4 --vgg_pre_trained random:1 --batch_size 2"
+
+
+def write_streets(folder, number, blue):
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(blue)
+    for i in range(number):
+        pixels = rng.integers(0, 255, (5, 7, 3)).astype(np.uint8)
+        pixels[..., 2] = blue
+        Image.fromarray(pixels).resize((50, 37), Image.Resampling.NEAREST).save(folder / f"{folder.name}{i}.png")
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sim2real") / "data"
+    for name, number, blue in (("trainA", 6, 0), ("trainB", 5, 255), ("testA", 2, 0), ("testB", 1, 255)):
+        write_streets(root / name, number, blue)
+    return root
+
+
+def script(name, *options, folder, **environment):
+    """Run a script in PyNative mode on the CPU; the working folder is where runs and results go."""
+    command = ["bash", str(ROOT / "scripts" / name), *map(str, options)]
+    settings = {"PYTHON": sys.executable, "DEVICE_TARGET": "CPU", **environment}
+    done = subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def sizes(folder):
+    return {path.name: Image.open(path).size for path in sorted(folder.glob("*.png"))}
+
+
+@pytest.fixture(scope="module")
+def teacher(streets):
+    """A CycleGAN of six steps, stopped after four and continued."""
+    folder = streets.parent
+    options = ["--data_root", streets, "--name", "teacher", *CYCLEGAN.split(), "--mode", "pynative"]
+    script("train_cyclegan.sh", *options, "--niter", 2, "--niter_decay", 0, "--save_epoch_freq", 1, folder=folder)
+    # the same run, cut off after its first epoch
+    shutil.copytree(folder / "checkpoints", folder / "whole")
+    script("train_cyclegan.sh", *options, "--niter", 1, "--niter_decay", 0, "--save_ckpt_dir", "parts", folder=folder)
+    script(
+        "train_cyclegan.sh",
+        *options,
+        *("--niter", 2, "--niter_decay", 0, "--save_ckpt_dir", "parts", "--continue_train", "True"),
+        folder=folder,
+    )
+    return folder / "checkpoints" / "teacher"
+
+
+def test_a_continued_run_equals_an_uninterrupted_one(teacher):
+    """Weights, moments, replay buffers and all."""
+    parts = teacher.parents[1] / "parts" / "teacher"
+    names = sorted(path.name for path in teacher.glob("2_*.safetensors"))
+    assert {"2_net_G_AB.safetensors", "2_net_G_BA.safetensors", "2_net_D_A.safetensors", "2_state.safetensors"} <= set(
+        names
+    )
+    for name in names:
+        whole, continued = load_file(teacher / name), load_file(parts / name)
+        assert whole.keys() == continued.keys()
+        assert "net" in name or any("replay_A" in key for key in whole)
+        for key, value in whole.items():
+            np.testing.assert_array_equal(value, continued[key], err_msg=f"{name}: {key}")
+
+
+def test_cyclegan_translates_both_ways_and_says_how_well(streets, teacher):
+    folder = streets.parent
+    said = script("eval_cyclegan.sh", "--data_root", streets, "--name", "teacher", "--mode", "pynative", folder=folder)
+    assert "fake_B: layout of A kept" in said and "distance to the look of A" in said
+    results = folder / "results" / "predict" / "teacher" / "test_2"
+    made = sizes(results / "images")
+    assert made == dict.fromkeys(("testA0_fake_B.png", "testA1_fake_B.png", "testB0_fake_A.png"), (43, 32))
+    assert json.loads((results / "look.json").read_text())["fake_B"]["pictures"] == 2
+    assert (results / "gallery" / "index.html").is_file()
+
+
+def test_student_learns_from_the_teacher(streets, teacher):
+    """Translate, pair, train: the translated pictures keep the size of their sources."""
+    folder, pairs = streets.parent, streets.parent / "pairs"
+    student = "--load_size 48 --ngf 4 --ndf 4 --n_downsample_global 2 --n_blocks_global 1 --no_vgg_loss True"
+    script(
+        "distill_sim2real.sh",
+        *(teacher, streets / "trainA", pairs, *student.split(), "--resize_or_crop", "resize_and_crop"),
+        *("--fine_size", 32, "--niter", 1, "--niter_decay", 0, "--mode", "pynative"),
+        folder=folder,
+    )
+    assert len(sizes(pairs / "train_A")) == 5 and len(sizes(pairs / "test_B")) == 1
+    assert set(sizes(pairs / "train_B").values()) == {(50, 37)}
+    assert (folder / "checkpoints" / "teacher_student" / "manifest.json").is_file()
+
+
+def test_hierarchy_flow_trains_by_steps_and_names_its_results(streets):
+    folder = streets.parent
+    options = ["--data_root", streets, "--name", "flow", "--mode", "pynative"]
+    said = script("train_hierarchyflow.sh", *options, *HIERARCHY.split(), "--max_iter", 4, folder=folder)
+    assert "4/4 steps" in said
+    script("eval_hierarchyflow.sh", *options, folder=folder)
+    results = folder / "results" / "predict" / "flow" / "test_2.1"
+    assert sizes(results / "images") == {f"testA{i}_to_testB0.png": (32, 24) for i in (0, 1)}
+    # content, style and output beside each other
+    assert sizes(results / "side_by_side") == {f"testA{i}_to_testB0.png": (96, 24) for i in (0, 1)}
+
+
+def test_two_workers_train_together(streets, tmp_path):
+    said = script(
+        "distribute_train_cyclegan.sh",
+        *(2, streets, "--name", "two", *CYCLEGAN.split(), "--niter", 1, "--niter_decay", 0, "--mode", "pynative"),
+        *("--batch_size", 1),
+        folder=tmp_path,
+    )
+    assert "2 workers" in said
+    assert (tmp_path / "checkpoints" / "two" / "manifest.json").is_file()
+
+
+def test_older_form_of_the_distribute_scripts(streets, tmp_path):
+    script(
+        "distribute_train_hierarchyflow.sh",
+        *(1, "False", streets, "--name", "one", *HIERARCHY.split(), "--max_iter", 1, "--mode", "pynative"),
+        folder=tmp_path,
+    )
+    assert (tmp_path / "checkpoints" / "one" / "manifest.json").is_file()
