@@ -95,6 +95,7 @@ check_devices() {
 }
 
 # launch DEVICES PROGRAM OPTION...: start the workers with msrun; end all of them when one ends badly or this script is stopped.
+# STOP_SECONDS is how long stopped workers may take to save; a second signal stops at once.
 launch() {
   local devices=$1 program=$2 msrun logs port status=0 file
   shift 2
@@ -102,30 +103,46 @@ launch() {
   if [ ! -x "$msrun" ]; then msrun=msrun; fi
   logs=${LOG_DIR:-log/$(date +%Y%m%d_%H%M%S)_$$}
   mkdir -p "$logs"
+  export MINDI2I_STOP_FILE
+  MINDI2I_STOP_FILE=$(cd "$logs" && pwd)/stop
+  rm -f "$MINDI2I_STOP_FILE"
+  # msrun starts its workers with the first python of PATH, whatever interpreter it runs under itself
+  export PATH=$(dirname "$(command -v "$PYTHON")"):$PATH
   # a rank table belongs to another way of starting, and msrun would mix the two
   unset RANK_TABLE_FILE
   export HCCL_CONNECT_TIMEOUT=${HCCL_CONNECT_TIMEOUT:-600}
   port=${MASTER_PORT:-$("$PYTHON" -c "import socket; s = socket.socket(); s.bind(('', 0)); print(s.getsockname()[1])")}
-  check_port "$port"
-  check_devices "$devices" "$@"
   local hosts=(--worker_num="${WORKER_NUM:-$devices}" --local_worker_num="$devices" --node_rank="${NODE_RANK:-0}")
   echo "$devices workers on this host, logs in $logs"
   set +e
-  "$msrun" "${hosts[@]}" --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$port" --log_dir="$logs" \
-    --join=True --cluster_time_out="${CLUSTER_TIME_OUT:-300}" --tail_worker_log=0 "$root/$program" "$@" &
-  local pid=$!
-  # msrun passes SIGINT on to its workers; SIGTERM would leave them behind
-  trap 'stopped=1; kill -INT $pid 2>/dev/null' TERM INT
-  stopped=0
+  # a process group of its own, because msrun kills the workers on Ctrl-C before they can save
+  set -m
+  # msrun takes a name from PATH as interpreter, not a path
+  PATH=$(dirname "$(command -v "$PYTHON")"):$PATH "$msrun" "${hosts[@]}" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="$port" --log_dir="$logs" --join=True --cluster_time_out="${CLUSTER_TIME_OUT:-300}" \
+    --tail_worker_log=0 python3 "$root/$program" "$@" &
+  local pid=$! stopped=0 stopping=0 alone=0 ended=0
+  set +m
+  trap 'stopped=$((stopped + 1)); touch "$MINDI2I_STOP_FILE"' TERM INT HUP
+  while kill -0 $pid 2>/dev/null; do
+    sleep 1
+    if [ $stopped -gt 0 ]; then stopping=$((stopping + 1)); fi
+    if has_workers $pid; then alone=0; else alone=$((alone + 1)); fi
+    # msrun may wait for ever for a worker that died before all had met; it ends everything on SIGINT, with status 0
+    if [ $stopped -gt 1 ] || [ $stopping -gt "${STOP_SECONDS:-100}" ] || [ $alone -gt 40 ]; then
+      ended=1
+      kill -INT $pid 2>/dev/null
+    fi
+  done
   wait $pid
   status=$?
-  while kill -0 $pid 2>/dev/null; do
-    wait $pid
-    status=$?
-  done
-  trap - TERM INT
+  trap - TERM INT HUP
   set -e
-  if [ $stopped = 1 ]; then status=143; fi
+  if [ $ended = 1 ]; then
+    status=1
+    echo "the workers were ended before they were done" >&2
+  fi
+  if [ $stopped != 0 ]; then exit 143; fi
   if [ $status != 0 ]; then
     echo "the run ended with status $status; the last errors of each log in $logs:" >&2
     for file in "$logs"/*.log; do
@@ -134,4 +151,15 @@ launch() {
     done
   fi
   exit $status
+}
+
+# has_workers PID: whether msrun, the process PID, has workers left besides its scheduler.
+has_workers() {
+  local child children="/proc/$1/task/$1/children"
+  # without this list nothing is known, and nothing is ended
+  if [ ! -r "$children" ]; then return 0; fi
+  for child in $(cat "$children" 2>/dev/null); do
+    if grep -qaz "^MS_ROLE=MS_WORKER" "/proc/$child/environ" 2>/dev/null; then return 0; fi
+  done
+  return 1
 }

@@ -4,6 +4,7 @@ __all__ = ["FiniteWatch", "StopRequest"]
 
 import json
 import math
+import os
 import signal
 from collections import deque
 from pathlib import Path
@@ -16,10 +17,15 @@ MAX_BAD_STEPS = 10
 
 
 class StopRequest:
-    """Turns SIGTERM and Ctrl-C into a flag that the loop reads between steps; a second Ctrl-C stops at once."""
+    """Turns SIGTERM and Ctrl-C into a flag that the loop reads between steps; a second signal stops at once.
+
+    Workers of a distributed run are asked through a file instead, which MINDI2I_STOP_FILE names: their launcher has
+    no way to pass a signal on.
+    """
 
     def __init__(self) -> None:
         self.number = 0
+        self._file = os.environ.get("MINDI2I_STOP_FILE", "")
         self._before = {}
 
     def __enter__(self) -> "StopRequest":
@@ -32,7 +38,7 @@ class StopRequest:
             signal.signal(number, handler)
 
     def __bool__(self) -> bool:
-        return self.number > 0
+        return self.number > 0 or (bool(self._file) and os.path.exists(self._file))
 
     def _receive(self, number: int, frame: object) -> None:
         if self.number:

@@ -5,7 +5,6 @@ __all__ = ["train"]
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -111,7 +110,9 @@ class _Trainer:
         inside = position.iteration
         if inside and per_epoch != self.steps_per_epoch:
             inside = inside * self.steps_per_epoch // per_epoch
-            self.say(f"an epoch now has {self.steps_per_epoch} steps, not {per_epoch}: going on at the same share of it")
+            self.say(
+                f"an epoch now has {self.steps_per_epoch} steps, not {per_epoch}: going on at the same share of it"
+            )
         self.first_step = position.completed_epochs * self.steps_per_epoch + inside
         self.say(f"continuing {self.folder} from checkpoint {checkpoint.tag} (step {self.first_step})")
 
@@ -154,7 +155,11 @@ class _Trainer:
             self.say(f"the run is complete: {self.epochs} epochs are done. Raise --niter or --niter_decay to go on.")
             return 0
         self.log.truncate_after(self.first_step)
+        if self.gallery:
+            epochs_done, inside = divmod(self.first_step, self.steps_per_epoch)
+            self.gallery.truncate_training_after(epochs_done + 1, inside)
         done = self.first_step
+        self.reported, self.reported_at = done, time.perf_counter()
         with (
             StopRequest() as stop,
             Progress(self.total, initial=done, enabled=self.workers.is_first) as progress,
@@ -162,17 +167,18 @@ class _Trainer:
             for epoch, batches in self.data.epochs(self.epochs, self.first_step):
                 epoch += 1
                 progress.describe(f"epoch {epoch}/{self.epochs}")
-                started = time.perf_counter()
                 for batch in batches:
                     losses = self._train_one(batch, epoch, done)
                     done += 1
                     iteration = done - (epoch - 1) * self.steps_per_epoch
-                    started = self._report(progress, batch, losses, epoch, iteration, done, started)
+                    self._report(progress, batch, losses, epoch, iteration, done)
                     if self._stops(stop, done):
                         self._save(self._position(epoch, iteration), done)
                         self.say(f"stopped after step {done}; --continue_train True goes on from there")
-                        return 128 + (stop.number or 15)
-                    if self._due(iteration, self.config.save_latest_freq) and iteration < self.steps_per_epoch:
+                        # the launcher kills every worker as soon as one has left: none may while the first one saves
+                        self.workers.any(True)
+                        return 128 + stop.number if stop.number else 0
+                    if self._due(done, self.config.save_latest_freq) and iteration < self.steps_per_epoch:
                         self._save(Position(epoch, iteration), done)
                     if done == self.total:
                         break
@@ -203,23 +209,23 @@ class _Trainer:
                 ops.assign(optimizer.learning_rate, Tensor(rate, ms.float32))
                 optimizer.current_rate = rate
 
-    def _due(self, iteration: int, samples: int) -> bool:
-        """Whether this step crosses a multiple of ``samples`` samples."""
-        now, before = iteration * self.samples, (iteration - 1) * self.samples
+    def _due(self, done: int, samples: int) -> bool:
+        """Whether step ``done`` crosses a multiple of ``samples`` samples, counted from the start of the run."""
+        now, before = done * self.samples, (done - 1) * self.samples
         return now // samples > before // samples
 
-    def _report(self, progress, batch, losses, epoch, iteration, done, started) -> float:
+    def _report(self, progress, batch, losses, epoch, iteration, done) -> None:
         if done % _LOOK_EVERY == 0 or done == self.first_step + 1:
             bad = int(self.step.bad_steps.asnumpy())
             self.watch.check(bad, float(self.step.scale.asnumpy()), self.workers.is_first)
         numbers = {}
-        if self._due(iteration, self.config.print_freq) or done == self.first_step + 1:
+        if self._due(done, self.config.print_freq) or done == self.first_step + 1:
             numbers = dict(zip(self.system.loss_names, losses.asnumpy().tolist(), strict=True))
-            seconds = time.perf_counter() - started
-            steps = done - getattr(self, "reported", self.first_step)
-            self.reported = done
+            now = time.perf_counter()
+            seconds, steps = now - self.reported_at, done - self.reported
+            self.reported_at, self.reported = now, done
             extra = {
-                "time": seconds / max(steps, 1) / self.config.batch_size,
+                "time": seconds / steps / self.config.batch_size,
                 "learning_rate": float(self.step.optimizers[0].current_rate),
                 "samples_per_second": steps * self.samples / max(seconds, 1e-9),
                 "memory_gib": peak_memory_gib(self.device),
@@ -228,14 +234,12 @@ class _Trainer:
             }
             line = self.log.scalars(done, epoch, iteration, numbers, extra)
             self.say(f"{line} ({extra['samples_per_second']:.2f} samples/s, {extra['memory_gib']:.1f} GiB)")
-            started = time.perf_counter()
-        if self.gallery and (self._due(iteration, self.config.display_freq) or done == self.first_step + 1):
+        if self.gallery and (self._due(done, self.config.display_freq) or done == self.first_step + 1):
             outputs = self.system.training_outputs(self.outputs)
             self.gallery.add_training(epoch, iteration, self.system.visuals(batch, outputs))
             self.gallery.set_losses(self.folder / "log.jsonl")
             self.gallery.write(live=True)
         progress.update(1, **numbers)
-        return started
 
     def _stops(self, stop: StopRequest, done: int) -> bool:
         if self.workers.world == 1:
@@ -265,4 +269,3 @@ class _Trainer:
         problems = self.data.problems
         if problems:
             self.say(f"{len(problems)} samples could not be read: {json.dumps(list(problems)[:5])}")
-

@@ -27,7 +27,9 @@ def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_fo
             continue
         report = load_arrays(cell, checkpoint.networks[name], strict=False)
         if not report.loaded:
-            raise UserError(f"{source} fills nothing of network {name}: are netG, ngf and label_nc those it was trained with?")
+            raise UserError(
+                f"{source} fills nothing of network {name}: are netG, ngf and label_nc those it was trained with?"
+            )
         say(f"pretrained {source}: network {name}, {len(report.loaded)} parameters loaded")
         new = sorted({_module(line.split(":")[0]) for line in report.missing + report.mismatched})
         if new:

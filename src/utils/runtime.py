@@ -75,14 +75,13 @@ def start(config: Any, say=print) -> Device:
             ms.set_device("CPU")
         else:
             ms.set_device(target, number)
-        if config.run_distribute:
-            rank, world = _join()
     except (RuntimeError, ValueError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
         raise UserError(
-            f"device {target} {number} does not work: {' '.join(lines[:2])[:300]}\n"
+            f"device {target} {number} does not work: {_first_lines(error)}\n"
             "Choose another with --device_target (Ascend, GPU, CPU) or DEVICE_TARGET."
         ) from None
+    if config.run_distribute:
+        rank, world = _join()
     if target == "CPU" and config.mode == "pynative":
         # the asynchronous pipeline stalls on few cores
         ms.runtime.launch_blocking()
@@ -98,8 +97,18 @@ def _join() -> tuple[int, int]:
 
     if "MS_WORKER_NUM" not in os.environ and "MS_SIMULATION_LEVEL" not in os.environ:
         raise UserError("run_distribute is for workers that msrun starts: use scripts/distribute_train_*.sh N")
-    init()
-    return get_rank(), get_group_size()
+    try:
+        init()
+        return get_rank(), get_group_size()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(
+            f"the workers of this run did not meet, or one was lost: {_first_lines(error)}\nSee the log of each worker."
+        ) from None
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
+    return " ".join(lines[:2])[:300]
 
 
 def peak_memory_gib(device: Device) -> float:
