@@ -206,6 +206,8 @@ class CGlow(ConditionalFlow):
         memory: what the backward pass keeps, see :class:`src.models.flows.Sequence`.
     """
 
+    models_condition = False
+
     def __init__(
         self,
         size: tuple[int, int],

@@ -39,7 +39,12 @@ class ConditionalFlow(nn.Cell):
     Attributes:
         latent_shapes: (C, H, W) of the latents of every level.
         dimensions, condition_dimensions: C*H*W of the target and of the condition.
+        models_condition: whether the condition has a likelihood of its own.
+        use_bmaps: whether a boundary map is a part of the condition.
     """
+
+    models_condition = True
+    use_bmaps = False
 
     def __init__(self, size, n_flow, channels, condition_channels, smallest: int = 1):
         super().__init__()
