@@ -85,7 +85,11 @@ def convert(source: Path, names: list[str] | None, config: Config) -> list[Path]
     results, lines = {}, []
     for name, path in _find(source, names, networks, config).items():
         cell = networks[name]
-        load_arrays(cell, networks.published_names(name, _read(path)), source=str(path))
+        arrays = _read(path)
+        try:
+            load_arrays(cell, networks.published_names(name, arrays), source=str(path))
+        except UserError as error:
+            raise UserError(f"{error}{networks.hint(name, arrays)}") from None
         results[name] = state_arrays(cell)
         check_finite(name, results[name], f"{path} is of no use")
         lines.append(f"{path.name}: {len(results[name])} arrays, {count_parameters(cell):,} parameters")
@@ -128,6 +132,18 @@ class _Networks:
     def published_names(self, name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return self._system.published_names(name, arrays)
 
+    @property
+    def foreign_names(self) -> dict[str, str]:
+        """Others' names of networks in files called EPOCH_net_NAME, and ours."""
+        return self._system.published_networks
+
+    def hint(self, name: str, arrays: dict[str, np.ndarray]) -> str:
+        """The options that would fit, where the weights tell."""
+        options = self._system.published_options(name, arrays)
+        return "".join(
+            ["\nThey look like", *(f" --{key} {value}" for key, value in options.items())] if options else []
+        )
+
     def _trained(self):
         if self._training is None:
             self._training = self._create(self._config, training=True)
@@ -146,7 +162,7 @@ def _find(source: Path, names: list[str] | None, networks: _Networks, config: Co
         return dict.fromkeys(names, source)
     match = re.search(r"net_(\w+)$", source.name.split(".")[0])
     if match:
-        return {match[1]: source}
+        return {networks.foreign_names.get(match[1], match[1]): source}
     if source.name.split(".")[0] in networks.names():
         return {source.name.split(".")[0]: source}
     if len(networks.names()) == 1:
@@ -159,8 +175,12 @@ def _find(source: Path, names: list[str] | None, networks: _Networks, config: Co
 
 def _find_in_folder(folder: Path, names: list[str] | None, networks: _Networks, epoch: str) -> dict[str, Path]:
     found = {}
+    foreign = networks.foreign_names
     for name in names or networks.names():
-        for stem in (f"{epoch}_net_{name}", f"net_{name}", f"{name}_{epoch}", name):
+        called = [theirs for theirs, ours in foreign.items() if ours == name]
+        called += [] if name in foreign else [name]
+        stems = [f"{prefix}net_{c}" for c in called for prefix in (f"{epoch}_", "")]
+        for stem in (*stems, f"{name}_{epoch}", name):
             paths = [path for suffix in SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()]
             if paths:
                 found[name] = paths[0]

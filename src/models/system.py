@@ -48,6 +48,8 @@ class System:
     architecture_keys: ClassVar[tuple[str, ...]] = ()
     #: of each translated picture that has no true one: the column it is made from and the column whose look it takes
     looks: ClassVar[dict[str, tuple[str, str]]] = {}
+    #: names that others give to networks in files called EPOCH_net_NAME, and ours
+    published_networks: ClassVar[dict[str, str]] = {}
     #: evaluation also writes what :meth:`visuals` shows as one picture
     shows_side_by_side: ClassVar[bool] = False
 
@@ -147,6 +149,11 @@ class System:
     def published_names(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Map a published PyTorch state dict of ``network`` to our names; identity where they agree."""
         return arrays
+
+    @classmethod
+    def published_options(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, object]:
+        """Options that published weights of ``network`` ask for, as far as their names and shapes tell."""
+        return {}
 
     def trainable(self, *networks: str) -> dict[str, Parameter]:
         """Trained parameters of the named networks, prefixed with the network's name."""

@@ -242,3 +242,13 @@ def test_recomputation_changes_no_number():
     plain, _ = one_step(CycleGAN(options()), batch_of())
     again, _ = one_step(CycleGAN(options(recompute=True)), batch_of())
     assert plain == pytest.approx(again, rel=1e-6)
+
+
+def test_one_generator_is_enough_for_its_direction():
+    system = CycleGAN(options(), training=False)
+    del system.networks["G_BA"]  # what loading does where a checkpoint has one direction only
+    batch = batch_of()
+    assert set(system.translate(batch)) == {"fake_B"}
+    system.config.direction = "BtoA"
+    with pytest.raises(UserError, match="needs the generator G_BA"):
+        system.translate(batch)

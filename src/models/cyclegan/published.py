@@ -25,9 +25,7 @@ def published_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def published_options(arrays: dict[str, np.ndarray]) -> dict[str, object]:
-    """Read the architecture of a published generator from its names and shapes.
-
-    Returns ``upsampling``, ``n_residual_blocks``, ``ngf`` and ``input_nc``, as the options are called.
+    """``upsampling``, ``n_residual_blocks``, ``ngf`` and ``input_nc`` of a published generator.
 
     Raises:
         UserError: the arrays are no generator of the two families.

@@ -2,7 +2,6 @@
 
 __all__ = ["CycleGAN"]
 
-from functools import cached_property
 from typing import Any, ClassVar
 
 import mindspore as ms
@@ -11,7 +10,7 @@ from mindspore import Tensor, nn, ops
 
 from src.models.cyclegan.losses import CycleGANGradients
 from src.models.cyclegan.networks import PatchDiscriminator, ResnetGenerator
-from src.models.cyclegan.published import published_arrays
+from src.models.cyclegan.published import published_arrays, published_options
 from src.models.cyclegan.replay import ReplayBuffer, draw_slots
 from src.models.cyclegan.segmenter import Segmenter
 from src.models.state import init_weights, load_arrays, named_parameters
@@ -34,6 +33,8 @@ class CycleGAN(System):
 
     name = "cyclegan"
     dataset = "unpaired"
+    # the original code calls the discriminator of A's translations D_A, although it judges images of B
+    published_networks: ClassVar = {"G_A": "G_AB", "G_B": "G_BA", "D_A": "D_B", "D_B": "D_A", "G": "G_AB"}
     looks: ClassVar = {"fake_B": ("A", "B"), "fake_A": ("B", "A")}
     architecture_keys = ("model", "input_nc", "ngf", "n_residual_blocks", "upsampling")
 
@@ -89,6 +90,16 @@ class CycleGAN(System):
         """Names of huggan's and junyanz's files, without what wrappers and old norms added."""
         return published_arrays(arrays)
 
+    @classmethod
+    def published_options(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, object]:
+        """Family, blocks, width and channels of a generator."""
+        return published_options(arrays) if network.startswith("G") else {}
+
+    @property
+    def optional_networks(self) -> tuple[str, ...]:
+        """Published weights often hold one direction only."""
+        return "G_AB", "G_BA"
+
     # -- training --------------------------------------------------------------------------------------------
 
     def inputs(self, batch: dict[str, np.ndarray], step: int = 0) -> tuple[np.ndarray, ...]:
@@ -130,20 +141,21 @@ class CycleGAN(System):
     # -- translation -----------------------------------------------------------------------------------------
 
     def translate(self, batch: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
-        """``fake_B`` from ``A`` and ``fake_A`` from ``B``, of those that ``direction`` asks for."""
+        """``fake_B`` from ``A`` and ``fake_A`` from ``B``, of those that ``direction`` asks for.
+
+        Raises:
+            UserError: ``direction`` asks for a generator that the checkpoint does not hold.
+        """
         result = {}
-        if "A" in batch and self.config.direction in ("AtoB", "both"):
-            result["fake_B"] = self._run("G_AB", batch["A"])
-        if "B" in batch and self.config.direction in ("BtoA", "both"):
-            result["fake_A"] = self._run("G_BA", batch["B"])
+        for source, network, name, direction in (("A", "G_AB", "fake_B", "AtoB"), ("B", "G_BA", "fake_A", "BtoA")):
+            if source not in batch or self.config.direction not in (direction, "both"):
+                continue
+            if network in self.networks:
+                image = self.networks[network](Tensor(batch[source]))
+                result[name] = image.astype(ms.float32).asnumpy()
+            elif self.config.direction == direction:
+                raise UserError(f"--direction {direction} needs the generator {network}, which this checkpoint lacks")
         return result
-
-    def _run(self, network: str, image: np.ndarray) -> np.ndarray:
-        return self._translators[network](Tensor(image)).astype(ms.float32).asnumpy()
-
-    @cached_property
-    def _translators(self) -> dict[str, nn.Cell]:
-        return {name: self.networks[name] for name in ("G_AB", "G_BA")}
 
     def visuals(self, batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         shown = {}
