@@ -117,7 +117,12 @@ class _Networks:
         self.for_translation = tuple(self._system.networks)
 
     def names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys([*self.for_translation, *self._trained().networks]))
+        try:
+            trained = self._trained().networks
+        except UserError:
+            # the losses lack a file that converting has no use for
+            trained = {}
+        return tuple(dict.fromkeys([*self.for_translation, *trained]))
 
     def __getitem__(self, name: str):
         if name in self._system.networks:
