@@ -85,7 +85,7 @@ def convert(source: Path, names: list[str] | None, config: Config) -> list[Path]
     results, lines = {}, []
     for name, path in _find(source, names, networks, config).items():
         cell = networks[name]
-        arrays = _read(path)
+        arrays = networks.read(path)
         try:
             load_arrays(cell, networks.published_names(name, arrays), source=str(path))
         except UserError as error:
@@ -136,6 +136,11 @@ class _Networks:
 
     def published_names(self, name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return self._system.published_names(name, arrays)
+
+    def read(self, path: Path) -> dict[str, np.ndarray]:
+        """Arrays of a published file, which may have a layout of the system's own."""
+        arrays = self._system.read_published(path)
+        return _read(path) if arrays is None else arrays
 
     @property
     def foreign_names(self) -> dict[str, str]:

@@ -120,9 +120,7 @@ class System:
             cell.set_train(training)
 
     @classmethod
-    def complete_config(
-        cls, config: Any, resumed: dict[str, Any] | None, pretrained: dict[str, Any] | None
-    ) -> Any:
+    def complete_config(cls, config: Any, resumed: dict[str, Any] | None, pretrained: dict[str, Any] | None) -> Any:
         """Fill in options that follow from the run that is resumed or the one whose networks are taken over."""
         return config
 
@@ -154,6 +152,11 @@ class System:
     def published_options(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, object]:
         """Options that published weights of ``network`` ask for, as far as their names and shapes tell."""
         return {}
+
+    @classmethod
+    def read_published(cls, path: Path) -> dict[str, np.ndarray] | None:
+        """Arrays of a published file with a layout of this system's own; None for an ordinary torch.save file."""
+        return None
 
     def trainable(self, *networks: str) -> dict[str, Parameter]:
         """Trained parameters of the named networks, prefixed with the network's name."""

@@ -1,9 +1,10 @@
 """A pickle interpreter that can build plain data and tensor descriptions, and cannot do anything else."""
 
-__all__ = ["Damaged", "Refused", "Storage", "TensorRef", "Unpickled", "unpickle"]
+__all__ = ["Damaged", "ObjectRef", "Refused", "Storage", "TensorRef", "Unpickled", "unpickle"]
 
 import io
 import pickletools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -61,6 +62,14 @@ class TensorRef:
     stride: tuple[int, ...]
 
 
+@dataclass(eq=False)
+class ObjectRef:
+    """An object that the pickle describes and that is not built: the name of its class and its attributes."""
+
+    name: str
+    attributes: dict[str, object] = field(default_factory=dict)
+
+
 @dataclass
 class Unpickled:
     """The value of a pickle and the storages it mentions, by key."""
@@ -87,14 +96,17 @@ class _Mark:
 _MARK = _Mark()
 
 
-def unpickle(source: bytes | BinaryIO) -> Unpickled:
+def unpickle(source: bytes | BinaryIO, knows: Callable[[str, str], bool] | None = None) -> Unpickled:
     """Interpret one pickle; a stream is left just behind it.
+
+    ``knows(module, name)`` says which classes and functions may be mentioned beside those of tensors. What the
+    pickle would build or call with them becomes an inert :class:`ObjectRef`.
 
     Raises:
         Damaged: the pickle is malformed.
         Refused: it holds an instruction or a name that plain data and tensors do not need.
     """
-    machine = _Machine()
+    machine = _Machine(knows=knows or _knows_nothing)
     stream = io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
     try:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
@@ -116,6 +128,7 @@ class _Machine:
     stack: list = field(default_factory=list)
     memo: dict[int, object] = field(default_factory=dict)
     storages: dict[str, Storage] = field(default_factory=dict)
+    knows: Callable[[str, str], bool] | None = None
 
     def pop_to_mark(self) -> list:
         for place in range(len(self.stack) - 1, -1, -1):
@@ -204,15 +217,18 @@ class _Machine:
 
     def _push_name(self, module: str, name: str) -> None:
         name_ = _Name(module, name)
-        if (module, name) not in _KNOWN:
+        if (module, name) not in _KNOWN and not self.knows(module, name):
             raise Refused(str(name_))
         self.push(name_)
 
     def persistent(self, _: None) -> None:
         """('storage', type, key, device, count, [view]): a block of numbers outside the pickle."""
         item = self.pop()
-        if isinstance(item, tuple) and item and item[0] == "module":
-            raise Refused("a pickled module with its source code")
+        if isinstance(item, tuple) and len(item) == 4 and item[0] == "module":
+            if not isinstance(item[1], _Name) or not self.knows(item[1].module, item[1].name):
+                raise Refused("a pickled module with its source code")
+            self.push(item[1])
+            return
         if not isinstance(item, tuple) or len(item) not in (5, 6) or item[0] != "storage":
             raise Damaged("its pickle refers to something other than a storage")
         kind, key, count = item[1], item[2], item[4]
@@ -246,13 +262,30 @@ class _Machine:
                 return {}
             if len(arguments) == 1 and isinstance(arguments[0], (list, tuple)):
                 return dict(_pairs([part for pair in arguments[0] for part in _pair(pair)]))
+        if self.knows(*identity):
+            return ObjectRef(name.name)
         raise Refused(f"a call of {name}")
 
-    def set_attributes(self, _: None) -> None:
-        """Attributes (``_metadata`` of a state dict) are dropped: no object here has any."""
+    def new_object(self, _: None) -> None:
         self.pop()
+        name = self.pop()
+        if not isinstance(name, _Name) or not self.knows(name.module, name.name):
+            raise Refused(f"an object of {name if isinstance(name, _Name) else type(name).__name__}")
+        self.push(ObjectRef(name.name))
+
+    def set_attributes(self, _: None) -> None:
+        """Attributes of anything but an :class:`ObjectRef` (``_metadata`` of a state dict) are dropped."""
+        state = self.pop()
+        if isinstance(self.stack[-1], ObjectRef):
+            # numpy's types have a tuple there, which says nothing about arrays
+            self.stack[-1].attributes.update(state if isinstance(state, dict) else {})
+            return
         if not isinstance(self.stack[-1], (dict, TensorRef)):
             raise Refused(f"setting attributes of a {type(self.stack[-1]).__name__}")
+
+
+def _knows_nothing(module: str, name: str) -> bool:
+    return False
 
 
 def _scalar(key: object) -> object:
@@ -331,4 +364,5 @@ _ACTIONS = {
     "BINPERSID": _Machine.persistent,
     "REDUCE": _Machine.reduce,
     "BUILD": _Machine.set_attributes,
+    "NEWOBJ": _Machine.new_object,
 }

@@ -8,19 +8,21 @@ up or called.
 Both layouts are read: the zip archive (PyTorch 1.6 and later) and the older sequence of pickles.
 """
 
-__all__ = ["read_pth", "read_pth_tree"]
+__all__ = ["read_module", "read_pth", "read_pth_tree"]
 
+import contextlib
 import os
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from src.utils.errors import UserError
 from src.utils.files import explain_os_error
-from src.utils.pickles import Damaged, Refused, Storage, TensorRef, Unpickled, unpickle
+from src.utils.pickles import Damaged, ObjectRef, Refused, Storage, TensorRef, Unpickled, unpickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
@@ -46,9 +48,7 @@ def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     tree = read_pth_tree(path)
     if not isinstance(tree, dict):
-        raise UserError(
-            f"{path} holds a {type(tree).__name__}, not a state dict: save model.state_dict() in PyTorch"
-        )
+        raise UserError(f"{path} holds a {type(tree).__name__}, not a state dict: save model.state_dict() in PyTorch")
     arrays: dict[str, np.ndarray] = {}
     _flatten(tree, "", arrays, Path(path))
     if not arrays:
@@ -63,7 +63,7 @@ def read_pth_tree(path: str | os.PathLike) -> object:
         UserError: as :func:`read_pth`, without the demand for a dictionary.
     """
     path = Path(path)
-    try:
+    with _explained(path):
         size = path.stat().st_size
         with open(path, "rb") as stream:
             head = stream.read(512)
@@ -74,6 +74,56 @@ def read_pth_tree(path: str | os.PathLike) -> object:
                 _check_head(head, path)
                 result, read_storage = _open_legacy(stream, path, size)
             return _Resolver(path, size, read_storage).resolve(result.value)
+
+
+def read_module(
+    stream: BinaryIO, path: Path, knows: Callable[[str, str], bool], wants: bool = True
+) -> dict[str, np.ndarray]:
+    """Return the parameters and buffers of a whole pickled module, by their dotted names.
+
+    ``stream`` is open on ``path`` where a file of torch.save in the older layout begins, and is left behind its
+    end, so that files with several of them can be read. ``knows(module, name)`` is the closed list of the classes
+    that may be in it; none of them is imported. Without ``wants`` it is only passed over.
+
+    Raises:
+        UserError: as :func:`read_pth`, or the pickle mentions anything else.
+    """
+    with _explained(path):
+        size = os.fstat(stream.fileno()).st_size
+        result, read_storage = _open_legacy(stream, path, size, knows)
+        end = stream.tell()
+        arrays: dict[str, np.ndarray] = {}
+        if wants:
+            if not isinstance(result.value, ObjectRef):
+                raise Refused(f"a {type(result.value).__name__} instead of a module")
+            _collect(result.value, "", _Resolver(path, size, read_storage), arrays)
+        stream.seek(end)
+        return arrays
+
+
+def _collect(module: ObjectRef, prefix: str, resolver: "_Resolver", arrays: dict[str, np.ndarray], depth: int = 0):
+    if depth > _MAX_DEPTH:
+        raise Damaged(f"it is nested deeper than {_MAX_DEPTH} levels")
+    for kind in ("_parameters", "_buffers"):
+        for name, value in _entries(module, kind):
+            if isinstance(value, TensorRef):
+                arrays[f"{prefix}{name}"] = resolver.resolve(value)
+    for name, value in _entries(module, "_modules"):
+        if isinstance(value, ObjectRef):
+            _collect(value, f"{prefix}{name}.", resolver, arrays, depth + 1)
+
+
+def _entries(module: ObjectRef, kind: str) -> list[tuple[str, object]]:
+    entries = module.attributes.get(kind, {})
+    if not isinstance(entries, dict):
+        raise Damaged(f"the {kind} of a {module.name} are no dictionary")
+    return [(str(name), value) for name, value in entries.items()]
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except Refused as error:
         raise UserError(
             f"{path} refers to {error}, which is not part of a state dict; nothing was executed: "
@@ -141,13 +191,15 @@ def _open_zip(stream, path: Path, size: int) -> tuple[Unpickled, Callable[[Stora
     return result, read_storage
 
 
-def _open_legacy(stream, path: Path, size: int) -> tuple[Unpickled, Callable[[Storage], np.ndarray]]:
+def _open_legacy(
+    stream, path: Path, size: int, knows: Callable[[str, str], bool] | None = None
+) -> tuple[Unpickled, Callable[[Storage], np.ndarray]]:
     if unpickle(stream).value != _MAGIC:
         raise UserError(f"{path} is a pickle, but not one of torch.save: save model.state_dict() in PyTorch")
     if unpickle(stream).value != _PROTOCOL:
         raise UserError(f"{path} has an unknown torch.save protocol: save it anew with a current PyTorch")
     unpickle(stream)  # properties of the machine that wrote it; the numbers are little-endian in any case
-    result = unpickle(stream)
+    result = unpickle(stream, knows)
     keys = unpickle(stream).value
     if not isinstance(keys, list):
         raise Damaged("its list of storages is missing")

@@ -3,6 +3,7 @@
 __all__ = ["HFlowSystem"]
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import mindspore as ms
@@ -14,7 +15,7 @@ from src.models.hflow.initial import fit_actnorms, init_parameters
 from src.models.hflow.network import HFlow
 from src.models.hflow.objective import Objective, noise_size
 from src.models.hflow.options import HFlowOptions, from_published
-from src.models.hflow.published import published_arrays
+from src.models.hflow.published import is_published_file, published_arrays, read_published
 from src.models.hflow.runner import Runner
 from src.models.state import load_arrays, state_arrays
 from src.models.system import System, UpdateGroup
@@ -205,6 +206,11 @@ class HFlowSystem(System):
     @classmethod
     def published_names(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return published_arrays(arrays)
+
+    @classmethod
+    def read_published(cls, path: Path) -> dict[str, np.ndarray] | None:
+        """The averaged weights of a published ``model_iter_*.bin``: use them for ``F_ema``, and for ``F`` to go on."""
+        return read_published(path).arrays if is_published_file(path) else None
 
 
 def image_grid(images: np.ndarray, columns: int, frame: int = 1) -> np.ndarray:
