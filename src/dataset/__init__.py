@@ -9,6 +9,7 @@ from src.utils.errors import UserError
 # Kind of data set -> module and function, imported when it is asked for.
 _KINDS = {
     "images": ("src.dataset.imagefolder", "open_images"),
+    "conditional": ("src.dataset.conditional", "open_conditional"),
     "paired": ("src.dataset.paired", "open_paired"),
     "unpaired": ("src.dataset.unpaired", "open_unpaired"),
 }

@@ -9,7 +9,10 @@ from src.models.system import System
 from src.utils.errors import UserError
 
 SYSTEMS = {
+    "cglow": "src.models.glow.system:CGlowSystem",
     "cyclegan": "src.models.cyclegan.system:CycleGAN",
+    "dualglow": "src.models.glow.system:DualGlowSystem",
+    "fullglow": "src.models.glow.system:FullGlowSystem",
     "hflow": "src.models.hflow.system:HFlowSystem",
     "hierarchyflow": "src.models.hierarchyflow.system:HierarchyFlowSystem",
     "pix2pixHD": "src.models.pix2pixhd.system:Pix2PixHD",

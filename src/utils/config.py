@@ -31,6 +31,8 @@ ALIASES = {
     "gpu_ids": "device_id",
     "results_dir": "predict_dir",
     "grad_checkpoint": "recompute",
+    "bsize": "batch_size",
+    "max_step": "max_iter",
 }
 
 # options that predecessors listed and that do nothing here, with what to do instead

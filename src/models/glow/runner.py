@@ -56,8 +56,8 @@ class FlowRunner:
         if [z.shape for z in latents] != shapes:
             raise UserError(f"latents of shapes {[z.shape for z in latents]} do not fit: this network has {shapes}")
         flags = np.broadcast_to(np.asarray(raw, np.float32), (len(shapes),)).copy()
-        tensors = tuple(Tensor(z.astype(np.float32)) for z in latents)
-        return self._decode(inputs[0], tensors, Tensor(flags), inputs[1]).asnumpy()
+        tensors = (Tensor(z.astype(np.float32)) for z in latents)
+        return self._decode(inputs[0], inputs[1], Tensor(flags), *tensors).asnumpy()
 
     def noise(self, seeds: Sequence[Sequence[int]], temperature: float = 1.0) -> Latents:
         """Standard normal latents times ``temperature``, a stream of its own for every sample.
@@ -112,5 +112,6 @@ class _Decode(nn.Cell):
         super().__init__()
         self.network = network
 
-    def construct(self, x_a, latents, raw, boundary):
+    def construct(self, x_a, boundary, raw, *latents):
+        # one argument a level: a compiled graph takes the values of a tuple for constants
         return self.network.decode(x_a, latents, raw, boundary)
