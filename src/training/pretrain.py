@@ -18,7 +18,7 @@ def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_fo
     ``run_folder``, so that the run can be evaluated on its own; None copies nothing.
 
     Raises:
-        UserError: a network of it fills nothing here.
+        UserError: a network of it fits less than half here.
     """
     system.adopt_pretrained(checkpoint.networks, checkpoint.config)
     for name, cell in system.networks.items():
@@ -26,9 +26,12 @@ def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_fo
             say(f"pretrained {source}: has no network {name}, it starts new")
             continue
         report = load_arrays(cell, checkpoint.networks[name], strict=False)
-        if not report.loaded:
+        # a layer or two may differ, such as the first one of a network that gets features now
+        if len(report.mismatched) >= len(report.loaded):
+            total = len(report.loaded) + len(report.mismatched) + len(report.missing)
             raise UserError(
-                f"{source} fills nothing of network {name}: are netG, ngf and label_nc those it was trained with?"
+                f"{source} fills {len(report.loaded)} of {total} parameters of network {name}: "
+                "are netG, ngf and label_nc those it was trained with?"
             )
         say(f"pretrained {source}: network {name}, {len(report.loaded)} parameters loaded")
         new = sorted({_module(line.split(":")[0]) for line in report.missing + report.mismatched})
