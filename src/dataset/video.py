@@ -51,12 +51,18 @@ class Video:
 def write_video(path: Path, frames: Sequence[Path], rate: float) -> Path:
     """Write pictures of one size as an MP4 video of ``rate`` frames a second; odd sides lose a row or column.
 
+    Browsers play it, unless this OpenCV has neither of their codecs.
+
     Raises:
         UserError: this OpenCV cannot encode videos, or the file cannot be written.
     """
     height, width = (side // 2 * 2 for side in read_image(frames[0]).shape[:2])
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate, (width, height))
-    if not writer.isOpened():
+    # VP9 and H.264 are what browsers play, and not every OpenCV has them
+    for codec in ("vp09", "avc1", "mp4v"):
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
+        if writer.isOpened():
+            break
+    else:
         raise UserError(f"{path} cannot be written as a video: its frames are in {frames[0].parent}")
     try:
         for frame in frames:

@@ -50,6 +50,8 @@ class System:
     looks: ClassVar[dict[str, tuple[str, str]]] = {}
     #: names that others give to networks in files called EPOCH_net_NAME, and ours
     published_networks: ClassVar[dict[str, str]] = {}
+    #: gradient clipping measures the norm of all groups together instead of each by itself
+    clips_jointly: ClassVar[bool] = False
     #: evaluation also writes what :meth:`visuals` shows as one picture
     shows_side_by_side: ClassVar[bool] = False
 
@@ -113,6 +115,18 @@ class System:
 
     def initialise(self, batch: dict[str, np.ndarray]) -> None:
         """Data-dependent initialisation from the first batch, in PyNative, before anything is compiled."""
+
+    @property
+    def initial_samples(self) -> int:
+        """How many samples :meth:`initialise` would like to see; 0 is one batch."""
+        return 0
+
+    def accumulation(self, world: int) -> int:
+        """Steps whose gradients make one update, on ``world`` devices."""
+        return self.config.accumulation
+
+    def after_update(self, epoch: int) -> None:
+        """Called when the weights were stepped, in ``epoch`` (from 1)."""
 
     def set_train(self, training: bool = True) -> None:
         """Switch every network between batch and running statistics."""

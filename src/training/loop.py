@@ -2,6 +2,7 @@
 
 __all__ = ["train"]
 
+import itertools
 import json
 import time
 from pathlib import Path
@@ -12,9 +13,11 @@ from mindspore import Tensor, ops
 
 from src.dataset import open_dataset
 from src.evaluation.gallery import Gallery
+from src.evaluation.periodic import periodic_metrics
 from src.models.registry import create_system, system_class
 from src.models.state import count_parameters, load_arrays, state_arrays
 from src.training.checkpoints import CheckpointStore, Position
+from src.training.clock import HourClock
 from src.training.distribution import Workers
 from src.training.guards import FiniteWatch, StopRequest
 from src.training.pretrain import load_pretrained
@@ -77,7 +80,13 @@ class _Trainer:
         self.samples = config.batch_size * device.world
         self.system = create_system(config, training=True)
         self.options = StepOptions(
-            config.loss_scale, config.dynamic_loss_scale, 1000, config.accumulation, config.clip_norm, device.world
+            config.loss_scale,
+            config.dynamic_loss_scale,
+            1000,
+            self.system.accumulation(device.world),
+            config.clip_norm,
+            device.world,
+            self.system.clips_jointly,
         )
         self.first_step, self.state = 0, {}
         if checkpoint:
@@ -94,7 +103,12 @@ class _Trainer:
                 self.gallery = Gallery(folder, config.name)
                 self.gallery.set_options(config.to_dict())
         self.step: TrainStep | None = None
+        self.rates: list[float] = []
         self.watch = None
+        hours = config.to_dict()
+        self.clocks = {
+            what: HourClock(hours.get(f"{what}_every_hours", 0.0)) for what in ("images", "metrics", "checkpoint")
+        }
 
     # -- before the first step ---------------------------------------------------------------------------------
 
@@ -127,6 +141,7 @@ class _Trainer:
     def _prepare_step(self, epoch: int) -> None:
         """Build the step of this phase of the training, unless the current one is it."""
         groups = self.system.update_groups(epoch)
+        self.rates = [group.lr for group in groups]
         if self.step is not None and [g.name for g in groups] == [g.name for g in self.step.groups]:
             return
         if self.step is not None:
@@ -178,7 +193,8 @@ class _Trainer:
                         # the launcher kills every worker as soon as one has left: none may while the first one saves
                         self.workers.any(True)
                         return 128 + stop.number if stop.number else 0
-                    if self._due(done, self.config.save_latest_freq) and iteration < self.steps_per_epoch:
+                    saves = self._due(done, self.config.save_latest_freq) or self.clocks["checkpoint"].due()
+                    if saves and iteration < self.steps_per_epoch:
                         self._save(Position(epoch, iteration), done)
                     if done == self.total:
                         break
@@ -191,7 +207,7 @@ class _Trainer:
 
     def _train_one(self, batch: dict[str, np.ndarray], epoch: int, done: int):
         if self.step is None and not self.loaded:
-            self.system.initialise(batch)
+            self.system.initialise(self._first_samples(batch))
         arrays = self.system.inputs(batch, done)
         self._prepare_step(epoch)
         factor = learning_rate_factor(self.config, epoch, done / self.total)
@@ -199,18 +215,33 @@ class _Trainer:
         inputs = [Tensor(array) for array in arrays]
         applies = (done + 1) % self.options.accumulation == 0
         losses, norms, self.outputs = (self.step if applies or self.partial is None else self.partial)(*inputs)
+        if applies:
+            self.system.after_update(epoch)
         self.watch.remember(done + 1, [self.data.name(int(i)) for i in batch["id"]], losses, norms)
         return losses
 
+    def _first_samples(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The first batches together, as many as data-dependent initialisation looks at."""
+        count = -(-self.system.initial_samples // len(batch["id"]))
+        if count <= 1:
+            return batch
+        epochs = self.data.epochs(1)
+        _, batches = next(epochs)
+        first = list(itertools.islice(batches, count))
+        epochs.close()
+        return {name: np.concatenate([part[name] for part in first]) for name in batch}
+
     def _set_learning_rate(self, factor: float) -> None:
-        for group, optimizer in zip(self.step.groups, self.step.optimizers, strict=True):
-            rate = np.float32(group.lr * factor)
+        for full_rate, optimizer in zip(self.rates, self.step.optimizers, strict=True):
+            rate = np.float32(full_rate * factor)
             if getattr(optimizer, "current_rate", None) != rate:
                 ops.assign(optimizer.learning_rate, Tensor(rate, ms.float32))
                 optimizer.current_rate = rate
 
     def _due(self, done: int, samples: int) -> bool:
-        """Whether step ``done`` crosses a multiple of ``samples`` samples, counted from the start of the run."""
+        """Whether step ``done`` crosses a multiple of ``samples`` samples since the start of the run; 0 is never."""
+        if samples == 0:
+            return False
         now, before = done * self.samples, (done - 1) * self.samples
         return now // samples > before // samples
 
@@ -232,13 +263,18 @@ class _Trainer:
                 "bad_steps": float(self.step.bad_steps.asnumpy()),
                 "loss_scale": float(self.step.scale.asnumpy()),
             }
+            for group, optimizer in zip(self.step.groups, self.step.optimizers, strict=True):
+                extra[f"lr/{group.name}"] = float(optimizer.current_rate)
             line = self.log.scalars(done, epoch, iteration, numbers, extra)
             self.say(f"{line} ({extra['samples_per_second']:.2f} samples/s, {extra['memory_gib']:.1f} GiB)")
-        if self.gallery and (self._due(done, self.config.display_freq) or done == self.first_step + 1):
+        shows = self._due(done, self.config.display_freq) or self.clocks["images"].due()
+        if self.gallery and (shows or done == self.first_step + 1):
             outputs = self.system.training_outputs(self.outputs)
             self.gallery.add_training(epoch, iteration, self.system.visuals(batch, outputs))
             self.gallery.set_losses(self.folder / "log.jsonl")
             self.gallery.write(live=True)
+        if self.workers.is_first and self.clocks["metrics"].due():
+            self.say(self.log.scalars(done, epoch, iteration, {}, periodic_metrics(self.system, self.config)))
         progress.update(1, **numbers)
 
     def _stops(self, stop: StopRequest, done: int) -> bool:

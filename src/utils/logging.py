@@ -234,7 +234,9 @@ class RunLog:
             if self._events is None:
                 self._events = _Events(self.folder / EVENTS_FOLDER, self._hidden_from)
             tags = {f"loss/{name}": value for name, value in values.items()}
-            self._events.scalars(step, tags | {f"run/{name}": value for name, value in extra.items()})
+            # names with a slash are tags of their own
+            tags |= {name if "/" in name else f"run/{name}": value for name, value in extra.items()}
+            self._events.scalars(step, tags)
         except ImportError:
             self._tensorboard = False
             get_logger().info("TensorBoard events are off: pip install tensorboardX to have them")

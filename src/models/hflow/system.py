@@ -88,6 +88,14 @@ class HFlowSystem(System):
     def stride(self) -> int:
         return self.options.resolution
 
+    @property
+    def initial_samples(self) -> int:
+        return self.config.initial_samples
+
+    def accumulation(self, world: int) -> int:
+        """Steps that together see ``samples_per_grad_eval`` pictures, at least one."""
+        return max(1, round(self.config.samples_per_grad_eval / (self.config.batch_size * world)))
+
     # -- training --------------------------------------------------------------------------------------------
 
     def dequantise(self, image: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
@@ -146,16 +154,19 @@ class HFlowSystem(System):
         decay = config.learning_rate_decay**decays
         return encoders, config.learning_rate_decoders * decay, config.lr * decay
 
-    def update_groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
+    @cached_property
+    def _members(self) -> dict[str, dict]:
         members: dict[str, dict] = {"encoders": {}, "decoders": {}, "flows": {}}
         for name, parameter in self.trainable("F").items():
             kind = "encoders" if ".conv_e" in name else "decoders" if ".conv_d" in name else "flows"
             members[kind][name] = parameter
-        rates = self.learning_rates(epoch)
+        return members
+
+    def update_groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
         options = {"beta1": self.config.beta1, "beta2": self.config.beta2}
         return tuple(
             UpdateGroup(kind, parameters, lr=rate, **options)
-            for (kind, parameters), rate in zip(members.items(), rates, strict=True)
+            for (kind, parameters), rate in zip(self._members.items(), self.learning_rates(epoch), strict=True)
         )
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
