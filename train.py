@@ -1,4 +1,4 @@
-"""Train a system: ``python train.py --name NAME [--config_path configs/X.yaml] [--key value ...]``; ``--help`` lists all."""
+"""Train a system: ``python train.py --name NAME [--config_path configs/X.yaml] [--key value ...]``, or ``--help``."""
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 from src.utils.config import load_config

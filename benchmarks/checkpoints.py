@@ -1,4 +1,4 @@
-"""Seconds to save and to load a checkpoint of a full-size run: ``python benchmarks/checkpoints.py [--megabytes 2200]``."""
+"""Seconds to save and to load a full-size checkpoint: ``python benchmarks/checkpoints.py [--megabytes 2200]``."""
 
 import argparse
 import sys

@@ -1,7 +1,7 @@
 """One forward pass of the full-size 1024p generator: seconds and peak memory.
 
-``python benchmarks/generator_forward.py [--height 1024 --width 2048] [--mode graph] [--key value ...]``; further options
-are those of eval.py, on top of configs/pix2pixhd_1024p.yaml.
+``python benchmarks/generator_forward.py [--height 1024 --width 2048] [--mode graph] [--key value ...]``; further
+options are those of eval.py, on top of configs/pix2pixhd_1024p.yaml.
 """
 
 import sys
@@ -39,7 +39,10 @@ def main(argv: list[str]) -> None:
         began = time.perf_counter()
         system.translate(batch)
         seconds = time.perf_counter() - began
-        print(f"{height}x{width}, {attempt} pass {seconds:.1f} s, peak memory {peak_memory_gib(device):.2f} GiB", flush=True)
+        print(
+            f"{height}x{width}, {attempt} pass {seconds:.1f} s, peak memory {peak_memory_gib(device):.2f} GiB",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

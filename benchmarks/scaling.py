@@ -1,7 +1,7 @@
 """Samples a second with 1 and with 2 workers on this machine's CPU: ``python benchmarks/scaling.py [--key value ...]``.
 
-Both trainings go through the scripts that users type, on procedural street scenes. Workers share the cores of one machine,
-so this shows what averaging gradients costs, not what devices gain.
+Both trainings go through the scripts that users type, on procedural street scenes. Workers share one machine's
+cores, so this shows what averaging gradients costs, not what devices gain.
 """
 
 import json
@@ -38,7 +38,9 @@ def main(argv: list[str]) -> None:
             records = read_log(Path(scratch) / "checkpoints" / f"workers{workers}" / "log.jsonl")
             # the first lines hold the compilation
             speeds = sorted(record["extra"]["samples_per_second"] for record in records[2:])
-            print(json.dumps({"workers": workers, "samples_per_second": round(speeds[len(speeds) // 2], 2)}), flush=True)
+            print(
+                json.dumps({"workers": workers, "samples_per_second": round(speeds[len(speeds) // 2], 2)}), flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def main(argv: list[str]) -> None:
         print(json.dumps(_measure(rest, int(own["height"]), int(own["width"]), int(own["steps"]))))
         return
     print(f"{own['height']}x{own['width']}, {' '.join(rest) or 'default options'}; {_machine()}")
-    print(f"{'mode':10} {'compile s':>10} {'step ms':>9} {'min ms':>9} {'peak GiB':>9} {'loader samples/s':>17} {'loader/step':>12}")
+    print("mode        compile s   step ms    min ms  peak GiB  loader samples/s  loader/step")
     medians = {}
     for mode in own["modes"].split(","):
         own_words = [word for key in ("height", "width", "steps") for word in (f"--{key}", own[key])]
@@ -61,7 +61,8 @@ def _machine() -> str:
 
     import mindspore as ms
 
-    name = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "CPU")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "CPU")
     return f"{name}, {os.cpu_count()} cores, MindSpore {ms.__version__}"
 
 

@@ -7,7 +7,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 
 def draw_pool_slots(size: int, batch: int, step: int, seed: int) -> np.ndarray:
-    """Decide on the host what an :class:`ImagePool` does at ``step``: int32 (batch, 2) of slot to read and slot to write.
+    """Decide what an :class:`ImagePool` does at ``step``: int32 (batch, 2), the slot to read and the slot to write.
 
     The pool first fills up and hands every new image through; later each image is, with probability one half,
     swapped with a random stored one. -1 stands for "hand the new image through" and "store nothing". The draw is a
@@ -30,9 +30,7 @@ class ImagePool(nn.Cell):
     def __init__(self, size: int, shape: tuple[int, int, int]):
         super().__init__()
         self.size = size
-        self.images = Parameter(
-            Tensor(np.zeros((size, *shape), np.float32)), name="images", requires_grad=False
-        )
+        self.images = Parameter(Tensor(np.zeros((size, *shape), np.float32)), name="images", requires_grad=False)
         self.index = Tensor(np.arange(size, dtype=np.int32).reshape(size, 1, 1, 1))
 
     def construct(self, new: Tensor, slots: Tensor) -> Tensor:

@@ -80,9 +80,7 @@ def load_arrays(
         if name not in arrays:
             report.missing.append(name)
         elif tuple(arrays[name].shape) != tuple(parameter.shape):
-            report.mismatched.append(
-                f"{name}: network {tuple(parameter.shape)}, file {tuple(arrays[name].shape)}"
-            )
+            report.mismatched.append(f"{name}: network {tuple(parameter.shape)}, file {tuple(arrays[name].shape)}")
         else:
             report.loaded.append(name)
     if strict and not report.complete:
@@ -98,7 +96,7 @@ def load_arrays(
 
 
 def init_weights(cell: nn.Cell, init_type: str = "normal", init_gain: float = 0.02, seed: int = 0) -> None:
-    """Initialise as published: convolutions N(0, gain), their biases uniform in +-1/sqrt(fan_in), batch norm N(1, gain).
+    """Initialise as published: convolutions N(0, gain), biases uniform in +-1/sqrt(fan_in), batch norm N(1, gain).
 
     ``init_type`` may also be ``xavier`` (uniform with that gain) or ``constant`` (0.001). Each parameter has a random
     stream of its own, made of ``seed`` and its name, so that a network's values do not depend on what else is built.
