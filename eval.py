@@ -6,8 +6,8 @@ from src.utils.errors import run_command
 
 
 def main(argv: list[str]) -> int:
-    """Translate the test set of a run."""
-    from src.evaluation.translate import evaluate
+    """Translate the test set of a run, or run the task that the options name."""
+    from src.evaluation.tasks import evaluate
 
     return evaluate(load_config(argv))
 
