@@ -127,8 +127,7 @@ class CheckpointReader:
             raise explain_os_error(error, self.folder, "read") from error
         if not exists:
             raise UserError(
-                f"checkpoint folder {self.folder} does not exist: check --save_ckpt_dir and --name, "
-                "or train first"
+                f"checkpoint folder {self.folder} does not exist: check --save_ckpt_dir and --name, or train first"
             )
         seen = self._manifest_text()
         manifest, problem = read_manifest(self.folder)
@@ -147,17 +146,11 @@ class CheckpointReader:
             existing = ", ".join(dict.fromkeys(entry.tag for entry in [*manifest.entries, *found]))
             raise UserError(
                 f"{self.folder} holds no checkpoint {which!r}: "
-                + (
-                    f"these exist: {existing}"
-                    if existing
-                    else "it holds none at all; train first or check --name"
-                )
+                + (f"these exist: {existing}" if existing else "it holds none at all; train first or check --name")
             )
         return entries[::-1], seen
 
-    def _read(
-        self, entry: Entry, wanted: list[str] | None, with_state: bool, system: str | None
-    ) -> Checkpoint:
+    def _read(self, entry: Entry, wanted: list[str] | None, with_state: bool, system: str | None) -> Checkpoint:
         title = f"checkpoint {entry.tag} of {self.folder}"
         if entry.format_version > FORMAT_VERSION:
             raise UserError(
@@ -243,9 +236,7 @@ class CheckpointReader:
                 size += entry.files[role]["size"] or path.stat().st_size
         verified = all(item["sha256"] for item in entry.files.values())
         names = tuple(entry.networks)
-        return CheckpointInfo(
-            entry.tag, entry.position, entry.system, names, files, size, entry.time, verified
-        )
+        return CheckpointInfo(entry.tag, entry.position, entry.system, names, files, size, entry.time, verified)
 
 
 def _read_config(metadata: dict[str, str]) -> dict:

@@ -119,9 +119,7 @@ def read_manifest(folder: Path) -> tuple[Manifest | None, str | None]:
                 f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: "
                 "use the version that wrote it or a newer one"
             )
-        entries = [
-            Entry(**{**item, "position": Position(**item["position"])}) for item in body["checkpoints"]
-        ]
+        entries = [Entry(**{**item, "position": Position(**item["position"])}) for item in body["checkpoints"]]
         manifest = Manifest(entries, list(body["unfinished"]))
         for name in [*manifest.unfinished, *(name for entry in entries for name in entry.names)]:
             if Path(name).name != name:  # a foreign manifest must not make us read or delete files elsewhere

@@ -52,9 +52,7 @@ def explain_os_error(error: OSError, path: str | os.PathLike, doing: str = "writ
             "raise it (ulimit -f) or choose another folder; earlier files are untouched"
         )
     if code == errno.EROFS:
-        return UserError(
-            f"cannot {doing} {path}: the file system is mounted read-only: choose another folder"
-        )
+        return UserError(f"cannot {doing} {path}: the file system is mounted read-only: choose another folder")
     if code in (errno.EACCES, errno.EPERM):
         return UserError(
             f"cannot {doing} {path}: permission denied: change the permissions of {path.parent} "
@@ -63,9 +61,7 @@ def explain_os_error(error: OSError, path: str | os.PathLike, doing: str = "writ
     if code == errno.ENOENT:
         return UserError(f"cannot {doing} {path}: it does not exist: check the path")
     if code == errno.ENOTDIR:
-        return UserError(
-            f"cannot {doing} {path}: a part of this path is a file, not a folder: check the path"
-        )
+        return UserError(f"cannot {doing} {path}: a part of this path is a file, not a folder: check the path")
     if code == errno.EISDIR:
         return UserError(f"cannot {doing} {path}: it is a folder, not a file: check the path")
     return UserError(f"cannot {doing} {path}: {error.strerror or error}")
@@ -236,9 +232,7 @@ def _lock(folder: Path) -> int | None:
     except BlockingIOError as error:
         owner = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
         os.close(handle)
-        raise UserError(
-            f"{folder} is in use by {owner}: wait for it, stop it, or pass another --name"
-        ) from error
+        raise UserError(f"{folder} is in use by {owner}: wait for it, stop it, or pass another --name") from error
     except OSError:
         return handle  # some network file systems have no locks; the folder's contents still guard it
     with contextlib.suppress(OSError):  # only a name for the message above
@@ -259,18 +253,13 @@ def _check_run(folder: Path, fingerprint: dict[str, object], continue_run: bool)
         try:
             earlier = json.loads(run_file.read_text())["fingerprint"]
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise UserError(
-                f"{run_file} is damaged ({error}): delete it to go on without this check"
-            ) from error
+            raise UserError(f"{run_file} is damaged ({error}): delete it to go on without this check") from error
         now = json.loads(json.dumps(fingerprint))
         differing = sorted(key for key in earlier.keys() | now.keys() if earlier.get(key) != now.get(key))
         if differing:
-            shown = "; ".join(
-                f"{key} was {earlier.get(key)!r}, is {now.get(key)!r}" for key in differing[:20]
-            )
+            shown = "; ".join(f"{key} was {earlier.get(key)!r}, is {now.get(key)!r}" for key in differing[:20])
             raise UserError(
-                f"{folder} holds a run with other options ({shown}): pass the earlier values "
-                "or another --name"
+                f"{folder} holds a run with other options ({shown}): pass the earlier values or another --name"
             )
         return
     atomic_write(run_file, json.dumps({"fingerprint": fingerprint}, indent=1, sort_keys=True) + "\n")

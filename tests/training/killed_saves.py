@@ -180,7 +180,5 @@ def kill_at_every_step(folder):
 
 if __name__ == "__main__":
     target = Path(sys.argv[2])
-    result = (
-        kill_at_random(target, int(sys.argv[3])) if sys.argv[1] == "random" else kill_at_every_step(target)
-    )
+    result = kill_at_random(target, int(sys.argv[3])) if sys.argv[1] == "random" else kill_at_every_step(target)
     print(json.dumps(result))

@@ -36,9 +36,7 @@ class Run:
     def value(self, *args, **kwargs):
         checkpoint = self.store.load(*args, **kwargs)
         arrays = [array for network in checkpoint.networks.values() for array in network.values()]
-        values = {
-            float(value) for array in [*arrays, *checkpoint.state.values()] for value in np.ravel(array)
-        }
+        values = {float(value) for array in [*arrays, *checkpoint.state.values()] for value in np.ravel(array)}
         assert len(values) == 1
         return values.pop()
 
@@ -101,12 +99,8 @@ def test_names_and_pruning(run):
         run.save(epoch, iteration=5)
         run.save(epoch)
     assert [info.tag for info in run.store.list()] == ["3", "6", "7.5", "7"]
-    files = [
-        f"{tag}_{role}.safetensors" for tag in ("3", "6", "7", "7.5") for role in ("net_D", "net_G", "state")
-    ]
-    assert run.names() == sorted(
-        [*files, "latest_net_D.safetensors", "latest_net_G.safetensors", "manifest.json"]
-    )
+    files = [f"{tag}_{role}.safetensors" for tag in ("3", "6", "7", "7.5") for role in ("net_D", "net_G", "state")]
+    assert run.names() == sorted([*files, "latest_net_D.safetensors", "latest_net_G.safetensors", "manifest.json"])
     assert (run.folder / "latest_net_G.safetensors").samefile(run.folder / "7_net_G.safetensors")
     assert [run.value(tag) for tag in ("3", "6", "7.5", "latest", 7, Position(7, 5))] == [3, 6, 7, 7, 7, 7]
     assert run.warnings == []
@@ -182,9 +176,7 @@ def test_truncated_missing_and_emptied_files(run):
     path.write_bytes(path.read_bytes()[:-7])
     (run.folder / "2_state.safetensors").unlink()
     assert run.value() == 1
-    assert (
-        "3_net_G.safetensors has" in run.warnings[0] and "2_state.safetensors is missing" in run.warnings[0]
-    )
+    assert "3_net_G.safetensors has" in run.warnings[0] and "2_state.safetensors is missing" in run.warnings[0]
     (run.folder / "1_net_D.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match=r"no usable checkpoint: .*3_net_G.*2_state.*1_net_D.*restore it"):
         run.store.load()
@@ -200,9 +192,7 @@ def test_every_flipped_bit_of_the_manifest_is_survived(run):
         flip(path, place)
         run.warnings.clear()
         assert run.value() == 2
-        assert any(
-            "manifest.json" in warning and "nothing can be verified" in warning for warning in run.warnings
-        )
+        assert any("manifest.json" in warning and "nothing can be verified" in warning for warning in run.warnings)
 
 
 def test_a_damaged_manifest_is_kept_and_rebuilt_by_the_next_save(run):
@@ -232,9 +222,7 @@ def test_a_manifest_cannot_name_files_elsewhere(run, tmp_path):
 def test_nonfinite_weights_are_refused_on_request(tmp_path):
     run = Run(tmp_path, refuse_nonfinite=True)
     run.save(1)
-    with pytest.raises(
-        UserError, match=r"network G holds 12 NaN or infinite values in model\.1\.weight: nothing"
-    ):
+    with pytest.raises(UserError, match=r"network G holds 12 NaN or infinite values in model\.1\.weight: nothing"):
         run.save(2, value=np.nan, state=False)
     assert [info.tag for info in run.store.list()] == ["1"]
     Run(tmp_path).save(2, value=np.inf, state=False)
@@ -268,9 +256,7 @@ def test_a_newer_format_is_refused(run):
         manifest.Manifest().write(run.folder)
     finally:
         manifest.FORMAT_VERSION = earlier
-    with pytest.raises(
-        UserError, match="format version 2, this program reads up to 1: use the version that wrote"
-    ):
+    with pytest.raises(UserError, match="format version 2, this program reads up to 1: use the version that wrote"):
         run.store.load()
 
 
@@ -295,9 +281,7 @@ def test_copied_files_without_a_manifest(run, tmp_path):
 def test_converted_weights_stay_when_training_goes_on_from_them(run):
     run.folder.mkdir(parents=True)
     for name in ("latest_net_G", "latest_net_D", "200_net_G"):
-        write_arrays(
-            run.folder / f"{name}.safetensors", {"w": np.full(3, 77, np.float32)}, {"system": "pix2pixHD"}
-        )
+        write_arrays(run.folder / f"{name}.safetensors", {"w": np.full(3, 77, np.float32)}, {"system": "pix2pixHD"})
     assert run.store.load(with_state=False).tag == "latest"
     assert run.value("200") == 77
     run.save(1)
@@ -391,7 +375,5 @@ def test_read_only_folder(tmp_path):
     """
     code = textwrap.dedent(FAILING_SAVE.replace("    PREPARE", prepare.strip("\n")).replace("REPAIR", ""))
     lines = command(["-c", code], tmp_path).splitlines()
-    assert lines[0].startswith(
-        "cannot write run/manifest.json: permission denied: change the permissions of run"
-    )
+    assert lines[0].startswith("cannot write run/manifest.json: permission denied: change the permissions of run")
     assert lines[1] == "['1']"

@@ -62,9 +62,7 @@ def test_full_disk(tmp_path):
         with open("/dev/full", "wb", buffering=0) as full:
             full.write(b"x")
 
-    with pytest.raises(
-        UserError, match=r"cannot write .*a\.bin: the disk is full .*MiB free.*free some space"
-    ):
+    with pytest.raises(UserError, match=r"cannot write .*a\.bin: the disk is full .*MiB free.*free some space"):
         atomic_write(path, to_a_full_disk)
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
@@ -153,9 +151,7 @@ def test_leftovers_are_found(tmp_path):
 def test_sha256(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"abc" * 1_000_000)
-    expected = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[
-        0
-    ]
+    expected = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[0]
     assert sha256_file(path) == expected
     with pytest.raises(UserError, match=r"cannot read .*nowhere: it does not exist"):
         sha256_file(tmp_path / "nowhere")
@@ -232,9 +228,7 @@ def test_a_folder_with_a_run_is_refused(tmp_path):
     with claim_run_folder(folder, {"netG": "local"}):  # the first one stopped before it had anything to lose
         pass
     (folder / "log.jsonl").write_text("{}\n")
-    with pytest.raises(
-        UserError, match=r"already holds a run \(log.jsonl\): pass --continue_train True .* --name"
-    ):
+    with pytest.raises(UserError, match=r"already holds a run \(log.jsonl\): pass --continue_train True .* --name"):
         claim_run_folder(folder, {"netG": "local"})
     claim_run_folder(folder, {"netG": "local"}, continue_run=True).release()
     with pytest.raises(UserError, match="netG was 'local', is 'global'"):

@@ -25,9 +25,7 @@ def save(request):
     return SAVERS[request.param]
 
 
-@pytest.mark.parametrize(
-    "dtype", ["float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"]
-)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"])
 def test_types(tmp_path, save, dtype):
     values = np.arange(24).reshape(2, 3, 4).astype(dtype)
     read = read_pth(save(tmp_path / "a.pth", state_dict(weight=Tensor(values))))
@@ -330,8 +328,6 @@ def test_the_writer_of_these_tests_emits_what_torch_emits():
         ours = archive.read("archive/data.pkl")
 
     def symbols(data):
-        return {
-            (op.name, arg) for op, arg, _ in pickletools.genops(data) if op.name in ("GLOBAL", "BINPERSID")
-        }
+        return {(op.name, arg) for op, arg, _ in pickletools.genops(data) if op.name in ("GLOBAL", "BINPERSID")}
 
     assert symbols(ours) == symbols(published)
