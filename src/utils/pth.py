@@ -102,8 +102,7 @@ def read_module(
 
 
 def _collect(module: ObjectRef, prefix: str, resolver: "_Resolver", arrays: dict[str, np.ndarray], depth: int = 0):
-    if depth > _MAX_DEPTH:
-        raise Damaged(f"it is nested deeper than {_MAX_DEPTH} levels")
+    resolver.visit(depth)
     for kind in ("_parameters", "_buffers"):
         for name, value in _entries(module, kind):
             if isinstance(value, TensorRef):
@@ -256,12 +255,16 @@ class _Resolver:
         self._arrays: dict[TensorRef, np.ndarray] = {}
         self._leaves = 0
 
-    def resolve(self, value: object, depth: int = 0) -> object:
+    def visit(self, depth: int) -> None:
+        """Count one more value of the tree: a small file can describe one that has no end."""
         if depth > _MAX_DEPTH:
             raise Damaged(f"it is nested deeper than {_MAX_DEPTH} levels")
         self._leaves += 1
         if self._leaves > _MAX_LEAVES:
             raise Damaged(f"it holds more than {_MAX_LEAVES} values")
+
+    def resolve(self, value: object, depth: int = 0) -> object:
+        self.visit(depth)
         if isinstance(value, TensorRef):
             return self._array(value)
         if isinstance(value, dict):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from src.utils.errors import UserError
-from src.utils.pth import read_pth, read_pth_tree
+from src.utils.pth import read_module, read_pth, read_pth_tree
 from tests.torch_files import Block, Parameter, Tensor, save_legacy, save_zip, state_dict
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
@@ -179,6 +179,30 @@ def test_billion_laughs_are_bounded(tmp_path):
         layer = {"a": layer, "b": layer}
     with pytest.raises(UserError, match="holds more than"):
         read_pth(save_zip(tmp_path / "a.pth", layer))
+
+
+class Module:
+    """Pickles as a module of PyTorch does: its class by name, then its attributes."""
+
+    def __init__(self, parameters, modules):
+        self._parameters, self._buffers, self._modules = parameters, {}, modules
+
+
+def test_modules_that_share_modules_are_bounded(tmp_path):
+    def knows(module, name):
+        return name == "Module"
+
+    layer = Module({"weight": Tensor(np.arange(3, dtype=np.float32))}, {})
+    path = save_legacy(tmp_path / "a.bin", Module({}, {"a": layer, "b": layer}))
+    with open(path, "rb") as stream:
+        assert sorted(read_module(stream, path, knows)) == ["a.weight", "b.weight"]
+    for _ in range(40):
+        layer = Module({}, {"a": layer, "b": layer})
+    path = save_legacy(tmp_path / "b.bin", layer)
+    with open(path, "rb") as stream, pytest.raises(UserError, match="holds more than"):
+        read_module(stream, path, knows)
+    with open(path, "rb") as stream, pytest.raises(UserError, match=r"the global .*Module.*nothing was executed"):
+        read_module(stream, path, lambda module, name: False)
 
 
 # ------------------------------------------------------------------ damage
