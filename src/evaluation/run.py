@@ -46,7 +46,8 @@ def merge_config(command: Config, trained: dict[str, Any], folder: Path) -> Conf
     for key in system_class(trained["model"]).architecture_keys:
         if key in command.explicit and getattr(command, key) != trained.get(key):
             raise UserError(
-                f"--{key} {getattr(command, key)} contradicts {folder}, trained with {key} {trained.get(key)}: "
+                f"--{key} {getattr(command, key)} contradicts {folder}, "
+                f"which was trained with {key} {trained.get(key)}: "
                 "leave the option out, evaluation takes it from the checkpoint"
             )
     changes = {key: getattr(command, key) for key in (*_OF_THE_COMMAND, *command.explicit) if key in command}
