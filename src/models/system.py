@@ -116,6 +116,10 @@ class System:
     def initialise(self, batch: dict[str, np.ndarray]) -> None:
         """Data-dependent initialisation from the first batch, in PyNative, before anything is compiled."""
 
+    def explain_failure(self, batch: dict[str, np.ndarray], step: int = 0) -> str:
+        """Where on this batch of this step a value that is not finite comes from; empty if nobody can say."""
+        return ""
+
     @property
     def initial_samples(self) -> int:
         """How many samples :meth:`initialise` would like to see; 0 is one batch."""

@@ -248,7 +248,10 @@ class _Trainer:
     def _report(self, progress, batch, losses, epoch, iteration, done) -> None:
         if done % _LOOK_EVERY == 0 or done == self.first_step + 1:
             bad = int(self.step.bad_steps.asnumpy())
-            self.watch.check(bad, float(self.step.scale.asnumpy()), self.workers.is_first)
+            try:
+                self.watch.check(bad, float(self.step.scale.asnumpy()), self.workers.is_first)
+            except UserError as error:
+                raise UserError(f"{error} {self.system.explain_failure(batch, done - 1)}".rstrip()) from None
         numbers = {}
         if self._due(done, self.config.print_freq) or done == self.first_step + 1:
             numbers = dict(zip(self.system.loss_names, losses.asnumpy().tolist(), strict=True))

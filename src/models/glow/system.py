@@ -137,13 +137,13 @@ class FlowSystem(System):
         """Which op first makes something that is not finite of this batch, and what to do about it."""
         place = _eagerly(self.network.first_failure, self.model_inputs(batch, (self.config.seed, step)))
         if place is None:
-            return "on this batch every op is finite: it is a gradient that is not"
+            return "On this batch every op is finite: it is a gradient that is not."
         hint = ""
         if "InvertibleConv" in place and "LU" not in place:
             hint = "; its 1x1 matrix is singular, which the LU form cannot be: --do_lu True"
         elif "ActNorm" in place:
             hint = "; its scale has gone through zero, which --scale_limit 2 prevents"
-        return f"first in {place}{hint}"
+        return f"The first of them is in {place}{hint}."
 
     def initialise(self, batch: Batch) -> None:
         self.check_sizes(batch)
