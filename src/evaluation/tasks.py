@@ -12,6 +12,7 @@ _MODULES = {
     "cglow": "src.evaluation.flows",
     "dualglow": "src.evaluation.flows",
     "fullglow": "src.evaluation.flows",
+    "hflow": "src.evaluation.hflow_tasks",
 }
 
 

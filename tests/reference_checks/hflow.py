@@ -27,6 +27,7 @@ _OURS = {
     "beta1": 0.9,
     "beta2": 0.999,
     "ema_decay": 0.995,
+    "discretization_bits": 8,
 }
 _CLIP = 50.0
 

@@ -78,30 +78,37 @@ class Runner:
             if z.shape != (batch, *shape):
                 raise UserError(f"latent {i} has shape {z.shape}, expected {(batch, *shape)}")
 
-    def draw(self, count: int, std: float | Sequence[float], seed: int = 0) -> list[np.ndarray]:
+    def draw(
+        self,
+        count: int,
+        std: float | Sequence[float],
+        seed: int | Sequence[int] = 0,
+        begin: int = 0,
+        end: int | None = None,
+    ) -> list[np.ndarray]:
         """Latents of ``count`` images: deviation ``std`` on the spatial levels and 1 at the top, as published.
 
-        A sequence gives each latent its own. A latent depends on ``seed`` and its place alone, not on ``count``.
+        A sequence gives each latent its own. A latent depends on ``seed`` and its place alone, not on ``count``; of the
+        places those from ``begin`` up to ``end`` are drawn.
         """
-        stds = [std] * self.spatial + [1.0] * (len(self.shapes) - self.spatial) if np.isscalar(std) else list(std)
+        given = np.atleast_1d(std).tolist()
+        stds = given if np.ndim(std) else given * self.spatial + [1.0] * (len(self.shapes) - self.spatial)
         if len(stds) != len(self.shapes):
             raise UserError(f"{len(stds)} deviations given for {len(self.shapes)} latents: give one, or one for each")
         latents = [[] for _ in self.shapes]
-        for i in range(count):
-            rng = np.random.default_rng([seed, i])
+        for i in range(begin, count if end is None else end):
+            rng = np.random.default_rng([*np.atleast_1d(seed).tolist(), i])
             for j, shape in enumerate(self.shapes):
                 latents[j].append(rng.standard_normal(shape, np.float32) * np.float32(stds[j] * self.stds[j]))
         return [np.stack(z) for z in latents]
 
-    def sample(self, count: int, std: float | Sequence[float] = 0.8, seed: int = 0, batch_size: int = 0) -> np.ndarray:
-        """(count, 3, R, R) images from the prior; ``batch_size`` at a time (0: all), the last batch filled up."""
-        latents = self.draw(count, std, seed)
+    def sample(
+        self, count: int, std: float | Sequence[float] = 0.8, seed: int | Sequence[int] = 0, batch_size: int = 0
+    ) -> np.ndarray:
+        """(count, 3, R, R) images from the prior, ``batch_size`` at a time (0: all)."""
         batch_size = batch_size or count
         images = []
-        for start in range(0, count, batch_size):
-            part = [z[start : start + batch_size] for z in latents]
-            missing = batch_size - len(part[0])
-            # one batch size, so that one graph is compiled
-            full = [np.concatenate([z, np.repeat(z[-1:], missing, 0)]) for z in part]
-            images.append(self.forward(full)[: len(part[0])])
-        return np.concatenate(images)
+        for begin in range(0, count, batch_size):
+            # also the last batch is whole, so that one graph is compiled
+            images.append(self.forward(self.draw(count, std, seed, begin, begin + batch_size)))
+        return np.concatenate(images)[:count]

@@ -72,6 +72,9 @@ class HFlowSystem(System):
             )
         self.options = model_options(config)
         self.noise_size = noise_size(self.options)
+        levels = [str(level.resolution) for level in self.options.levels]
+        tops = [f"1_{i}" for i in range(self.options.top.parts)]
+        self.level_names = tuple(f"bits_{name}" for name in (*levels, *tops))
         for network in ("F", "F_ema") if training else ("F_ema",):
             cell = HFlow(self.options)
             init_parameters(cell, config.seed)
@@ -79,9 +82,6 @@ class HFlowSystem(System):
         if training:
             if config.recompute:
                 self.networks["F"].recompute_blocks()
-            levels = [str(level.resolution) for level in self.options.levels]
-            tops = [f"1_{i}" for i in range(self.options.top.parts)]
-            self.level_names = tuple(f"bits_{name}" for name in (*levels, *tops))
             self.loss_names = ("loss", "bits_per_dim", *self.level_names)
 
     @property
@@ -98,17 +98,21 @@ class HFlowSystem(System):
 
     # -- training --------------------------------------------------------------------------------------------
 
+    def quantise(self, image: np.ndarray) -> np.ndarray:
+        """Pictures in [-1, 1] to the lower edges of their ``2 ** discretization_bits`` bins in [0, 1), float64."""
+        bits = self.config.discretization_bits
+        values = np.rint((image.astype(np.float64) + 1.0) * 127.5).clip(0, 255)
+        return (values.astype(np.int64) >> (8 - bits)) / 2.0**bits
+
     def dequantise(self, image: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """Pictures in [-1, 1] to the model's [-0.5, 0.5], reduced to ``discretization_bits``.
 
         ``rng`` spreads each value over its bin and adds the published noise (``added_noise_std``); without it each
         value is the lower edge of its bin, as in published evaluation.
         """
-        bits = self.config.discretization_bits
-        values = np.rint((image.astype(np.float64) + 1.0) * 127.5).clip(0, 255)
-        values = (values.astype(np.int64) >> (8 - bits)) / 2.0**bits
+        values = self.quantise(image)
         if rng is not None:
-            values = values + rng.random(image.shape) / 2.0**bits
+            values = values + rng.random(image.shape) / 2.0**self.config.discretization_bits
             values = values + rng.standard_normal(image.shape) * self.config.added_noise_std
         return (values - 0.5).astype(np.float32)
 
@@ -170,7 +174,8 @@ class HFlowSystem(System):
         )
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
-        return _Gradients(Objective(self.networks["F"]), groups)
+        loss = _ScaledLoss(Objective(self.networks["F"]), self.config.discretization_bits)
+        return _Gradients(loss, groups)
 
     @cached_property
     def average(self) -> nn.Cell:
@@ -180,6 +185,17 @@ class HFlowSystem(System):
     def after_update(self, epoch: int) -> None:
         """Follow the weights once they were stepped: a plain copy in the first epoch, then a slow average."""
         self.average(Tensor(0.0 if epoch == 1 else self.config.ema_decay, ms.float32))
+
+    def explain_failure(self, batch: dict[str, np.ndarray], step: int = 0) -> str:
+        """The level at which a value that is not finite enters, from the top down."""
+        image, noise = (Tensor(array) for array in self.inputs(batch, step))
+        _, bits = Objective(self.networks["F"])(image, noise)
+        finite = np.isfinite(bits.asnumpy()).all(1)
+        spatial = len(self.options.levels)
+        for i in (*range(spatial, len(finite)), *reversed(range(spatial))):
+            if not finite[i]:
+                return f"The first level that is not finite, from the top down, is {self.level_names[i]}."
+        return "All levels are finite on this batch."
 
     def training_outputs(self, outputs: tuple) -> dict[str, np.ndarray]:
         return {}
@@ -191,6 +207,11 @@ class HFlowSystem(System):
         """Encoding, decoding and sampling with the averaged weights."""
         return Runner(self.networks["F_ema"])
 
+    @cached_property
+    def bound(self) -> Objective:
+        """The likelihood bound of the averaged weights."""
+        return Objective(self.networks["F_ema"], strict=True)
+
     def translate(self, batch: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
         """``reconstructed_image``: each picture through its latents and back, in [-1, 1]."""
         self.check_size(batch["image"])
@@ -198,12 +219,12 @@ class HFlowSystem(System):
         return {"reconstructed_image": 2.0 * self.runner.forward(latents)}
 
     def visuals(self, batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """A picture, and the published grid of samples: five rows of falling deviation."""
+        """A picture, its reconstruction, and in training the published grid: five rows of falling deviation."""
         shown = {}
         if "image" in batch:
             shown["real_image"] = unit_to_image(batch["image"][0])
         shown |= {name: unit_to_image(value[0]) for name, value in outputs.items()}
-        return shown | {"samples": self.sample_grid(self.config.seed)}
+        return shown | ({"samples": self.sample_grid(self.config.seed)} if self.training else {})
 
     def sample_grid(self, seed: int) -> np.ndarray:
         """uint8 (H, W, 3): rows of deviation 1 and ``sample_base_sigma`` times 1, 0.8, 0.5, 0.3."""
@@ -235,27 +256,28 @@ def image_grid(images: np.ndarray, columns: int, frame: int = 1) -> np.ndarray:
 
 
 class _ScaledLoss(nn.Cell):
-    def __init__(self, objective: Objective):
+    def __init__(self, objective: Objective, bits: int):
         super().__init__()
         self.objective = objective
+        self.bits = float(bits)
         dims = np.array(objective.dims, np.float32) / objective.image_dim
         self.shares = Tensor(dims.reshape(-1, 1))
 
     def construct(self, scale, image, noise):
         loss, bits = self.objective(image, noise)
-        # 8 bits because the likelihood is that of values in bins of 1/256 of the range
-        joint = (bits * self.shares).sum(0).mean() + 8.0
+        # the density becomes the probability of a bin, which is 1 / 2 ** bits of the range
+        joint = (bits * self.shares).sum(0).mean() + self.bits
         return loss * scale, ops.cat((ops.stack((loss, joint)), bits.mean(1)))
 
 
 class _Gradients(nn.Cell):
     """``construct(scale, image, noise) -> (losses, gradients of each group, ())``."""
 
-    def __init__(self, objective: Objective, groups: tuple[UpdateGroup, ...]):
+    def __init__(self, loss: nn.Cell, groups: tuple[UpdateGroup, ...]):
         super().__init__()
         self.sizes = [len(group.parameters) for group in groups]
         weights = [parameter for group in groups for parameter in group.parameters.values()]
-        self.of_loss = ms.value_and_grad(_ScaledLoss(objective), None, ParameterTuple(weights), has_aux=True)
+        self.of_loss = ms.value_and_grad(loss, None, ParameterTuple(weights), has_aux=True)
 
     def construct(self, scale, image, noise):
         (_, losses), gradients = self.of_loss(scale, image, noise)
