@@ -16,7 +16,7 @@ from src.utils.errors import UserError
 # what a run was trained with says nothing about these: they are always those of the command at hand
 _OF_THE_COMMAND = (
     "name", "save_ckpt_dir", "load_ckpt", "which_epoch", "device_target", "device_id", "run_distribute", "mode",
-    "deterministic", "seed", "num_workers", "predict_dir", "how_many", "use_encoded_image", "cluster_path",
+    "precision", "deterministic", "seed", "num_workers", "predict_dir", "how_many", "use_encoded_image", "cluster_path",
     "n_clusters", "display_winsize", "max_dataset_size", "records_dir", "check_data", "phase", "continue_train",
     "no_html", "load_features", "batch_size",
 )  # fmt: skip
