@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from src.dataset.video import Video, write_video
+
 ROOT = Path(__file__).resolve().parents[1]
 CYCLEGAN = "--load_size 36 --fine_size 32 --ngf 4 --ndf 4 --n_residual_blocks 1 --batch_size 2 --pool_size 3"
 HIERARCHY = "--width 32 --height 24 --out_channels [6,12] --pad_size 4 --vgg_pre_trained random:1 --batch_size 2"
@@ -136,3 +138,17 @@ def test_older_form_of_the_distribute_scripts(streets, tmp_path):
         folder=tmp_path,
     )
     assert (tmp_path / "checkpoints" / "one" / "manifest.json").is_file()
+
+
+def test_a_video_in_is_a_video_out(streets, teacher):
+    folder = streets.parent
+    video = write_video(folder / "drive.mp4", sorted((streets / "trainB").iterdir()), 12.0)
+    script(
+        "eval_cyclegan.sh",
+        *("--load_ckpt", teacher, "--name", "teacher", "--input", video, "--direction", "BtoA", "--mode", "pynative"),
+        *("--eval_size", "original"),
+        folder=folder,
+    )
+    made = Video(folder / "results" / "predict" / "teacher" / "drive_2" / "drive_fake_A.mp4")
+    assert made.rate == pytest.approx(12.0) and len(made.frames) == 5
+    assert Image.open(made.frames[0]).size == (50, 36)

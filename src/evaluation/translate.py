@@ -47,14 +47,18 @@ def evaluate(command: Config) -> int:
     if "phase" not in command.explicit:
         command = command.replace(phase="test")
     command = command.replace(load_features=False)
+    given = getattr(command, "input", "")
+    if given and "how_many" not in command.explicit:
+        command = command.replace(how_many=0)
     say = get_logger().info
     start(command, say)
     run = open_run(command)
     config = run.config
     data = open_dataset(run.system.dataset, config, config.phase, training=False)
     count = min(data.num_samples, config.how_many or data.num_samples)
-    folder = Path(config.predict_dir) / config.name / f"{config.phase}_{run.tag}"
-    say(f"checkpoint {run.tag} of {run.folder}, {count} of {data.num_samples} samples of {config.phase} to {folder}")
+    source = Path(given).stem if given else config.phase
+    folder = Path(config.predict_dir) / config.name / f"{source}_{run.tag}"
+    say(f"checkpoint {run.tag} of {run.folder}, {count} of {data.num_samples} samples of {source} to {folder}")
     if count < data.num_samples:
         say(f"stopping after {count}, as --how_many says; --how_many 0 translates all")
     page = _translate_all(run, data, count, folder)
