@@ -1,6 +1,6 @@
 """What unpaired translation costs: compile seconds, milliseconds a step and a translated picture, peak memory.
 
-``python benchmarks/unpaired.py [--systems cyclegan,hierarchyflow] [--height 128] [--width 256] [--steps 5] [--key VALUE]``
+``python benchmarks/unpaired.py [--systems cyclegan,hierarchyflow] [--height 128] [--width 256] [--steps 5] [--key V]``
 
 Every system and every part runs in a process of its own, so that peaks do not add up; further options are those of
 train.py. Pictures are random and the VGG has random weights, which cost what real ones cost.
