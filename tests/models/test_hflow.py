@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import mindspore as ms
 import numpy as np
 import pytest
-from mindspore import Tensor
+from mindspore import Tensor, ops
 
 from src.models.hflow.average import Average
 from src.models.hflow.initial import init_parameters
+from src.models.hflow.network import HFlow
 from src.models.hflow.objective import Objective, noise_size
 from src.models.hflow.options import from_published
 from src.models.hflow.system import HFlowSystem, flat_options, image_grid, model_options
@@ -55,6 +56,19 @@ def fitted():
 def test_presets_have_the_published_latents(preset, latents):
     options = model_options(load_config([], f"configs/hflow_{preset}.yaml"))
     assert sum(int(np.prod(shape)) for shape in options.latent_shapes) == latents
+
+
+@pytest.mark.parametrize(
+    ("preset", "sizes"),
+    [("128", (9_179_284, 35_582_742, 29_013_410)), ("256", (10_425_236, 37_943_062, 29_013_410))],
+)
+def test_presets_have_the_published_parameters(preset, sizes):
+    """73,775,436 and 77,381,708 in all, and the published sums of encoders, decoders and the rest."""
+    counts = dict.fromkeys(("conv_e", "conv_d", "rest"), 0)
+    for name, p in named_parameters(HFlow(model_options(load_config([], f"configs/hflow_{preset}.yaml")))).items():
+        counts[next((kind for kind in ("conv_e", "conv_d") if f".{kind}" in name), "rest")] += p.size
+    assert tuple(counts.values()) == sizes
+    assert sum(sizes) == {"128": 73_775_436, "256": 77_381_708}[preset]
 
 
 def test_published_settings_and_flat_keys_are_the_same_network():
@@ -199,6 +213,25 @@ def test_a_batch_of_one_has_a_finite_loss_and_gradient():
     losses, gradients, _ = system.gradients(groups)(Tensor(1.0, ms.float32), *inputs)
     assert np.isfinite(losses.asnumpy()).all()
     assert all(np.isfinite(g.asnumpy()).all() for group in gradients for g in group)
+
+
+def test_recomputing_gives_the_same_gradients():
+    values = []
+    for recompute in (False, True):
+        system = HFlowSystem(small_config(recompute=recompute))
+        inputs = [Tensor(a) for a in system.inputs({"image": draw(2)})]
+        losses, gradients, _ = system.gradients(system.update_groups(1))(Tensor(1.0, ms.float32), *inputs)
+        values.append([losses.asnumpy(), *(g.asnumpy() for group in gradients for g in group)])
+    for one, other in zip(*values, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+
+
+def test_the_level_that_fails_is_named():
+    system = HFlowSystem(small_config())
+    actnorm = system.networks["F"].blocks[1].blocks.steps[0].actnorm
+    assert "All levels are finite" in system.explain_failure({"image": draw(2)})
+    ops.assign(actnorm.an_bias, ops.full_like(actnorm.an_bias, float("nan")))
+    assert "is bits_8." in system.explain_failure({"image": draw(2)})
 
 
 def test_equal_images_in_a_batch_have_a_finite_gradient():

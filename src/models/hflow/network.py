@@ -14,10 +14,12 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from src.models.hflow.autoencoder import EncoderDecoder, TopAutoencoder
+from src.models.hflow.couplings import ConvCoupling, PooledCoupling
 from src.models.hflow.layers import EqualConv
 from src.models.hflow.options import HFlowOptions
 from src.models.hflow.steps import level_chain
 from src.models.hflow.top import PartitionedTop, StyleNetwork
+from src.models.hflow.unet import UNet
 
 #: images are multiplied by this, which makes their variance about 1
 DATA_SCALE = 4.0
@@ -90,6 +92,12 @@ class HFlow(nn.Cell):
         self.style_mask = Tensor(_hide(top.width, top.style_hidden))
         self.base_mask = Tensor(_hide(top.width, top.base_hidden))
         self.data_logdet = 3 * options.resolution**2 * math.log(DATA_SCALE)
+
+    def recompute_blocks(self) -> None:
+        """Let the backward pass compute couplings and U-Nets again; call it before anything is compiled."""
+        for _, cell in self.cells_and_names():
+            if isinstance(cell, (ConvCoupling, PooledCoupling, UNet)):
+                cell.recompute()
 
     def encode(self, image: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
         """The deterministic encodings y_0 (the scaled image) to y_last, and the top (N, width, 1, 1)."""
