@@ -8,6 +8,7 @@ __all__ = [
     "AvgPool",
     "InstanceNorm",
     "LeakyReLU",
+    "MaxPool",
     "NarrowConv",
     "ReflectionPad",
     "conv",
@@ -15,6 +16,9 @@ __all__ = [
     "norm_layer",
 ]
 
+from typing import Any
+
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
@@ -52,24 +56,47 @@ def deconv(in_channels: int, out_channels: int) -> nn.Cell:
 
 
 class ReflectionPad(nn.Cell):
-    """Mirror ``padding`` pixels at each border without repeating the border itself; H and W must be larger."""
+    """Mirror ``padding`` pixels at each border without repeating the border itself; H and W must be larger.
+
+    MindSpore mirrors no bfloat16, on no device: that travels as float32.
+    """
 
     def __init__(self, padding: int):
         super().__init__()
         self.pad = nn.Pad(((0, 0), (0, 0), (padding, padding), (padding, padding)), mode="REFLECT")
 
     def construct(self, x: Tensor) -> Tensor:
+        if x.dtype == ms.bfloat16:
+            return self.pad(x.astype(ms.float32)).astype(x.dtype)
         return self.pad(x)
 
 
 class AvgPool(nn.Cell):
-    """3x3 mean with stride 2 whose zero padding is not counted, as pix2pixHD halves its images."""
+    """3x3 mean with stride 2 whose zero padding is not counted, as pix2pixHD halves its images.
+
+    MindSpore pools no bfloat16, on no device: that is pooled as float32.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.pool = nn.AvgPool2d(3, 2, pad_mode="pad", padding=1, count_include_pad=False)
 
     def construct(self, x: Tensor) -> Tensor:
+        if x.dtype == ms.bfloat16:
+            return self.pool(x.astype(ms.float32)).astype(x.dtype)
+        return self.pool(x)
+
+
+class MaxPool(nn.Cell):
+    """Largest of each 2x2 square; an odd last row or column is dropped. Ascend has it for float32 and float16 only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2, 2)
+
+    def construct(self, x: Tensor) -> Tensor:
+        if x.dtype == ms.bfloat16:
+            return self.pool(x.astype(ms.float32)).astype(x.dtype)
         return self.pool(x)
 
 
@@ -88,6 +115,8 @@ class LeakyReLU(nn.Cell):
 class InstanceNorm(nn.Cell):
     """Instance normalisation without affine parameters, biased variance, statistics of the sample at test time too.
 
+    Computes in float32 and returns the type of its input.
+
     It is a group norm with one channel a group. A batch norm of the view (1, N*C, H, W) is up to 15 % faster on CPUs at
     large sizes, but its gradients are a thousand times less exact (2e-4 of their norm), which small maps amplify.
     """
@@ -98,7 +127,9 @@ class InstanceNorm(nn.Cell):
         self.one, self.zero = Tensor(np.ones(channels, np.float32)), Tensor(np.zeros(channels, np.float32))
 
     def construct(self, x: Tensor) -> Tensor:
-        return ops.group_norm(x, self.channels, self.one, self.zero, self.eps)
+        if x.dtype == ms.float32:
+            return ops.group_norm(x, self.channels, self.one, self.zero, self.eps)
+        return ops.group_norm(x.astype(ms.float32), self.channels, self.one, self.zero, self.eps).astype(x.dtype)
 
 
 class NarrowConv(nn.Cell):
@@ -106,22 +137,30 @@ class NarrowConv(nn.Cell):
 
     A kernel of k rows is k horizontal convolutions whose results are shifted and summed. One convolution makes all
     of them at once with ``out * k`` channels: the same sums as :func:`conv`, and up to five times faster, because
-    matrix units and CPUs alike starve on three output channels.
+    matrix units and CPUs alike starve on three output channels. The result is float32 in every precision: this is
+    the last layer of a network, and a bfloat16 picture would show bands.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int):
         super().__init__()
         self.shape = (out_channels * kernel, in_channels, 1, kernel)
         self.out_channels, self.kernel = out_channels, kernel
-        self.weight = Parameter(
-            Tensor(np.zeros((out_channels, in_channels, kernel, kernel), np.float32)), "weight"
-        )
+        self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, kernel, kernel), np.float32)), "weight")
         self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), "bias")
         self.rows = ops.Conv2D(out_channels * kernel, (1, kernel))
         self.add_bias = ops.BiasAdd()
+        self.compute_type = None
+
+    def set_compute_type(self, dtype: Any) -> None:
+        """Convolve in ``dtype``; see :func:`src.models.precision.set_precision`."""
+        self.compute_type = dtype
 
     def construct(self, x: Tensor) -> Tensor:
-        z = self.rows(x, self.weight.transpose(2, 0, 1, 3).reshape(self.shape))
+        weight = self.weight.transpose(2, 0, 1, 3).reshape(self.shape)
+        if self.compute_type is None:
+            z = self.rows(x, weight)
+        else:
+            z = self.rows(x.astype(self.compute_type), weight.astype(self.compute_type)).astype(ms.float32)
         height = x.shape[2] - self.kernel + 1
         y = z[:, : self.out_channels, :height]
         for i in range(1, self.kernel):

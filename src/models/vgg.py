@@ -2,13 +2,15 @@
 
 __all__ = ["VGG19", "VGGLoss", "load_vgg"]
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.layers import conv
+from src.models.layers import MaxPool, conv
 from src.models.losses import l1_loss
+from src.models.recompute import Stage
 from src.models.state import load_arrays
 from src.utils.errors import UserError
 
@@ -25,20 +27,25 @@ class VGG19(nn.SequentialCell):
         cells, channels = [], 3
         for width in _PLAN:
             if width == "M":
-                cells.append(nn.MaxPool2d(2, 2))
+                cells.append(MaxPool())
             else:
                 cells += [conv(channels, width, 3, 1, 1), nn.ReLU()]
                 channels = width
         super().__init__(cells)
         for parameter in self.get_parameters():
             parameter.requires_grad = False
+        self.stages = tuple(Stage(cells[a:b]) for a, b in pairwise((0, *_TAPS)))
+
+    def recompute_stages(self) -> None:
+        """Keep the maps alone and compute what is between them again in the backward pass."""
+        for stage in self.stages:
+            stage.recompute()
 
     def construct(self, x: Tensor) -> tuple[Tensor, ...]:
         maps = ()
-        for i, cell in enumerate(self.cell_list):
-            x = cell(x)
-            if i + 1 in _TAPS:
-                maps = maps + (x,)
+        for stage in self.stages:
+            x = stage(x)
+            maps = maps + (x,)
         return maps
 
 
@@ -92,9 +99,7 @@ def load_vgg(path: str) -> VGG19:
     vgg = VGG19()
     wanted = {name for name, _ in vgg.parameters_and_names()}
     try:
-        load_arrays(
-            vgg, {k: np.asarray(v, np.float32) for k, v in arrays.items() if k in wanted}, source=path
-        )
+        load_arrays(vgg, {k: np.asarray(v, np.float32) for k, v in arrays.items() if k in wanted}, source=path)
     except UserError as error:
         raise UserError(f"{path} holds no VGG19 of torchvision: {error}\n{way_out}") from None
     return vgg

@@ -28,6 +28,8 @@ _OURS = {
     "max_instances": 64,
     "cluster_path": "",
     "encode_load_size": 0,
+    "precision": "fp32",
+    "recompute": False,
 }
 _VGG_SEED = 1234
 # The L1 terms have kinks: from the third step on, a change of the weights in their last bit moves the losses by up to

@@ -5,6 +5,7 @@ __all__ = ["MultiscaleDiscriminator"]
 from mindspore import Tensor, nn
 
 from src.models.layers import AvgPool, LeakyReLU, conv, norm_layer
+from src.models.recompute import recompute_stages
 
 
 class MultiscaleDiscriminator(nn.Cell):
@@ -41,6 +42,15 @@ class MultiscaleDiscriminator(nn.Cell):
                 setattr(self, f"layer{k}", nn.SequentialCell([cell for group in groups for cell in group]))
                 self._scales.append([getattr(self, f"layer{k}")])
         self.downsample = AvgPool()
+
+    def recompute_stages(self) -> None:
+        """Keep the group outputs alone and compute what is inside the groups again in the backward pass."""
+        for groups in self._scales:
+            for group in groups:
+                if self.features:
+                    group.recompute()
+                else:
+                    recompute_stages(group)
 
     def construct(self, x: Tensor) -> tuple[tuple[Tensor, ...], ...]:
         results = ()

@@ -37,9 +37,7 @@ def region_means(feature_map: np.ndarray, regions: np.ndarray, count: int) -> np
     """Mean of a (C, H, W) map over each of ``count`` regions of an HxW id map: (count, C), zero for empty ones."""
     flat = regions.reshape(-1)
     pixels = np.maximum(np.bincount(flat, minlength=count), 1)
-    return np.stack(
-        [np.bincount(flat, c.reshape(-1), count) / pixels for c in feature_map.astype(np.float64)], 1
-    )
+    return np.stack([np.bincount(flat, c.reshape(-1), count) / pixels for c in feature_map.astype(np.float64)], 1)
 
 
 def _region_labels(regions: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

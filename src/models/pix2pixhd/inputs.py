@@ -2,6 +2,8 @@
 
 __all__ = ["InputEncoder", "boundary_map", "instance_mean"]
 
+from typing import Any
+
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
@@ -42,17 +44,18 @@ class InputEncoder(nn.Cell):
     """Concatenate one-hot labels (or the RGB condition) with the instance boundaries.
 
     ``label_nc > 0``: (N, 1, H, W) int32 labels to (N, label_nc [+ 1], H, W); ``label_nc == 0``: (N, C, H, W) float32
-    passes through [+ 1]. The extra channel is there unless ``no_instance``.
+    passes through [+ 1]. The extra channel is there unless ``no_instance``. The result has type ``dtype``.
     """
 
-    def __init__(self, label_nc: int, no_instance: bool):
+    def __init__(self, label_nc: int, no_instance: bool, dtype: Any = ms.float32):
         super().__init__()
-        self.label_nc, self.no_instance = label_nc, no_instance
+        self.label_nc, self.no_instance, self.dtype = label_nc, no_instance, dtype
         self.classes = Tensor(np.arange(max(label_nc, 1), dtype=np.int32).reshape(1, -1, 1, 1))
 
     def construct(self, label: Tensor, inst: Tensor) -> Tensor:
         if self.label_nc > 0:
-            label = (label == self.classes).astype(ms.float32)
+            label = label == self.classes
+        label = label.astype(self.dtype)
         if self.no_instance:
             return label
-        return ops.concat((label, boundary_map(inst)), 1)
+        return ops.concat((label, boundary_map(inst).astype(self.dtype)), 1)

@@ -26,7 +26,7 @@ class _Networks(nn.Cell):
         if self.encodes:
             features = instance_mean(self.E(image), regions, self.regions)
         if self.uses_features:
-            return self.G(ops.concat((condition, features), 1))
+            return self.G(ops.concat((condition, features.astype(condition.dtype)), 1))
         return self.G(condition)
 
 
@@ -45,7 +45,7 @@ class _GeneratorLoss(nn.Cell):
 
     def construct(self, scale, condition, regions, image, features, real_outputs, real_maps):
         fake = self.generate(condition, regions, image, features)
-        outputs = self.D(ops.concat((condition, fake), 1))
+        outputs = self.D(ops.concat((condition, fake.astype(condition.dtype)), 1))
         adversarial = 0.0
         for scale_outputs in outputs:
             adversarial = adversarial + self.gan(scale_outputs[-1], True)
@@ -104,22 +104,22 @@ class Pix2PixHDGradients(nn.Cell):
         self.of_fake = ms.value_and_grad(
             _DiscriminatorLoss(discriminator, lsgan, False), None, discriminator_parameters, has_aux=True
         )
-        self.of_generator = ms.value_and_grad(
-            _GeneratorLoss(forward, system), None, generator_parameters, has_aux=True
-        )
+        self.of_generator = ms.value_and_grad(_GeneratorLoss(forward, system), None, generator_parameters, has_aux=True)
 
     def construct(self, scale, label, inst, regions, image, features, slots):
         condition = self.encode(label, inst)
-        (_, loss_real, real_outputs), grads_real = self.of_real(scale, ops.concat((condition, image), 1))
+        (_, loss_real, real_outputs), grads_real = self.of_real(
+            scale, ops.concat((condition, image.astype(condition.dtype)), 1)
+        )
         real_maps = ()
         if self.has_vgg:
             real_maps = self.vgg_loss.features(image)
         (_, terms, fake), grads_generator = self.of_generator(
             scale, condition, regions, image, features, real_outputs, real_maps
         )
-        pair = ops.concat((condition, ops.stop_gradient(fake)), 1)
+        pair = ops.concat((condition, ops.stop_gradient(fake).astype(condition.dtype)), 1)
         if self.has_pool:
-            pair = self.pool(pair, slots)
+            pair = self.pool(pair.astype(ms.float32), slots).astype(condition.dtype)
         (_, loss_fake, _), grads_fake = self.of_fake(scale, pair)
         grads_discriminator = ()
         for i in range(len(grads_real)):

@@ -9,6 +9,7 @@ __all__ = ["Encoder", "GlobalGenerator", "LocalEnhancer", "ResidualBlock"]
 from mindspore import Tensor, nn
 
 from src.models.layers import AvgPool, NarrowConv, ReflectionPad, conv, deconv, norm_layer
+from src.models.recompute import recompute_stages
 
 
 class ResidualBlock(nn.Cell):
@@ -74,6 +75,10 @@ class GlobalGenerator(nn.Cell):
             cells += _exit(ngf, out_channels)
         self.model = nn.SequentialCell(cells)
 
+    def recompute_stages(self) -> None:
+        """See :func:`src.models.recompute.recompute_stages`."""
+        recompute_stages(self.model)
+
     def construct(self, x: Tensor) -> Tensor:
         return self.model(x)
 
@@ -112,9 +117,7 @@ class LocalEnhancer(nn.Cell):
         for n in range(1, n_local_enhancers + 1):
             channels = ngf * 2 ** (n_local_enhancers - n)
             front = _entry(in_channels, channels, norm) + _down(channels, norm)
-            back = [ResidualBlock(2 * channels, norm) for _ in range(n_blocks_local)] + _up(
-                2 * channels, norm
-            )
+            back = [ResidualBlock(2 * channels, norm) for _ in range(n_blocks_local)] + _up(2 * channels, norm)
             if n == n_local_enhancers:
                 back += _exit(channels, out_channels)
             setattr(self, f"model{n}_1", nn.SequentialCell(front))
@@ -122,6 +125,11 @@ class LocalEnhancer(nn.Cell):
         self._fronts = [getattr(self, f"model{n}_1") for n in range(1, n_local_enhancers + 1)]
         self._backs = [getattr(self, f"model{n}_2") for n in range(1, n_local_enhancers + 1)]
         self.downsample = AvgPool()
+
+    def recompute_stages(self) -> None:
+        """See :func:`src.models.recompute.recompute_stages`."""
+        for sequence in (self.model, *self._fronts, *self._backs):
+            recompute_stages(sequence)
 
     def construct(self, x: Tensor) -> Tensor:
         pyramid = [x]
@@ -151,6 +159,10 @@ class Encoder(nn.Cell):
         for i in range(n_downsampling, 0, -1):
             cells += _up(nef * 2**i, norm)
         self.model = nn.SequentialCell(cells + _exit(nef, feat_num))
+
+    def recompute_stages(self) -> None:
+        """See :func:`src.models.recompute.recompute_stages`."""
+        recompute_stages(self.model)
 
     def construct(self, image: Tensor) -> Tensor:
         return self.model(image)

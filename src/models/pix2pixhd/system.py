@@ -17,6 +17,7 @@ from src.models.pix2pixhd.inputs import InputEncoder, instance_mean
 from src.models.pix2pixhd.losses import Pix2PixHDGradients
 from src.models.pix2pixhd.networks import Encoder, GlobalGenerator, LocalEnhancer
 from src.models.pool import ImagePool, draw_pool_slots
+from src.models.precision import compute_type, set_precision
 from src.models.state import init_weights
 from src.models.system import System, UpdateGroup
 from src.models.vgg import VGGLoss, load_vgg
@@ -48,7 +49,7 @@ class Pix2PixHD(System):
         self._check(config)
         self.uses_features = config.instance_feat or config.label_feat
         self.regions = config.label_nc if config.label_feat else config.max_instances
-        self.encode = InputEncoder(config.label_nc, config.no_instance)
+        self.encode = InputEncoder(config.label_nc, config.no_instance, compute_type(config.precision))
         condition = (config.label_nc or config.input_nc) + (0 if config.no_instance else 1)
         self.add_network("G", self._generator(condition + (config.feat_num if self.uses_features else 0)))
         if self.uses_features and not (training and config.load_features):
@@ -68,23 +69,22 @@ class Pix2PixHD(System):
             init_weights(cell, config.init_type, config.init_gain, config.seed)
         self._condition_channels = condition
         self.clusters: FeatureClusters | None = None
+        cells = [*self.networks.values(), *([] if self.vgg_loss is None else [self.vgg_loss.vgg])]
+        for cell in cells:
+            set_precision(cell, config.precision)
+            if training and config.recompute:
+                cell.recompute_stages()
 
     @staticmethod
     def _check(config: Any) -> None:
         if config.label_feat and config.label_nc == 0:
-            raise UserError(
-                "label_feat pools features over label ids, and label_nc 0 has none: drop one of the two"
-            )
+            raise UserError("label_feat pools features over label ids, and label_nc 0 has none: drop one of the two")
         if config.label_nc == 0 and (config.instance_feat or config.load_features):
-            raise UserError(
-                "features need label maps: with label_nc 0 drop --instance_feat and --load_features"
-            )
+            raise UserError("features need label maps: with label_nc 0 drop --instance_feat and --load_features")
         if config.instance_feat and config.no_instance:
             raise UserError("instance_feat needs instance maps: drop --no_instance, or use --label_feat True")
         if config.load_features and not (config.instance_feat or config.label_feat):
-            raise UserError(
-                "load_features feeds precomputed features: add --instance_feat True (or --label_feat True)"
-            )
+            raise UserError("load_features feeds precomputed features: add --instance_feat True (or --label_feat True)")
 
     def _discriminator(self, in_channels: int) -> MultiscaleDiscriminator:
         config = self.config
@@ -252,9 +252,7 @@ class Pix2PixHD(System):
     # -- precomputed features ----------------------------------------------------------------------------------
 
     @classmethod
-    def complete_config(
-        cls, config: Any, resumed: dict[str, Any] | None, pretrained: dict[str, Any] | None
-    ) -> Any:
+    def complete_config(cls, config: Any, resumed: dict[str, Any] | None, pretrained: dict[str, Any] | None) -> Any:
         """With precomputed features: remember the width at which the encoder was trained; evaluation repeats it."""
         if resumed is not None:
             return config.replace(encode_load_size=resumed.get("encode_load_size", 0))
@@ -333,7 +331,7 @@ class _Generate(nn.Cell):
     def construct(self, label: Tensor, inst: Tensor, features: Tensor) -> Tensor:
         condition = self.encode(label, inst)
         if self.uses_features:
-            condition = ops.concat((condition, features), 1)
+            condition = ops.concat((condition, features.astype(condition.dtype)), 1)
         return self.generator(condition)
 
 

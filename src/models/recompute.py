@@ -1,0 +1,48 @@
+"""Less memory for more time: parts of a network that the backward pass computes again (Chen et al. 2016).
+
+Gradients are the same, and the names of parameters do not change.
+"""
+
+__all__ = ["Stage", "recompute_stages"]
+
+from collections.abc import Sequence
+
+from mindspore import Tensor, nn
+
+
+class Stage(nn.Cell):
+    """Cells of another Cell, called one after the other; ``recompute()`` makes the backward pass repeat them together.
+
+    Keep stages in a tuple or list, so that the parameters belong to the other Cell alone and keep their names.
+    """
+
+    def __init__(self, cells: Sequence[nn.Cell]):
+        super().__init__(auto_prefix=False)
+        for i, cell in enumerate(cells):
+            self.insert_child_to_cell(str(i), cell)
+        self.chain = tuple(cells)
+
+    def construct(self, x: Tensor) -> Tensor:
+        for cell in self.chain:
+            x = cell(x)
+        return x
+
+
+def recompute_stages(sequence: nn.SequentialCell) -> None:
+    """Keep of a long sequence only what its convolutions and blocks return; call it before anything is compiled.
+
+    The sequence is cut behind every cell that has weights of its own or inside. Of each stage all but the result is
+    forgotten: norms, activations, paddings and casts are computed again, and the inner convolutions of a block. A
+    compiled step does not repeat the convolution that ends a stage, because no gradient needs its result there.
+    """
+    stages, cells = [], []
+    for cell in sequence.cell_list:
+        cells.append(cell)
+        if any(len(parameter.shape) > 1 for parameter in cell.get_parameters()):
+            stages.append(Stage(cells))
+            cells = []
+    if cells:
+        stages.append(Stage(cells))
+    for stage in stages:
+        stage.recompute()
+    sequence.cell_list = tuple(stages)
