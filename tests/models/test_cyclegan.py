@@ -38,6 +38,7 @@ def options(**changes):
         "lambda_semantic": 1.0,
         "direction": "both",
         "recompute": False,
+        "precision": "fp32",
         "init_type": "normal",
         "init_gain": 0.02,
         "seed": 0,
@@ -252,3 +253,10 @@ def test_one_generator_is_enough_for_its_direction():
     system.config.direction = "BtoA"
     with pytest.raises(UserError, match="needs the generator G_BA"):
         system.translate(batch)
+
+
+def test_half_precision_stays_near_full_precision():
+    full, _ = one_step(CycleGAN(options()), batch_of())
+    half, outputs = one_step(CycleGAN(options(precision="fp16")), batch_of())
+    assert half == pytest.approx(full, rel=0.02)
+    assert all(value.dtype == np.float32 for value in outputs.values())

@@ -12,6 +12,7 @@ from src.models.hierarchyflow.networks import WEIGHT_TYPES, HierarchyCoupling, H
 from src.models.hierarchyflow.system import HierarchyFlowSystem, _initialise
 from src.models.hierarchyflow.vgg import NormalisedVgg, load_normalised_vgg
 from src.models.state import count_parameters, named_parameters
+from src.training.steps import TrainStep
 from src.utils.errors import UserError
 
 
@@ -31,6 +32,7 @@ def options(**changes):
         "beta2": 0.999,
         "weight_decay": 0.0,
         "recompute": False,
+        "precision": "fp32",
     }
     return SimpleNamespace(**(values | changes))
 
@@ -195,3 +197,23 @@ def test_published_checkpoint_names():
     arrays = {"state_dict.module.blocks.0.fixed_weight": np.ones(()), "step": np.ones(())}
     assert list(HierarchyFlowSystem.published_names("HF", arrays)) == ["blocks.0.fixed_weight"]
     assert list(HierarchyFlowSystem.published_names("HF", {"module.a": np.ones(1)})) == ["a"]
+
+
+def test_half_precision_and_recomputation_stay_near_the_plain_step():
+    rng = np.random.default_rng(0)
+    batch = {name: rng.uniform(-1, 1, (1, 3, 24, 28)).astype(np.float32) for name in "AB"}
+    losses = {}
+    for name, changes in (("plain", {}), ("half", {"precision": "fp16"}), ("again", {"recompute": True})):
+        system = HierarchyFlowSystem(options(**changes))
+        groups = system.update_groups(1)
+        step = TrainStep(system.gradients(groups), groups)
+        losses[name] = step(*[Tensor(array) for array in system.inputs(batch)])[0].asnumpy()
+    np.testing.assert_allclose(losses["again"], losses["plain"], rtol=1e-5)
+    np.testing.assert_allclose(losses["half"], losses["plain"], rtol=0.02)
+
+
+def test_half_precision_still_inverts_exactly():
+    system = HierarchyFlowSystem(options(precision="fp16"), training=False)
+    content = picture(1, 3, 18, 23)
+    back = system.networks["HF"].reconstruct(Tensor(content)).asnumpy()
+    np.testing.assert_allclose(back, content, atol=1e-4)

@@ -28,6 +28,7 @@ _OURS = {
     "init_gain": 0.02,
     "seed": 0,
     "recompute": False,
+    "precision": "fp32",
 }
 # The objective has kinks (absolute values, rectifiers) and the first steps of Adam go by the sign of a
 # gradient: noise of 1e-7 in the weights at the start moves the losses by up to 1.3e-4 after one update and

@@ -22,6 +22,7 @@ _OURS = {
     "weight_decay": 0.0,
     "seed": 0,
     "recompute": False,
+    "precision": "fp32",
     "vgg_pre_trained": "random:4321",
 }
 

@@ -7,10 +7,14 @@ published name.
 
 __all__ = ["PatchDiscriminator", "ResidualBlock", "ResnetGenerator", "UpsampleConv"]
 
+from typing import Any
+
+import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.models.layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, conv, deconv
+from src.models.recompute import recompute_stages
 
 # Row t of the matrix gives the taps of a 3-tap kernel that meet tap t of the 4-tap transposed kernel.
 _NEAREST_TAPS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
@@ -33,14 +37,19 @@ class UpsampleConv(nn.Cell):
         self._taps = Tensor(np.ascontiguousarray(np.kron(_NEAREST_TAPS, _NEAREST_TAPS).T))
         self.conv_transpose = ops.Conv2DTranspose(in_channels, 4, pad_mode="pad", pad=(1, 1, 1, 1), stride=2)
         self.bias_add = ops.BiasAdd()
+        self.compute_type = ms.float32
+
+    def set_compute_type(self, dtype: Any) -> None:
+        """Convolve in ``dtype``; see :func:`src.models.precision.set_precision`."""
+        self.compute_type = dtype
 
     def construct(self, x: Tensor) -> Tensor:
         n, _, h, w = x.shape
         kernel = ops.matmul(self.weight.reshape(self.out_channels * self.in_channels, 9), self._taps)
         kernel = kernel.reshape(self.out_channels, self.in_channels, 4, 4).transpose(1, 0, 2, 3)
-        kernel = kernel.astype(x.dtype)
-        y = self.conv_transpose(x, kernel, (n, self.out_channels, 2 * h, 2 * w))
-        return self.bias_add(y, self.bias.astype(x.dtype))
+        dtype = self.compute_type
+        y = self.conv_transpose(x.astype(dtype), kernel.astype(dtype), (n, self.out_channels, 2 * h, 2 * w))
+        return self.bias_add(y, self.bias.astype(dtype))
 
 
 class ResidualBlock(nn.Cell):
@@ -104,11 +113,9 @@ class ResnetGenerator(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         return self.model(x)
 
-    def recompute_blocks(self) -> None:
-        """Compute the residual blocks again in the backward pass instead of keeping what is inside them."""
-        for cell in self.model:
-            if isinstance(cell, ResidualBlock):
-                cell.recompute()
+    def recompute_stages(self) -> None:
+        """See :func:`src.models.recompute.recompute_stages`."""
+        recompute_stages(self.model)
 
 
 class PatchDiscriminator(nn.Cell):
@@ -137,3 +144,7 @@ class PatchDiscriminator(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         return self.model(x)
+
+    def recompute_stages(self) -> None:
+        """See :func:`src.models.recompute.recompute_stages`."""
+        recompute_stages(self.model)

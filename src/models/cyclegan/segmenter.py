@@ -10,6 +10,7 @@ from mindspore import Tensor, nn, ops
 
 from src.models.cyclegan.networks import ResidualBlock
 from src.models.layers import InstanceNorm, ReflectionPad, conv
+from src.models.recompute import recompute_stages
 
 
 class Segmenter(nn.Cell):
@@ -30,6 +31,10 @@ class Segmenter(nn.Cell):
 
     def construct(self, image: Tensor) -> Tensor:
         return self.model(image)
+
+    def recompute_stages(self) -> None:
+        """See :func:`src.models.recompute.recompute_stages`."""
+        recompute_stages(self.model)
 
 
 def _log_softmax(logits: Tensor) -> Tensor:

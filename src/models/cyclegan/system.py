@@ -13,6 +13,7 @@ from src.models.cyclegan.networks import PatchDiscriminator, ResnetGenerator
 from src.models.cyclegan.published import published_arrays, published_options
 from src.models.cyclegan.replay import ReplayBuffer, draw_slots
 from src.models.cyclegan.segmenter import Segmenter
+from src.models.precision import set_precision
 from src.models.state import init_weights, load_arrays, named_parameters
 from src.models.system import System, UpdateGroup
 from src.utils.errors import UserError
@@ -48,9 +49,6 @@ class CycleGAN(System):
         if training:
             for network in ("D_A", "D_B"):
                 self.networks[network] = PatchDiscriminator(config.input_nc, config.ndf, config.patch)
-            if config.recompute:
-                self.networks["G_AB"].recompute_blocks()
-                self.networks["G_BA"].recompute_blocks()
             if config.semantic != "none":
                 self.networks["S"] = Segmenter(config.semantic_nc, config.input_nc, config.semantic_width)
             self.loss_names = (
@@ -68,6 +66,9 @@ class CycleGAN(System):
             for name, parameter in named_parameters(cell).items():
                 if name.endswith(".bias"):
                     ops.assign(parameter, ops.zeros_like(parameter))
+            set_precision(cell, config.precision)
+            if training and config.recompute:
+                cell.recompute_stages()
         if training and config.semantic == "frozen":
             self._load_segmenter(config.semantic_weights)
 

@@ -2,6 +2,7 @@
 
 __all__ = ["AlignedStyleLoss", "ContentLoss", "StyleTransferLoss"]
 
+import mindspore as ms
 from mindspore import Tensor, nn, ops
 
 from src.models.hierarchyflow.vgg import NormalisedVgg
@@ -12,7 +13,7 @@ EPS = 1e-5
 def _centred(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rows (N * C, H * W) minus their mean, that mean and sqrt(unbiased variance + 1e-5), both (N * C, 1)."""
     n, c, h, w = x.shape
-    rows = x.reshape(n * c, h * w)
+    rows = x.astype(ms.float32).reshape(n * c, h * w)
     mean = rows.mean(1, keep_dims=True)
     centred = rows - mean
     variance = (centred * centred).sum(1, keepdims=True) / (h * w - 1)

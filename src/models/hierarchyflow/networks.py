@@ -13,6 +13,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.models.layers import InstanceNorm, ReflectionPad, conv
+from src.models.recompute import recompute_stages
 from src.utils.errors import UserError
 
 STYLE_DIM = 8
@@ -62,7 +63,7 @@ class _Mlp(nn.Cell):
 
 class _GlobalMean(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3), keep_dims=True)
+        return x.astype(ms.float32).mean((2, 3), keep_dims=True)
 
 
 class StyleEncoder(nn.Cell):
@@ -171,7 +172,8 @@ class HierarchyCoupling(nn.Cell):
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, c, H, W) to the wide (N, C, H, W), the features F of that shape and its weights (N, C)."""
         n, c, h, w = x.shape
-        features = self.affine_net(x)
+        # the sums stay in float32, or the inverse would not be exact
+        features = self.affine_net(x).astype(x.dtype)
         # running sums over the slices, as a product with a triangle of ones: twice as fast as cumsum
         total = ops.matmul(self._triangle, features.reshape(n, self.n_slices, c * h * w))
         wide = x.reshape(n, 1, c * h * w) - total
@@ -287,7 +289,7 @@ class HierarchyFlow(nn.Cell):
 
     def apply_style(self, content: Tensor, style_code: Tensor) -> Tensor:
         """Translate with a style code (N, 8, 1, 1) of ``style_net``: one style serves many images."""
-        code = style_code.reshape(style_code.shape[0], STYLE_DIM)
+        code = style_code.reshape(style_code.shape[0], STYLE_DIM).astype(ms.float32)
         x = self.pad(content)
         features = ()
         for i in range(self.n_blocks):
@@ -308,10 +310,11 @@ class HierarchyFlow(nn.Cell):
             x = self.blocks[i].narrow(x, features[i], gates[i])
         return self._crop(x)
 
-    def recompute_blocks(self) -> None:
-        """Compute the couplings' convolutions again in the backward pass instead of keeping what is inside them."""
+    def recompute_stages(self) -> None:
+        """Keep of the couplings' and the style network's convolutions only what they return."""
+        recompute_stages(self.style_net.model)
         for block in self.blocks:
-            block.affine_net.recompute()
+            recompute_stages(block.affine_net)
 
     def _crop(self, x: Tensor) -> Tensor:
         p = self.pad_size

@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 from src.models.hierarchyflow.losses import StyleTransferLoss
 from src.models.hierarchyflow.networks import HierarchyFlow
 from src.models.hierarchyflow.vgg import load_normalised_vgg
+from src.models.precision import set_precision
 from src.models.state import named_parameters
 from src.models.system import System, UpdateGroup
 from src.utils.errors import UserError
@@ -37,10 +38,13 @@ class HierarchyFlowSystem(System):
         self.networks["HF"] = HierarchyFlow(3, config.out_channels, config.weight_type, config.reverse, config.pad_size)
         _initialise(self.networks["HF"], config.seed)
         self.loss = None
+        set_precision(self.networks["HF"], config.precision)
         if training and config.recompute:
-            self.networks["HF"].recompute_blocks()
+            self.networks["HF"].recompute_stages()
         if training:
-            self.loss = StyleTransferLoss(load_normalised_vgg(config.vgg_pre_trained), config.k)
+            vgg = load_normalised_vgg(config.vgg_pre_trained)
+            set_precision(vgg, config.precision)
+            self.loss = StyleTransferLoss(vgg, config.k)
             self.loss_names = ("content", "style", "total")
 
     @classmethod
