@@ -41,7 +41,9 @@ class ImagePool(nn.Cell):
             image = new[i : i + 1]
             stored = ops.gather(images, ops.maximum(slots[i, 0:1], 0), 0)
             shown = shown + (ops.select(ops.broadcast_to(slots[i, 0] >= 0, image.shape), stored, image),)
-            write = ops.broadcast_to(self.index == slots[i, 1], images.shape)
+            # a picture that is not finite would come back long after the step that made it was skipped
+            fits = ops.logical_and(self.index == slots[i, 1], ops.isfinite(image).all())
+            write = ops.broadcast_to(fits, images.shape)
             images = ops.select(write, ops.broadcast_to(image, images.shape), images)
         result = ops.concat(shown, 0)
         return ops.depend(result, ops.assign(self.images, images))

@@ -129,11 +129,16 @@ class Pix2PixHD(System):
 
     def inputs(self, batch: dict[str, np.ndarray], step: int = 0) -> tuple[np.ndarray, ...]:
         config = self.config
+        height, width = batch["image"].shape[2:]
+        if min(height, width) < 2 * self.stride:
+            raise UserError(
+                f"pictures of {width}x{height} are too small for networks that divide by {self.stride}: "
+                "pass a larger --load_size or a smaller --n_downsample_global"
+            )
         slots = _NOTHING
         if config.pool_size > 0:
             slots = draw_pool_slots(config.pool_size, len(batch["label"]), step, config.seed)
             if "pool" not in self.buffers:
-                height, width = batch["image"].shape[2:]
                 shape = (self._condition_channels + config.output_nc, height, width)
                 self.buffers["pool"] = ImagePool(config.pool_size, shape)
         return (
