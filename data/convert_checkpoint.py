@@ -87,7 +87,9 @@ def convert(source: Path, names: list[str] | None, config: Config) -> list[Path]
         cell = networks[name]
         arrays = networks.read(path)
         try:
-            load_arrays(cell, networks.published_names(name, arrays), source=str(path))
+            named = networks.published_names(name, arrays)
+            networks.check_published(name, named, str(path))
+            load_arrays(cell, named, source=str(path))
         except UserError as error:
             raise UserError(f"{error}{networks.hint(name, arrays)}") from None
         results[name] = state_arrays(cell)
@@ -153,6 +155,9 @@ class _Networks:
         return "".join(
             ["\nThey look like", *(f" --{key} {value}" for key, value in options.items())] if options else []
         )
+
+    def check_published(self, name: str, arrays: dict[str, np.ndarray], source: str) -> None:
+        self._system.check_published(name, arrays, source)
 
     def _trained(self):
         if self._training is None:

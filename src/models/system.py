@@ -176,6 +176,9 @@ class System:
         """Arrays of a published file with a layout of this system's own; None for an ordinary torch.save file."""
         return None
 
+    def check_published(self, network: str, arrays: dict[str, np.ndarray], source: str) -> None:
+        """Raise ``UserError`` where weights under our names cannot fit for a reason that shapes do not tell."""
+
     def trainable(self, *networks: str) -> dict[str, Parameter]:
         """Trained parameters of the named networks, prefixed with the network's name."""
         return {

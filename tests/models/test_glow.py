@@ -274,6 +274,16 @@ def test_conditions_that_do_not_fit():
         system.decode(batch, [z[:, :2] for z in system.encode(batch)])
 
 
+@pytest.mark.parametrize("name", ["fullglow", "cglow"])
+def test_weights_of_another_picture_size_are_told(name):
+    system = make(name)
+    width = [24, 48] if name == "fullglow" else [16, 48]
+    arrays = state_arrays(make(name, img_size=width).network)
+    with pytest.raises(UserError, match=r"x.pt was trained at another picture size.*--img_size"):
+        system.check_published("glow", arrays, "x.pt")
+    system.check_published("glow", state_arrays(system.network), "x.pt")
+
+
 def test_what_is_not_finite_is_named():
     system, batch = ready("fullglow_plain")
     assert "every op is finite" in system.explain_failure(batch)

@@ -247,6 +247,19 @@ class FlowSystem(System):
     def published_names(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {name: a for name, a in arrays.items() if name.rpartition(".")[2] not in _CONSTANTS}
 
+    def check_published(self, network: str, arrays: dict[str, np.ndarray], source: str) -> None:
+        own = {name: p.shape for name, p in self.network.parameters_and_names()}
+        for name, array in arrays.items():
+            # the first dense layer behind a picture without pooling: its inputs count pixels
+            if not name.endswith(("linear_net.linear_net.0.weight", "x_Linear.0.weight")) or name not in own:
+                continue
+            if own[name][0] == array.shape[0] and own[name][1] != array.shape[1]:
+                raise UserError(
+                    f"{source} was trained at another picture size: {name} reads {array.shape[1]} values there, and "
+                    f"{own[name][1]} with --img_size {list(self.network.size)}. These weights belong to one size: "
+                    "pass the --img_size they were trained with"
+                )
+
 
 class FullGlowSystem(FlowSystem):
     """Full-Glow, see :class:`src.models.glow.fullglow.FullGlow`; published names are ours."""
