@@ -1,4 +1,4 @@
-"""Run a trained system on a data set: ``python eval.py --name NAME [--key value ...]``; ``--help`` lists all options."""
+"""Run a trained system on a data set: ``python eval.py --name NAME [--key value ...]``; ``--help``."""
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 from src.utils.config import load_config

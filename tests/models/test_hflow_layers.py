@@ -67,9 +67,7 @@ def test_resampling_is_the_filter(size):
     np.testing.assert_allclose(up, filtered_up(x), atol=1e-6)
     np.testing.assert_allclose(up[:, :, 0, 0], x[:, :, 0, 0], atol=1e-6)
     last = 0.75 * x[:, :, -1] + 0.25 * x[:, :, -2]
-    np.testing.assert_allclose(
-        up[:, :, -1, 1:-1:2], 0.75 * last[:, :, :-1] + 0.25 * last[:, :, 1:], atol=1e-6
-    )
+    np.testing.assert_allclose(up[:, :, -1, 1:-1:2], 0.75 * last[:, :, :-1] + 0.25 * last[:, :, 1:], atol=1e-6)
 
 
 def test_bilinear_matrices():
@@ -84,9 +82,7 @@ def test_two_steps_fold_into_one_product():
     x = draw(1, 2, 8, 8)
     np.testing.assert_allclose(
         coupling_resample(8, 2, up=False)(Tensor(x)).asnumpy(),
-        np.einsum(
-            "ij,ncjk,lk->ncil", bilinear_matrix(4, 2, True), filtered_down(x), bilinear_matrix(4, 2, True)
-        ),
+        np.einsum("ij,ncjk,lk->ncil", bilinear_matrix(4, 2, True), filtered_down(x), bilinear_matrix(4, 2, True)),
         atol=1e-6,
     )
     means = x.reshape(1, 2, 4, 2, 4, 2).mean((3, 5))

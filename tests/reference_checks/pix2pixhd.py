@@ -126,9 +126,7 @@ def _train(system, step, inputs, batch, weights, steps) -> tuple[np.ndarray, np.
         load_arrays(system.networks[name], arrays)
     for optimizer in step.optimizers:
         for name, parameter in optimizer.state().items():
-            ops.assign(
-                parameter, ops.ones_like(parameter) if name.endswith("_power") else ops.zeros_like(parameter)
-            )
+            ops.assign(parameter, ops.ones_like(parameter) if name.endswith("_power") else ops.zeros_like(parameter))
     losses = np.array([step(*inputs)[0].asnumpy() for _ in range(steps)], np.float64)
     batch = dict(batch)
     if system.uses_features:
