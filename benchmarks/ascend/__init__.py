@@ -1,0 +1,1 @@
+"""Compiling the project's graphs for Ascend on a machine that has no NPU."""

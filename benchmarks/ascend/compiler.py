@@ -1,0 +1,129 @@
+"""Run one compilation in a process of its own and read from MindSpore's log what it chose."""
+
+__all__ = ["Report", "compile_graph", "read_kernels"]
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from benchmarks.ascend.jobs import Job
+from benchmarks.ascend.standins import Cann
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_CHOSEN = re.compile(r"CollectOpSelectedType\] (\S+) select (\w+) kernel")
+_COUNTS = re.compile(r"PrintOpSelectedNum\] ((?:\d+ )+)")
+_NAMES = re.compile(r"Number of ([A-Z_, ]+_KERNEL)")
+_ON_HOST = re.compile(r"node is (\S+) should backoff")
+_OPERATOR = re.compile(r"ValueNode<\w+> (?:PrimFunc_)?(\w+)")
+# MindSpore's words for where a kernel comes from, and ours
+_KINDS = {"OPAPI_KERNEL": "aclnn", "ACL_KERNEL": "aclop", "HCCL_KERNEL": "hccl"}
+
+
+@dataclass
+class Report:
+    """What became of a job.
+
+    Attributes:
+        job: what was compiled.
+        origin: the sentence that goes with every number.
+        problems: why it is no success; empty if it is one.
+        kernels: how many kernels are of the kind aclnn, aclop, hccl or other.
+        operators: kind and number by operator.
+        peak_gib: peak of the simulated device memory, weights included, operator workspace not.
+        seconds: for compiling and one simulated run.
+    """
+
+    job: Job
+    origin: str
+    problems: list[str] = field(default_factory=list)
+    kernels: dict[str, int] = field(default_factory=dict)
+    operators: dict[str, tuple[str, int]] = field(default_factory=dict)
+    peak_gib: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return not self.problems
+
+    def to_dict(self) -> dict:
+        return asdict(self) | {"passed": self.passed}
+
+
+def compile_graph(job: Job, cann: Cann, timeout: float = 3600) -> Report:
+    """Compile ``job`` in MindSpore's simulation.
+
+    An operator that Ascend does not have is a problem even where MindSpore would run it on the host instead, and so is
+    a shape that is not known before the run.
+    """
+    report = Report(job, cann.words)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        environment = cann.environment()
+        environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        # kernel selection is logged at level 1 of this part, everything else only from warnings on
+        environment |= {"GLOG_v": "2", "MS_SUBMODULE_LOG_v": "{DEVICE:1}", "GLOG_logtostderr": "1"}
+        for name in ("MS_WORKER_NUM", "MS_ROLE", "RANK_TABLE_FILE", "DEVICE_ID"):
+            environment.pop(name, None)
+        environment |= {"RANK_SIZE": str(job.cards), "RANK_ID": "0"} if job.cards > 1 else {}
+        answer, log = folder / "answer.json", folder / "log.txt"
+        command = [sys.executable, "-m", "benchmarks.ascend.worker", json.dumps(asdict(job)), str(answer)]
+        with log.open("wb") as stream:
+            try:
+                status = subprocess.run(
+                    command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT, timeout=timeout
+                ).returncode
+            except subprocess.TimeoutExpired:
+                report.problems.append(f"not compiled within {timeout:.0f} s")
+                return report
+        text = log.read_text(errors="replace")
+        result = json.loads(answer.read_text()) if answer.is_file() else {}
+        _fill(report, result, status, text, folder)
+    return report
+
+
+def _fill(report: Report, result: dict, status: int, text: str, folder: Path) -> None:
+    if not result:
+        lines = [line for line in text.splitlines() if line.strip() and not line.startswith("[")]
+        report.problems.append(f"the compiler ended with status {status}: {' '.join(lines[-3:])[:600]}")
+    report.problems += [result[key] for key in ("mistake", "error") if key in result]
+    compiled = text.partition("== compiling")[2]
+    report.problems += [f"Ascend has no kernel for {node}" for node in sorted(set(_ON_HOST.findall(compiled)))]
+    report.kernels = read_kernels(compiled)
+    report.peak_gib = result.get("peak_bytes", 0) / 2**30
+    report.seconds = result.get("seconds", 0.0)
+    kinds = dict(_CHOSEN.findall(text))
+    # with several cards, every rank has a folder of its own
+    counts = sum((_operators(order) for order in folder.rglob("execute_order.csv")), Counter())
+    report.operators = {name: (kinds.get(name, "other"), counts[name]) for name in sorted(counts)}
+    if report.passed and not report.kernels:
+        report.problems.append("MindSpore's log names no kernel: this version words it in another way")
+
+
+def read_kernels(log: str) -> dict[str, int]:
+    """Numbers of kernels by kind, summed over all graphs that the log tells of."""
+    names = [name.strip() for name in (_NAMES.search(log) or ["", ""])[1].split(",")]
+    totals: Counter[str] = Counter()
+    for line in _COUNTS.findall(log):
+        for name, number in zip(names, line.split(), strict=False):
+            totals[_KINDS.get(name, "other")] += int(number)
+    return dict(totals)
+
+
+def _operators(order: Path) -> Counter:
+    """How often each operator runs in the compiled graphs, not counting what ran outside of them."""
+    counts: Counter[str] = Counter()
+    with order.open(newline="", errors="replace") as stream:
+        for row in csv.DictReader(stream):
+            info = row.get("node_info") or ""
+            match = _OPERATOR.search(info)
+            if match and not info.startswith("@pynative"):
+                counts[match[1]] += 1
+    return counts

@@ -1,0 +1,91 @@
+"""Compile one graph for Ascend in MindSpore's simulation. Started by :mod:`benchmarks.ascend.compiler`."""
+
+import importlib  # noqa: I001  (src sets the environment before MindSpore is imported)
+import json
+import sys
+import time
+from pathlib import Path
+
+import src  # noqa: F401
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+from benchmarks.ascend.jobs import Job, evaluation, training_size, training_step
+from src.utils.config import load_config
+from src.utils.errors import UserError
+from src.utils.runtime import start
+
+# With one thread for its operators, which is the default of a host with few cores, MindSpore refuses branches that
+# the device decides ("Can not build a sub graph which contains ConditionSwitch"). Hosts of NPUs have many cores.
+_THREADS = 5
+
+
+def main(job: Job, answer: Path) -> None:
+    """Compile what ``job`` says, and write seconds, peak memory or the error to ``answer`` as JSON."""
+    result = {}
+    try:
+        run = _prepare(job)
+        print("== compiling", file=sys.stderr, flush=True)
+        began = time.perf_counter()
+        run()
+        result["seconds"] = time.perf_counter() - began
+        result["peak_bytes"] = ms.runtime.max_memory_allocated()
+    except UserError as error:
+        result["mistake"] = str(error)
+    except Exception as error:  # noqa: BLE001  (whatever the compiler raises is the answer)
+        lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("---")]
+        result["error"] = f"{type(error).__name__}: {' '.join(lines[:2])[:600]}"
+    print("== done", file=sys.stderr, flush=True)
+    answer.write_text(json.dumps(result))
+
+
+def _prepare(job: Job):
+    """Build networks and inputs on the simulated device and return the function that compiles."""
+    words = ["--device_target", "Ascend", "--mode", "graph", "--device_id", "0"]
+    config = load_config([*words, *job.options]).replace(run_distribute=job.cards > 1)
+    config = _with_random_features(config)
+    device = start(config)
+    ms.runtime.dispatch_threads_num(_THREADS)
+    size = job.size or training_size(config)
+    if job.graph == "eval":
+        return evaluation(config, size)
+    if job.graph == "train":
+        cell, arrays = training_step(config, size, device.world)
+    else:
+        module, _, function = job.graph.partition(":")
+        cell, arrays = getattr(importlib.import_module(module), function)()
+    inputs = [Tensor(array) for array in arrays]
+
+    def run() -> None:
+        outputs = cell(*inputs)
+        while isinstance(outputs, (tuple, list)):
+            outputs = outputs[0]
+        outputs.asnumpy()
+
+    return run
+
+
+def _with_random_features(config):
+    """Random weights for the networks inside the losses, whose files nobody needs here."""
+    if config.model == "hierarchyflow":
+        return config.replace(vgg_pre_trained="random:0")
+    if config.model != "pix2pixHD" or config.no_vgg_loss:
+        return config
+    from safetensors.numpy import save_file
+
+    from src.models.vgg import VGG19
+
+    rng = np.random.default_rng(0)
+    save_file(
+        {name: rng.normal(0, 0.02, p.shape).astype(np.float32) for name, p in VGG19().parameters_and_names()},
+        "vgg19.safetensors",
+    )
+    return config.replace(vgg_pre_trained="vgg19.safetensors")
+
+
+if __name__ == "__main__":
+    fields = json.loads(sys.argv[1])
+    fields["options"] = tuple(fields["options"])
+    fields["size"] = tuple(fields["size"]) if fields["size"] else None
+    main(Job(**fields), Path(sys.argv[2]))

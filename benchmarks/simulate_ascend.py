@@ -1,0 +1,136 @@
+"""Compile training and evaluation for Ascend on a machine without an NPU, and say what they would take there.
+
+``python benchmarks/simulate_ascend.py [--modes 512p,512p_feat,1024p,1024p_feat] [--graphs train,eval] [--cards 1,8]
+[--size HEIGHTxWIDTH] [--output results/ascend_simulation.json] [--verbose True] [--key value ...]``
+
+Further options are those of train.py; ``--config_path FILE`` takes the place of the modes of pix2pixHD. For each graph:
+the kernels chosen, the simulated peak of device memory and the seconds of compiling. The exit status is 1 if an
+operator has no kernel on Ascend, if a shape is not known before the run, or if a mode of pix2pixHD takes more memory
+than its budget.
+
+This is MindSpore's own simulation (``MS_SIMULATION_LEVEL=1``). Without CANN, stand-ins take its place, which know no
+kernel: whether CANN's kernels take these types and shapes, what they compute and how fast is not answered here.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.ascend.compiler import Report, compile_graph
+from benchmarks.ascend.jobs import Job
+from benchmarks.ascend.standins import prepare_cann
+from src.utils.config import Config, load_config, parse_options
+from src.utils.errors import UserError, run_command
+from src.utils.files import atomic_write
+
+_MODES = ("512p", "512p_feat", "1024p", "1024p_feat")
+# GiB that one training step may take with batch size 1 in float32; 16 bits with recomputation get 60 % of it
+_BUDGETS = {512: 16.0, 1024: 40.0}
+_OWN = {
+    "modes": ",".join(_MODES),
+    "graphs": "train,eval",
+    "cards": "1,8",
+    "size": "",
+    "output": "results/ascend_simulation.json",
+    "verbose": "False",
+}
+
+
+def main(argv: list[str]) -> int:
+    """Compile one graph after the other, print a line for each and write everything to a JSON file."""
+    if any(word in ("--help", "-h") for word in argv):
+        print(__doc__)
+        return 0
+    options = parse_options(argv)
+    own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
+    jobs = _jobs(own, options)
+    cann = prepare_cann()
+    print(f"{cann.words}; {' '.join(_words(options)) or 'default options'}")
+    print(
+        f"{'graph':26} {'cards':>5} {'aclnn':>6} {'aclop':>6} {'hccl':>5} {'other':>5} {'peak GiB':>9} {'seconds':>8}"
+    )
+    rows = []
+    for name, job, budget in jobs:
+        report = compile_graph(job, cann)
+        if budget and report.passed and report.peak_gib > budget:
+            report.problems.append(f"simulated peak {report.peak_gib:.2f} GiB is above the budget of {budget:.1f} GiB")
+        rows.append({"name": name, "budget_gib": budget} | report.to_dict())
+        _show(name, report, own["verbose"].lower() == "true")
+        _write(Path(own["output"]), cann.words, rows)
+    failed = [row["name"] for row in rows if not row["passed"]]
+    print(f"{cann.words}; {len(rows) - len(failed)} of {len(rows)} graphs passed; written to {own['output']}")
+    return 1 if failed else 0
+
+
+def _jobs(own: dict[str, str], options: dict[str, str]) -> list[tuple[str, Job, float | None]]:
+    """Name, job and budget of everything that was asked for.
+
+    Raises:
+        UserError: an unknown mode, graph or option.
+    """
+    size = None
+    if own["size"]:
+        parts = own["size"].split("x")
+        if len(parts) != 2 or not all(part.isdigit() for part in parts):
+            raise UserError(f"size {own['size']} is not HEIGHTxWIDTH")
+        size = (int(parts[0]), int(parts[1]))
+    graphs, cards = own["graphs"].split(","), own["cards"].split(",")
+    for graph in graphs:
+        if graph not in ("train", "eval"):
+            raise UserError(f"graph {graph} is neither train nor eval")
+    if not all(number.isdigit() and int(number) > 0 for number in cards):
+        raise UserError(f"cards {own['cards']} is not a list of numbers such as 1,8")
+    if "config_path" in options:
+        presets = {Path(options["config_path"]).stem: options.pop("config_path")}
+    else:
+        unknown = set(own["modes"].split(",")) - set(_MODES)
+        if unknown:
+            raise UserError(
+                f"mode {', '.join(unknown)} is not one of {', '.join(_MODES)}; other presets: --config_path FILE"
+            )
+        presets = {mode: str(ROOT / "configs" / f"pix2pixhd_{mode}.yaml") for mode in own["modes"].split(",")}
+    jobs = []
+    for name, path in presets.items():
+        words = ("--config_path", path, *_words(options))
+        config = load_config(words)
+        for graph in graphs:
+            # translation runs on one device
+            for number in cards if graph == "train" else cards[:1]:
+                job = Job(graph, words, int(number) if graph == "train" else 1, size)
+                jobs.append((f"{name} {graph}", job, _budget(name, graph, config, size)))
+    return jobs
+
+
+def _words(options: dict[str, str]) -> list[str]:
+    return [word for key, value in options.items() for word in (f"--{key}", value)]
+
+
+def _budget(name: str, graph: str, config: Config, size: tuple[int, int] | None) -> float | None:
+    if name not in _MODES or graph != "train" or config.batch_size > 1 or size:
+        return None
+    full = _BUDGETS[1024 if name.startswith("1024p") else 512]
+    return 0.6 * full if config.precision != "fp32" and config.recompute else full
+
+
+def _show(name: str, report: Report, verbose: bool) -> None:
+    numbers = [report.job.cards, *(report.kernels.get(kind, 0) for kind in ("aclnn", "aclop", "hccl", "other"))]
+    verdict = "ok" if report.passed else "FAILED"
+    columns = " ".join(f"{number:6d}" for number in numbers)
+    print(f"{name:25} {columns} {report.peak_gib:9.2f} {report.seconds:8.1f}  {verdict}", flush=True)
+    for problem in report.problems:
+        print(f"    {problem}", flush=True)
+    if verbose:
+        for operator, (kind, count) in sorted(report.operators.items(), key=lambda item: -item[1][1]):
+            print(f"    {count:6d}  {operator} ({kind})", flush=True)
+
+
+def _write(path: Path, words: str, rows: list[dict]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, json.dumps({"what": words, "graphs": rows}, indent=1).encode())
+
+
+if __name__ == "__main__":
+    run_command(main)

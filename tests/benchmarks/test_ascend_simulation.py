@@ -1,0 +1,133 @@
+"""Every mode of pix2pixHD compiles for Ascend in MindSpore's simulation, and what Ascend lacks is noticed."""
+
+import json
+import shutil
+
+import pytest
+
+from benchmarks import simulate_ascend
+from benchmarks.ascend.compiler import compile_graph, read_kernels
+from benchmarks.ascend.jobs import Job
+from benchmarks.ascend.standins import build_standins, prepare_cann
+from src.utils.errors import UserError
+from tests.conftest import ROOT
+
+TINY = (
+    "--ngf", "4", "--ndf", "4", "--nef", "2", "--n_blocks_global", "1", "--n_blocks_local", "1", "--max_instances", "8",
+    "--n_downsample_global", "2", "--n_downsample_E", "2", "--num_D", "1", "--n_layers_D", "2",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cann(tmp_path_factory):
+    return prepare_cann(tmp_path_factory.mktemp("cann"))
+
+
+def job(mode, graph, *options, cards=1):
+    path = ROOT / "configs" / f"pix2pixhd_{mode}.yaml"
+    return Job(graph, ("--config_path", str(path), *TINY, *options), cards, (64, 128))
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        job("512p", "train", "--no_vgg_loss", cards=8),
+        job("512p_feat", "train", "--no_vgg_loss"),
+        job("1024p", "train", "--precision", "bf16", "--recompute", "True"),
+        job("1024p_feat", "train", "--precision", "fp16", "--no_vgg_loss"),
+        job("1024p_feat", "eval"),
+    ],
+    ids=lambda j: f"{j.options[1].rpartition('_pix2pixhd_')[2].rpartition('/')[2]}-{j.graph}-{j.cards}",
+)
+def test_every_mode_compiles(cann, compiled):
+    report = compile_graph(compiled, cann)
+    assert report.problems == []
+    assert report.kernels["aclnn"] > 10 and report.kernels["aclop"] > 10
+    assert (report.kernels.get("hccl", 0) > 0) == (compiled.cards > 1)
+    assert report.operators["Conv2D"][0] == "aclop"
+    assert 0 < report.peak_gib < 1 and report.seconds > 0
+    assert "not run on an NPU" in report.origin
+
+
+@pytest.mark.parametrize(
+    "cell, reason",
+    [("only_on_hosts", "SegmentMax"), ("depends_on_values", "dynamic shape"), ("no_gradient", "InstanceNormGrad")],
+)
+def test_what_ascend_lacks_is_rejected(cann, cell, reason):
+    report = compile_graph(Job(f"tests.benchmarks.ascend_cells:{cell}"), cann)
+    assert not report.passed
+    assert any(reason in problem for problem in report.problems)
+
+
+def test_what_ascend_has_is_accepted(cann):
+    assert compile_graph(Job("tests.benchmarks.ascend_cells:fine"), cann).problems == []
+
+
+def test_recomputation_and_16_bits_take_less_memory(cann):
+    # few labels and small weights, so that it is activations that count
+    words = ("--config_path", str(ROOT / "configs" / "pix2pixhd_512p.yaml"), *TINY, "--no_vgg_loss", "--label_nc", "2")
+    plain, small = (
+        compile_graph(Job("train", (*words, "--ngf", "16", *more), 1, (256, 512)), cann)
+        for more in ((), ("--precision", "fp16", "--recompute", "True"))
+    )
+    assert plain.passed and small.passed
+    # 0.61 together, 0.84 and 0.72 of one alone: neither may be lost
+    assert small.peak_gib < 0.66 * plain.peak_gib
+
+
+def test_the_command_writes_what_it_prints(cann, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(simulate_ascend, "prepare_cann", lambda: cann)
+    words = [
+        "--modes",
+        "512p",
+        "--graphs",
+        "eval",
+        "--cards",
+        "1",
+        "--size",
+        "64x64",
+        "--output",
+        "out/sim.json",
+        *TINY,
+    ]
+    assert simulate_ascend.main(words) == 0
+    written = json.loads((tmp_path / "out" / "sim.json").read_text())
+    assert written["graphs"][0]["passed"] and written["graphs"][0]["kernels"]
+    assert written["what"] == cann.words
+    assert capsys.readouterr().out.count("not run on an NPU") == 2
+
+
+def test_a_budget_that_is_exceeded_fails(cann, monkeypatch, capsys):
+    monkeypatch.setattr(simulate_ascend, "prepare_cann", lambda: cann)
+    monkeypatch.setattr(simulate_ascend, "_budget", lambda *_: 1e-9)
+    words = ["--modes", "512p", "--graphs", "eval", "--cards", "1", "--size", "64x64", "--output", "sim.json", *TINY]
+    assert simulate_ascend.main(words) == 1
+    assert "above the budget" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (["--modes", "720p"], "mode 720p is not one of 512p"),
+        (["--graphs", "test"], "graph test is neither train nor eval"),
+        (["--cards", "0"], "cards 0"),
+        (["--size", "512"], "size 512 is not HEIGHTxWIDTH"),
+        (["--ngff", "4"], "did you mean ngf"),
+    ],
+)
+def test_mistakes_are_explained(words, message):
+    with pytest.raises(UserError, match=message):
+        simulate_ascend.main(words)
+
+
+def test_a_missing_compiler_is_named(tmp_path, monkeypatch):
+    found = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **kw: None if name == "g++" else found(name, **kw))
+    with pytest.raises(UserError, match=r"need g\+\+ to be built"):
+        build_standins(tmp_path / "none")
+
+
+def test_kernels_are_read_from_the_log():
+    head = "[INFO] PrintOpSelectedNum] Number of INTERNAL_KERNEL, OPAPI_KERNEL, ACL_KERNEL, ATB_KERNEL, HCCL_KERNEL:\n"
+    log = head + "[INFO] PrintOpSelectedNum] 0 5 3 0 2 \n" + head + "[INFO] PrintOpSelectedNum] 1 1 0 0 0 \n"
+    assert read_kernels(log) == {"aclnn": 6, "aclop": 3, "hccl": 2, "other": 1}
