@@ -19,4 +19,5 @@ fi
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 export ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX2} GLOG_v=${GLOG_v:-3}
-exec .venv/bin/python -m pytest -q "$@"
+# two at a time, each file in one process: most tests wait for a compiler that uses one core
+exec .venv/bin/python -m pytest -q -n 2 --dist loadfile "$@"
