@@ -13,6 +13,9 @@ if ! "$PYTHON" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec
 fi
 export ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX2} GLOG_v=${GLOG_v:-3}
 device=(--device_target "${DEVICE_TARGET:-auto}")
+# what setup_cuda.sh wrote: where the CUDA libraries of this environment lie
+cuda_variables=$("$PYTHON" -c 'import sys; print(sys.prefix)')/cuda11/env.sh
+if [ "${DEVICE_TARGET:-}" = GPU ] && [ -z "${CUDA_HOME:-}" ] && [ -f "$cuda_variables" ]; then source "$cuda_variables"; fi
 
 # run PROGRAM OPTION...: run one of the project's programs; of an option given twice the later counts.
 run() {
