@@ -109,7 +109,7 @@ launch() {
   export MINDI2I_STOP_FILE
   MINDI2I_STOP_FILE=$(cd "$logs" && pwd)/stop
   rm -f "$MINDI2I_STOP_FILE"
-  # msrun starts its workers with the first python of PATH, whatever interpreter it runs under itself
+  # msrun takes a name from PATH as the workers' interpreter, not a path, whatever it runs under itself
   export PATH=$(dirname "$(command -v "$PYTHON")"):$PATH
   # a rank table belongs to another way of starting, and msrun would mix the two
   unset RANK_TABLE_FILE
@@ -120,10 +120,8 @@ launch() {
   set +e
   # a process group of its own, because msrun kills the workers on Ctrl-C before they can save
   set -m
-  # msrun takes a name from PATH as interpreter, not a path
-  PATH=$(dirname "$(command -v "$PYTHON")"):$PATH "$msrun" "${hosts[@]}" --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="$port" --log_dir="$logs" --join=True --cluster_time_out="${CLUSTER_TIME_OUT:-300}" \
-    --tail_worker_log=0 python3 "$root/$program" "$@" &
+  "$msrun" "${hosts[@]}" --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$port" --log_dir="$logs" --join=True \
+    --cluster_time_out="${CLUSTER_TIME_OUT:-300}" --tail_worker_log=0 python3 "$root/$program" "$@" &
   local pid=$! stopped=0 stopping=0 alone=0 ended=0
   set +m
   trap 'stopped=$((stopped + 1)); touch "$MINDI2I_STOP_FILE"' TERM INT HUP

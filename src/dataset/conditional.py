@@ -6,9 +6,9 @@ import numpy as np
 from PIL import Image
 
 from src.dataset.layouts import LAYOUTS
+from src.dataset.opening import open_pipeline
 from src.dataset.pipeline import Pipeline
-from src.dataset.reader import Reader, inspect_rows
-from src.dataset.records import open_records
+from src.dataset.reader import Reader
 from src.dataset.transforms import resize_ids
 from src.utils.errors import UserError
 from src.utils.images import image_to_unit
@@ -119,17 +119,4 @@ def open_conditional(config, phase: str, rank: int, world: int, training: bool) 
     planes = reader.layout.planes
     if planes and config.condition_nc != planes:
         raise UserError(f"conditions of data set {config.dataset} have {planes} channels: pass --condition_nc {planes}")
-    if not training:
-        pipeline = Pipeline(reader, rank=rank, world=world, threads=config.num_workers)
-        inspect_rows(reader, range(rank, len(reader.rows), world), config.num_workers)
-        return pipeline
-    return Pipeline(
-        reader,
-        open_records(reader, config.data_root, config.records_dir, config.record_shards),
-        batch_size=config.batch_size,
-        seed=config.seed,
-        shuffle=not config.serial_batches,
-        rank=rank,
-        world=world,
-        threads=config.num_workers,
-    )
+    return open_pipeline(reader, config, rank, world, training)

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from src.dataset.folders import Row, list_images
+from src.dataset.opening import open_pipeline
 from src.dataset.pipeline import Pipeline
-from src.dataset.reader import Reader, inspect_rows
-from src.dataset.records import open_records
+from src.dataset.reader import Reader
 from src.utils.errors import UserError
 from src.utils.images import IMAGE_EXTENSIONS, image_to_unit, notice_once, read_image, verify_picture
 
@@ -116,17 +116,4 @@ def open_images(config, phase: str, rank: int, world: int, training: bool) -> Pi
         UserError: anything about the options or the files that would stop the run later.
     """
     reader = ImageReader(config, phase, training)
-    if not training:
-        inspect_rows(reader, range(rank, len(reader.rows), world), config.num_workers)
-        return Pipeline(reader, rank=rank, world=world, threads=config.num_workers)
-    records = open_records(reader, config.data_root, config.records_dir, config.record_shards)
-    return Pipeline(
-        reader,
-        records,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        shuffle=not config.serial_batches,
-        rank=rank,
-        world=world,
-        threads=config.num_workers,
-    )
+    return open_pipeline(reader, config, rank, world, training)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from src.dataset.folders import Row, find_unpaired, pair_folders
+from src.dataset.opening import open_pipeline
 from src.dataset.pipeline import Pipeline
-from src.dataset.reader import Reader, inspect_rows
-from src.dataset.records import open_records
+from src.dataset.reader import Reader
 from src.dataset.transforms import Geometry, resize_ids, resize_photo
 from src.utils.errors import UserError
 from src.utils.images import (
@@ -283,18 +283,4 @@ def open_paired(config, phase: str, rank: int, world: int, training: bool) -> Pi
         UserError: anything about the options or the files that would stop the run later.
     """
     reader = PairedReader(config, phase, training)
-    if not training:
-        pipeline = Pipeline(reader, rank=rank, world=world, threads=config.num_workers)
-        inspect_rows(reader, range(rank, len(reader.rows), world), config.num_workers, show=rank == 0)
-        return pipeline
-    records = open_records(reader, config.data_root, config.records_dir, config.record_shards)
-    return Pipeline(
-        reader,
-        records,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        shuffle=not config.serial_batches,
-        rank=rank,
-        world=world,
-        threads=config.num_workers,
-    )
+    return open_pipeline(reader, config, rank, world, training)

@@ -17,9 +17,9 @@ import numpy as np
 from src.dataset.crops import Cropper
 from src.dataset.folders import Row, list_images, stem_of
 from src.dataset.lists import read_list
+from src.dataset.opening import open_pipeline
 from src.dataset.pipeline import Batch, Pipeline
-from src.dataset.reader import Reader, inspect_rows
-from src.dataset.records import open_records
+from src.dataset.reader import Reader
 from src.dataset.transforms import resize_ids
 from src.dataset.video import VIDEO_EXTENSIONS, Video
 from src.utils.errors import UserError
@@ -215,17 +215,7 @@ def open_unpaired(config, phase: str, rank: int, world: int, training: bool) -> 
 
     def opened(rows: list[Row], name: str, seed: int) -> Pipeline:
         reader = UnpairedReader(config, name, rows, training=True)
-        records = open_records(reader, config.data_root, config.records_dir, config.record_shards)
-        return Pipeline(
-            reader,
-            records,
-            batch_size=config.batch_size,
-            seed=seed,
-            shuffle=not config.serial_batches,
-            rank=rank,
-            world=world,
-            threads=config.num_workers,
-        )
+        return open_pipeline(reader, config, rank, world, training=True, seed=seed)
 
     if not config.random_pair:
         return opened(_paired_rows(files["A"], files["B"], labels), phase, config.seed)
@@ -265,8 +255,7 @@ def _open_whole(config, phase: str, rank: int, world: int) -> Pipeline:
         found = {domain: _files(config, domain, phase) for domain in domains}
         rows = [Row(stem_of(file), {domain: file}) for domain, listed in found.items() for file in listed]
     reader = UnpairedReader(config, phase, rows, training=False)
-    pipeline = Pipeline(reader, rank=rank, world=world, threads=config.num_workers)
-    inspect_rows(reader, range(rank, len(reader.rows), world), config.num_workers)
+    pipeline = open_pipeline(reader, config, rank, world, training=False)
     pipeline.video = video
     return pipeline
 
