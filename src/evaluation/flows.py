@@ -15,7 +15,7 @@ from src.dataset.folders import list_images, stem_of
 from src.dataset.transforms import resize_ids, resize_photo
 from src.evaluation.gallery import Gallery
 from src.evaluation.run import TrainedRun, open_run
-from src.evaluation.segmentation import CLASSES, confusion, semantic_scores, train_ids_of_colours
+from src.evaluation.metrics.segmentation import CLASSES, confusion, semantic_scores, train_ids_of_colours
 from src.evaluation.translate import evaluate as translate
 from src.models.glow.system import FlowSystem
 from src.utils.config import Config

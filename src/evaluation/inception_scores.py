@@ -14,7 +14,7 @@ from mindspore import Tensor
 
 from src.dataset import open_dataset
 from src.evaluation.batches import batches_of, pictures_of
-from src.evaluation.fid import fid, kid
+from src.evaluation.metrics.fid import fid, kid
 from src.models.inception import load_inception
 from src.models.system import System
 from src.utils.errors import UserError

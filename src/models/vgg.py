@@ -1,7 +1,8 @@
 """VGG19 up to conv5_1 as a fixed perceptual yardstick (Simonyan and Zisserman 2014; Johnson et al. 2016)."""
 
-__all__ = ["VGG19", "VGGLoss", "load_vgg"]
+__all__ = ["VGG19", "VGGLoss", "convolution_stack", "load_vgg"]
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,17 +21,23 @@ _PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512
 _TAPS = (2, 7, 12, 21, 30)
 
 
+def convolution_stack(plan: Sequence[int | str]) -> list[nn.Cell]:
+    """Cells of a VGG's ``features`` in torchvision's order: 3x3 convolutions of these widths with ReLU, "M" halves."""
+    cells, channels = [], 3
+    for width in plan:
+        if width == "M":
+            cells.append(MaxPool())
+        else:
+            cells += [conv(channels, width, 3, 1, 1), nn.ReLU()]
+            channels = width
+    return cells
+
+
 class VGG19(nn.SequentialCell):
     """(N, 3, H, W) to the five relu maps 1_1, 2_1, 3_1, 4_1, 5_1; parameters are named as torchvision's features."""
 
     def __init__(self) -> None:
-        cells, channels = [], 3
-        for width in _PLAN:
-            if width == "M":
-                cells.append(MaxPool())
-            else:
-                cells += [conv(channels, width, 3, 1, 1), nn.ReLU()]
-                channels = width
+        cells = convolution_stack(_PLAN)
         super().__init__(cells)
         for parameter in self.get_parameters():
             parameter.requires_grad = False
@@ -82,6 +89,7 @@ def load_vgg(path: str) -> VGG19:
         UserError: no such file, or not torchvision's VGG19; the message says where the weights come from.
     """
     from src.utils.pth import read_pth
+    from src.utils.tensorfile import read_arrays
 
     way_out = (
         "Download torchvision's vgg19-dcbb9e9d.pth and pass --vgg_pre_trained FILE, "
@@ -89,12 +97,7 @@ def load_vgg(path: str) -> VGG19:
     )
     if not Path(path).is_file():
         raise UserError(f"the VGG19 weights {path} do not exist. {way_out}")
-    if path.endswith(".safetensors"):
-        from safetensors.numpy import load_file
-
-        arrays = load_file(path)
-    else:
-        arrays = read_pth(path)
+    arrays = read_arrays(path)[0] if path.endswith(".safetensors") else read_pth(path)
     arrays = {name.removeprefix("features."): value for name, value in arrays.items()}
     vgg = VGG19()
     wanted = {name for name, _ in vgg.parameters_and_names()}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from src.evaluation.segmentation import CLASSES, confusion, semantic_scores, train_ids_of_colours
+from src.evaluation.metrics.segmentation import CLASSES, confusion, semantic_scores, train_ids_of_colours
 from src.utils.palette import CITYSCAPES, IGNORED
 
 

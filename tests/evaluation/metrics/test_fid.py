@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from src.evaluation.fid import FeatureStatistics, fid, frechet_distance, kid
+from src.evaluation.metrics.fid import FeatureStatistics, fid, frechet_distance, kid
 from src.utils.errors import UserError
 
 
