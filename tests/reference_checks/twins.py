@@ -1,0 +1,63 @@
+"""How far published numbers of a training determine it: runs whose weights differ in their last bit drift apart.
+
+Absolute values and rectifiers have kinks, and the first steps of Adam go by the sign of a gradient, so rounding grows
+from step to step. What such twins of our own run do is the accuracy to which those of another implementation can agree.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from mindspore import ops
+
+from src.models.state import load_arrays, state_arrays
+
+_TWINS = 3
+
+Weights = dict[str, dict[str, np.ndarray]]
+
+
+def weights_of(system) -> Weights:
+    """The weights of every network and the content of every buffer."""
+    return {name: state_arrays(cell) for name, cell in (system.networks | system.buffers).items()}
+
+
+def restart(system, step, weights: Weights) -> None:
+    """Put ``weights`` back and forget what the optimizers have seen."""
+    cells = system.networks | system.buffers
+    for name, arrays in weights.items():
+        load_arrays(cells[name], arrays)
+    for optimizer in step.optimizers:
+        for name, parameter in optimizer.state().items():
+            ops.assign(parameter, ops.ones_like(parameter) if name.endswith("_power") else ops.zeros_like(parameter))
+
+
+def train_with_twins(
+    system, train: Callable[[Weights], tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Run ``train(weights) -> (losses (steps, terms), picture)`` from the weights as they are and from its twins.
+
+    Returns:
+        losses, picture, the largest relative difference of a twin's losses up to each step (steps,), and the largest
+        mean difference of its picture.
+    """
+    start = weights_of(system)
+    losses, picture = train(start)
+    relative, distance = np.zeros_like(losses), 0.0
+    for seed in range(_TWINS):
+        twin, twin_picture = train(_perturbed(start, system.networks, seed))
+        relative = np.maximum(relative, np.abs(twin - losses) / np.abs(losses))
+        distance = max(distance, float(np.abs(twin_picture - picture).mean()))
+    return losses, picture, np.maximum.accumulate(relative.max(1)), distance
+
+
+def _perturbed(weights: Weights, networks: dict, seed: int) -> Weights:
+    """Change every weight by one unit in the last place, up or down."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: {k: _nudged(a, rng) for k, a in arrays.items()} if name in networks else arrays
+        for name, arrays in weights.items()
+    }
+
+
+def _nudged(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.nextafter(array, np.where(rng.random(array.shape) < 0.5, -np.inf, np.inf).astype(array.dtype))
