@@ -8,7 +8,9 @@ keys of its own system, and may build on another overlay with ``base: other.yaml
 __all__ = ["ALIASES", "Config", "load_config", "parse_options"]
 
 import difflib
-import math
+import os
+import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,9 +54,35 @@ _GONE = {
 }
 
 _COMMAND_LINE = "command line"
+_KINDS = (bool, int, float, str, list)
+_LARGEST = 2**63 - 1
+_MOST_NESTED = 20
+_MOST_SHOWN = 120
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = _MOST_SHOWN
 # value of a flag that stands alone: right for switches, and no text that anyone means
 _BARE = "True"
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML without aliases: eight lines of them can unfold to more values than any memory holds."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "an alias (*name), which options have no use for", mark)
+        return super().compose_node(parent, index)
+
+    def fetch_flow_collection_start(self, token_class):
+        # the scanner's time grows with the square of the open brackets
+        if self.flow_level > _MOST_NESTED:
+            raise yaml.scanner.ScannerError(None, None, "it is nested too deeply", self.get_mark())
+        super().fetch_flow_collection_start(token_class)
+
+
+# what PyYAML raises on texts that are no YAML, on values such as 2001-99-99, and on nesting without end
+_YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class Config:
@@ -117,17 +145,20 @@ class _Schema:
         values, help_, choices = _read_documents(path)
         base = values.pop("base", None)
         if base is not None:
-            self.add(path.parent / str(base), may_add_keys, (*above, path.resolve()))
+            base = _convert("base", base, "", str(path))
+            self.add(path.parent / base, may_add_keys, (*above, path.resolve()))
         # first, because an overlay may offer other choices than the file under it
         self.choices |= choices
         for key, value in values.items():
             key = ALIASES.get(key, key)
             if key not in self.values and may_add_keys and key in help_:
+                if not isinstance(value, _KINDS):
+                    raise UserError(f"{path}: the new option {key} {_shown(value)} is no text, number, switch or list")
                 self.values[key] = value
             if key in self.values:
                 self.values[key] = self.check(key, value, str(path))
             else:
-                raise UserError(f"{path}: unknown option {key}{_explain_unknown(key, self.values)}")
+                raise UserError(f"{path}: unknown option {_shown(key)}{_explain_unknown(key, self.values)}")
         self.help |= help_
 
     def check(self, key: str, value: Any, source: str) -> Any:
@@ -141,30 +172,59 @@ class _Schema:
 
 def _check_allowed(key: str, value: Any, allowed: Any, source: str) -> None:
     if isinstance(allowed, list) and value not in allowed:
-        options = ", ".join(str(a) for a in allowed)
-        raise UserError(f"{source}: {key} {value} is not one of {options}{_closest(str(value), allowed)}")
+        options = ", ".join(_shown(a) for a in allowed)
+        raise UserError(f"{source}: {key} {_shown(value)} is not one of {options}{_closest(str(value), allowed)}")
     if isinstance(allowed, dict):
         low, high = allowed.get("min"), allowed.get("max")
+        if not isinstance(value, (int, float)):
+            raise UserError(f"{source}: {key} {_shown(value)} is not a number")
         # written so that NaN is out of range, too
         if not ((low is None or value >= low) and (high is None or value <= high)):
             bounds = f"at least {low}" if high is None else f"at most {high}" if low is None else f"in {low}..{high}"
-            raise UserError(f"{source}: {key} {value} is out of range: it must be {bounds}")
+            raise UserError(f"{source}: {key} {_shown(value)} is out of range: it must be {bounds}")
+
+
+def _shown(value: Any) -> str:
+    """A value as it was given, cut where it is long."""
+    if not isinstance(value, str):
+        try:
+            value = _brief.repr(value)
+        except ValueError:
+            return "of thousands of digits"
+    return value if len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}..."
 
 
 def _read_documents(path: Path) -> tuple[dict, dict, dict]:
     try:
         text = path.read_text(encoding="utf-8")
-        documents = list(yaml.safe_load_all(text))
+        documents = list(yaml.load_all(text, _Loader))
     except FileNotFoundError:
         near = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
-        raise UserError(f"configuration {path} does not exist; {path.parent} holds {near}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"cannot read configuration {path}: {str(error).splitlines()[0]}") from None
+        raise UserError(f"configuration {_shown(str(path))} does not exist; {path.parent} holds {near}") from None
+    except (OSError, *_YAML_ERRORS) as error:
+        raise UserError(f"cannot read configuration {_shown(str(path))}: {_reason(error)}") from None
     documents = [d if d is not None else {} for d in documents] + [{}, {}, {}]
     for document in documents[:3]:
         if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
             raise UserError(f"configuration {path}: each document must map option names to values")
+    for key, allowed in documents[2].items():
+        if not isinstance(allowed, list) and not _is_range(allowed):
+            raise UserError(f"configuration {path}: the choices of {key} are neither a list nor {{min: a, max: b}}")
     return documents[0], documents[1], documents[2]
+
+
+def _is_range(allowed: Any) -> bool:
+    return isinstance(allowed, dict) and all(
+        name in ("min", "max") and (bound is None or type(bound) in (int, float)) for name, bound in allowed.items()
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        return f"{error.problem}{line}"
+    text = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return _shown(text.splitlines()[0] if text else type(error).__name__)
 
 
 def _convert(key: str, value: Any, default: Any, source: str) -> Any:
@@ -175,24 +235,28 @@ def _convert(key: str, value: Any, default: Any, source: str) -> Any:
             return value
         if str(value).lower() in _TRUE | _FALSE:
             return str(value).lower() in _TRUE
-        raise UserError(f"{source}: {key} {value} is not True or False")
+        raise UserError(f"{source}: {key} {_shown(value)} is not True or False")
     if kind is str:
-        if isinstance(value, (dict, list)):
-            raise UserError(f"{source}: {key} {value} is not a text")
+        if isinstance(value, (bytes, dict, list, set, tuple)) or (type(value) is int and abs(value) > _LARGEST):
+            raise UserError(f"{source}: {key} {_shown(value)} is not a text")
         if source == _COMMAND_LINE and value == _BARE:
             raise UserError(f"{source}: --{key} has no value")
-        return "" if value is None else str(value)
+        text = "" if value is None else str(value)
+        # no path can hold a zero byte, and half of a surrogate pair can be written to no file
+        if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UserError(f"{source}: {key} {_shown(ascii(text))} holds a character that cannot be written to files")
+        return text
     if isinstance(value, str):
         try:
             # not YAML, to which 010 is eight and 1e-4 a text
-            value = _number(value) if kind in (int, float) else yaml.safe_load(value)
-        except (ValueError, yaml.YAMLError):
-            raise UserError(f"{source}: {key} {value} is not {_named(kind)}") from None
+            value = _number(value) if kind in (int, float) else yaml.load(value, _Loader)
+        except _YAML_ERRORS:
+            raise UserError(f"{source}: {key} {_shown(value)} is not {_named(kind)}") from None
     if isinstance(value, bool):
         raise UserError(f"{source}: {key} {value} is not {_named(kind)}")
     if kind is float and isinstance(value, (int, float)):
-        if not math.isfinite(value):
-            raise UserError(f"{source}: {key} {value} is not a finite number")
+        if not abs(value) <= sys.float_info.max:  # NaN, infinities, and whole numbers that no float can hold
+            raise UserError(f"{source}: {key} {_shown(value)} is not a finite number")
         return float(value)
     if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
@@ -200,7 +264,9 @@ def _convert(key: str, value: Any, default: Any, source: str) -> Any:
         inner = default[0] if default else None
         return [item if inner is None else _convert(key, item, inner, source) for item in value]
     if not isinstance(value, kind):
-        raise UserError(f"{source}: {key} {value} is not {_named(kind)}")
+        raise UserError(f"{source}: {key} {_shown(value)} is not {_named(kind)}")
+    if kind is int and abs(value) > _LARGEST:
+        raise UserError(f"{source}: {key} {_shown(value)} is larger than any number that is of use here")
     return value
 
 
@@ -237,7 +303,7 @@ def parse_options(argv: Sequence[str]) -> dict[str, str]:
     while words:
         word = words.pop(0)
         if not word.startswith("--") or len(word) < 3:
-            raise UserError(f"unexpected word {word} on the command line: options look like --key value")
+            raise UserError(f"unexpected word {_shown(word)} on the command line: options look like --key value")
         key, equals, value = word[2:].partition("=")
         if not equals:
             value = words.pop(0) if words and not words[0].startswith("--") else _BARE
@@ -265,10 +331,11 @@ def load_config(argv: Sequence[str], config_path: str | None = None) -> Config:
     common = dict(schema.help), dict(schema.choices)
     if overlay:
         path = Path(overlay)
-        schema.add(path if path.exists() or path.is_absolute() else ROOT / path, may_add_keys=True)
+        # os.path, because Path.exists raises on names that are too long
+        schema.add(path if os.path.exists(path) or path.is_absolute() else ROOT / path, may_add_keys=True)
     for key, value in options.items():
         if key not in schema.values:
-            raise UserError(f"unknown option --{key}{_explain_unknown(key, schema.values)}")
+            raise UserError(f"unknown option --{_shown(key)}{_explain_unknown(key, schema.values)}")
         schema.values[key] = schema.check(key, value, _COMMAND_LINE)
     if wants_help:
         print(_help_text(schema))

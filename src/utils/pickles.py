@@ -11,6 +11,8 @@ from typing import BinaryIO
 # pix2pixHD's widest network has about 100 tensors and 30 instructions for each; this is for huge flows
 _MAX_INSTRUCTIONS = 5_000_000
 _MAX_DIMENSIONS = 32
+# of numbers in a tensor and between its neighbours; more than any storage holds
+_MAX_COUNT = 1 << 48
 _DTYPES = {
     "FloatStorage": "float32",
     "DoubleStorage": "float64",
@@ -315,7 +317,9 @@ def _tensor(arguments: tuple) -> TensorRef:
         raise Refused(f"a tensor with the metadata {arguments[6]!r}")
     if not isinstance(size, tuple) or not isinstance(stride, tuple) or len(size) != len(stride):
         raise Damaged("its pickle describes a tensor whose shape and strides do not belong together")
-    if len(size) > _MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in (offset, *size, *stride)):
+    if len(size) > _MAX_DIMENSIONS or any(
+        type(n) is not int or not 0 <= n <= _MAX_COUNT for n in (offset, *size, *stride)
+    ):
         raise Damaged(f"a tensor claims the shape {size}, strides {stride} and offset {offset}")
     return TensorRef(storage, offset, size, stride)
 

@@ -29,6 +29,7 @@ _PROTOCOL = 1001
 _MAX_DEPTH = 64
 _MAX_LEAVES = 200_000
 _MAX_PICKLE = 256 << 20
+_MOST_SAID = 300
 # tied and strided tensors are stored once and returned several times; beyond this a file is an attack
 _EXPANSION = 8
 _ITEM_SIZE = {"bfloat16": 2}
@@ -125,13 +126,19 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except Refused as error:
         raise UserError(
-            f"{path} refers to {error}, which is not part of a state dict; nothing was executed: "
+            f"{path} refers to {_brief(error)}, which is not part of a state dict; nothing was executed: "
             "save model.state_dict() in PyTorch, or use a file that holds only tensors"
         ) from error
     except (*_ZIP_ERRORS, Damaged) as error:
-        raise UserError(f"{path} is damaged or cut short ({error}): download or copy it again") from error
+        raise UserError(f"{path} is damaged or cut short ({_brief(error)}): download or copy it again") from error
     except OSError as error:
         raise explain_os_error(error, path, "read") from error
+
+
+def _brief(error: Exception) -> str:
+    """The reason, which may quote what the file says: as much of it as anybody would read."""
+    text = str(error)
+    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}..."
 
 
 def _check_head(head: bytes, path: Path) -> None:

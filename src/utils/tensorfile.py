@@ -115,7 +115,17 @@ def read_arrays(
     path = Path(path)
     with _opened(path) as file:
         wanted = list(file.keys()) if names is None else list(names)
-        return {name: file.get_tensor(name) for name in wanted}, dict(file.metadata() or {})
+        return {name: _get(file, name) for name in wanted}, dict(file.metadata() or {})
+
+
+def _get(file: Any, name: str) -> np.ndarray:
+    try:
+        array = file.get_tensor(name)
+    except (AttributeError, TypeError) as error:  # a type of numbers that NumPy lacks
+        raise TypeError(f"array {name}: {error}; float32 can be read") from error
+    if array.dtype.name not in _DTYPES:
+        raise TypeError(f"array {name} holds numbers of the type {array.dtype}")
+    return array
 
 
 def read_metadata(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, tuple[int, ...]]]:
@@ -138,7 +148,7 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except OSError as error:
         raise explain_os_error(error, path, "read") from error
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, MemoryError, OverflowError, TypeError, ValueError) as error:
         raise UserError(
             f"{path} is damaged or not a safetensors file ({error}): copy it again or use another one"
         ) from error
