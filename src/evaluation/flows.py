@@ -11,19 +11,16 @@ from pathlib import Path
 import numpy as np
 
 from src.dataset import open_dataset
-from src.dataset.folders import list_images, stem_of
-from src.dataset.transforms import resize_ids, resize_photo
 from src.evaluation.gallery import Gallery
+from src.evaluation.metrics.labels import FolderSegmenter, LabelScores, read_truth, true_labels
 from src.evaluation.run import TrainedRun, open_run
-from src.evaluation.metrics.segmentation import CLASSES, confusion, semantic_scores, train_ids_of_colours
 from src.evaluation.translate import evaluate as translate
 from src.models.glow.system import FlowSystem
 from src.utils.config import Config
 from src.utils.errors import UserError
 from src.utils.files import atomic_write
-from src.utils.images import read_image, read_labels, unit_to_image, write_png
+from src.utils.images import unit_to_image, write_png
 from src.utils.logging import get_logger
-from src.utils.palette import to_train_ids
 from src.utils.progress import track
 from src.utils.runtime import start
 
@@ -203,48 +200,25 @@ def segmentation(command: Config) -> int:
     say = get_logger().info
     if not command.predictions:
         raise UserError("task segmentation compares a folder of predictions: pass --predictions FOLDER")
-    truths = _true_labels(command)
+    truths = true_labels(command, "test" if "phase" not in command.explicit else command.phase)
     folder = Path(command.predictions)
-    counts = np.zeros((len(CLASSES), len(CLASSES) + 1), np.int64)
-    missing = []
-    for stem, path in track(truths.items(), "scoring", total=len(truths)):
-        found = sorted(folder.glob(f"{stem}*.png"))
-        if not found:
-            missing.append(stem)
-            continue
-        truth = to_train_ids(read_labels(path))
-        size = truth.shape[1], truth.shape[0]
-        counts += confusion(truth, _predicted(found[0], command.direction == "photo2label", size))
+    segmenter = FolderSegmenter(folder, "colours" if command.direction == "photo2label" else "ids")
+    missing = segmenter.missing([(stem,) for stem in truths])
     if missing:
         raise UserError(
             f"{folder} has no predictions for {len(missing)} of {len(truths)} samples (first: {missing[0]}.png)"
         )
-    scores = semantic_scores(counts)
+    counted = LabelScores(command)
+    for stem, path in track(truths.items(), "scoring", total=len(truths)):
+        truth = read_truth(path, command.truth_ids)
+        counted.add(truth, segmenter.predict((stem,), None, (truth.shape[1], truth.shape[0])))
+    scores = counted.scores()
     for name, value in scores.items():
         say(f"{name}: {100 * value:.2f} %")
     path = Path(command.predict_dir) / command.name / "segmentation.json"
     atomic_write(path, json.dumps(scores | {"samples": len(truths), "predictions": str(folder)}, indent=1).encode())
     say(f"results: {path}")
     return 0
-
-
-def _true_labels(command: Config) -> dict[str, Path]:
-    """The label map of ids of every sample, by stem."""
-    root, phase = Path(command.data_root), "test" if "phase" not in command.explicit else command.phase
-    for folder, ending in (
-        (root / "gtFine" / ("val" if phase == "test" else phase), "_labelIds"),
-        (root / f"{phase}_label", ""),
-    ):
-        if folder.is_dir():
-            return {stem_of(p): p for p in list_images(folder) if p.stem.endswith(ending)}
-    raise UserError(f"{root} has neither gtFine nor {phase}_label: pass --data_root with the true label maps")
-
-
-def _predicted(path: Path, colours: bool, size: tuple[int, int]) -> np.ndarray:
-    """Train ids at ``size`` = (width, height), that of the truth, which is never resized."""
-    if colours:
-        return train_ids_of_colours(resize_photo(read_image(path, 3), size))
-    return resize_ids(to_train_ids(read_labels(path)), size)
 
 
 def sample(command: Config) -> int:

@@ -14,6 +14,7 @@ from mindspore import Tensor
 
 from src.dataset import open_dataset
 from src.evaluation.batches import batches_of, pictures_of
+from src.evaluation.metrics.features import missing_inception
 from src.evaluation.metrics.fid import fid, kid
 from src.models.inception import load_inception
 from src.models.system import System
@@ -41,15 +42,11 @@ def inception_scores(system: System, config: Any, required: bool = False) -> dic
         UserError: ``required``, and there is no weight file; or the file is unusable.
     """
     path = config.inception_net_path
-    if not path or not Path(path).is_file():
-        reason = f"{path} does not exist" if path else "inception_net_path is empty"
-        text = (
-            f"{reason}: FID and KID need the Inception weights pt_inception-2015-12-05-6726825d.pth of pytorch-fid; "
-            "pass --inception_net_path FILE"
-        )
+    problem = missing_inception(path)
+    if problem:
         if required:
-            raise UserError(text)
-        notice_once(f"inception {path}", f"{text}. Going on without them")
+            raise UserError(problem)
+        notice_once(f"inception {path}", f"{problem}. Going on without them")
         return None
     network = load_inception(path)
     real = _real_features(system, config, network)

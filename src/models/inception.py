@@ -5,7 +5,7 @@ weights (``pt_inception-2015-12-05``): average pools do not count their padding,
 Blocks have torchvision's names; batch norms are folded into the convolutions when weights are loaded.
 """
 
-__all__ = ["InceptionV3", "fold_batch_norms", "load_inception"]
+__all__ = ["INPUT_SIZE", "InceptionV3", "fold_batch_norms", "load_inception"]
 
 from pathlib import Path
 
@@ -18,7 +18,8 @@ from src.utils.pth import read_pth
 from src.utils.tensorfile import read_arrays
 
 _EPS = 1e-3
-_SIZE = 299
+#: height and width that pictures are resized to
+INPUT_SIZE = 299
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int], stride: int = 1, padding=0) -> nn.Cell:
@@ -172,7 +173,7 @@ class InceptionV3(nn.Cell):
         self.shrink = nn.MaxPool2d(3, 2, pad_mode="valid")
 
     def construct(self, image: Tensor) -> Tensor:
-        x = ops.interpolate(image, size=(_SIZE, _SIZE), mode="bilinear", align_corners=False)
+        x = ops.interpolate(image, size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=False)
         x = x * (2.0 / 255.0) - 1.0
         x = ops.relu(self.Conv2d_2a_3x3(ops.relu(self.Conv2d_1a_3x3(x))))
         x = self.shrink(ops.relu(self.Conv2d_2b_3x3(x)))

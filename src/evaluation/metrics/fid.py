@@ -4,13 +4,16 @@ FID: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule"; KID: Bi
 GANs". The features are those of Inception v3 (see :mod:`src.models.inception`), (N, 2048).
 """
 
-__all__ = ["FeatureStatistics", "fid", "frechet_distance", "kid"]
+__all__ = ["SUBSETS", "SUBSET_SIZE", "FeatureStatistics", "fid", "frechet_distance", "kid"]
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from src.utils.errors import UserError
+
+#: KID's random subsets, and the vectors of each kind in one, as published
+SUBSETS, SUBSET_SIZE = 100, 1000
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def kid(
-    real: np.ndarray, fake: np.ndarray, subsets: int = 100, subset_size: int = 1000, seed: int = 0
+    real: np.ndarray, fake: np.ndarray, subsets: int = SUBSETS, subset_size: int = SUBSET_SIZE, seed: int = 0
 ) -> tuple[float, float]:
     """Unbiased squared maximum mean discrepancy with the cubic kernel: mean and deviation over random subsets.
 
@@ -68,7 +71,8 @@ def kid(
         raise UserError(f"KID needs at least 2 pictures of each kind, there are {len(real)} and {len(fake)}")
     rng = np.random.default_rng(seed)
     estimates = []
-    for _ in range(subsets):
+    # every subset of both would be the whole
+    for _ in range(1 if size == len(real) == len(fake) else subsets):
         x = np.asarray(real[rng.choice(len(real), size, replace=False)], np.float64)
         y = np.asarray(fake[rng.choice(len(fake), size, replace=False)], np.float64)
         within = 0.0

@@ -1,7 +1,6 @@
-"""Semantic scores over the 19 Cityscapes train ids, from label maps of a segmenter or from colour-coded
-ones."""
+"""Semantic scores of label maps: over the 19 Cityscapes train ids, or over the classes of another label set."""
 
-__all__ = ["CLASSES", "confusion", "semantic_scores", "train_ids_of_colours"]
+__all__ = ["CLASSES", "class_ious", "confusion", "semantic_scores", "train_ids_of_colours"]
 
 import numpy as np
 
@@ -12,15 +11,16 @@ _CHUNK = 1 << 16
 CLASSES = tuple(name for _, name in sorted((row.train_id, row.name) for row in CITYSCAPES if row.train_id != IGNORED))
 
 
-def confusion(truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-    """(19, 19) counts of true (row) and predicted (column) train ids, both (H, W).
+def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int = len(CLASSES)) -> np.ndarray:
+    """Counts of true (row) and predicted (column) classes, both (H, W) of numbers from 0, such as train ids.
 
-    Pixels whose true class is ignored do not count; predictions that are no train id count as wrong: they add
-    to their true class without a column, in an extra last column, so the result is (19, 20).
+    Pixels whose true number is no class do not count; predictions that are none count as wrong: they add
+    to their true class without a column, in an extra last column, so the result is (classes, classes + 1).
     """
-    n = len(CLASSES)
+    n = classes
     scored = truth < n
-    guess = np.minimum(predicted[scored].astype(np.int64), n)
+    guess = predicted[scored].astype(np.int64)
+    guess[(guess < 0) | (guess > n)] = n
     return np.bincount(truth[scored].astype(np.int64) * (n + 1) + guess, minlength=n * (n + 1)).reshape(n, n + 1)
 
 
@@ -30,13 +30,20 @@ def semantic_scores(counts: np.ndarray) -> dict[str, float]:
     Classes that occur neither in truth nor in predictions are left out of the means.
     """
     hits, true = np.diag(counts).astype(np.float64), counts.sum(1)
-    union = true + counts[:, :-1].sum(0) - hits
-    present, drawn = true > 0, union > 0
+    ious = [iou for iou in class_ious(counts) if iou is not None]
+    present = true > 0
     return {
         "pixel_accuracy": float(hits.sum() / max(1, true.sum())),
         "class_accuracy": float((hits[present] / true[present]).mean()) if present.any() else 0.0,
-        "class_iou": float((hits[drawn] / union[drawn]).mean()) if drawn.any() else 0.0,
+        "class_iou": float(np.mean(ious)) if ious else 0.0,
     }
+
+
+def class_ious(counts: np.ndarray) -> list[float | None]:
+    """Intersection over union of each class, 0..1; None where a class is neither in truth nor in predictions."""
+    hits = np.diag(counts)
+    union = counts.sum(1) + counts[:, :-1].sum(0) - hits
+    return [float(h / u) if u else None for h, u in zip(hits, union, strict=True)]
 
 
 def train_ids_of_colours(picture: np.ndarray) -> np.ndarray:
