@@ -1,16 +1,23 @@
 """What training and sampling with Full-Glow cost on the CPU, and how peak memory grows with depth.
 
-    python benchmarks/flows.py [--side 64] [--width 64] [--batch 4] [--depths 8,32] [--mode pynative]
+    python benchmarks/flows.py [--side 64] [--width 64] [--batch 16] [--depths 8,32] [--mode pynative]
+        [--memory store,recompute,reconstruct]
 
-For every depth (steps of flow a block) and every way of the backward pass: seconds a step, and the peak of
-the process above what it took before its first step, weights and optimizer included and, apart from that,
-left out: weights grow with depth whatever one does. Every case runs in a process of its own. Then seconds a
-sample, and what four conditions cost in one pass and one after the other.
+For every depth (steps of flow a block) and every way of the backward pass, in a process of its own: seconds a step,
+on the clock and on the processor, and the peak of the process's resident memory during the steps, taken apart into
+
+* the interpreter with MindSpore, before anything is built;
+* what exists between steps: weights, Adam's two moments and the objects that hold them, measured after building;
+* gradients, as large as the weights (computed);
+* the rest: activations, what is kept for the backward pass, whatever operators need, and the allocator's losses.
+
+The first three grow with depth whatever one does. The growth of the rest and that of all but the interpreter are
+printed. Then seconds a sample, and what conditions cost in one pass and one after the other.
 """
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
 import time
@@ -33,9 +40,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=64, help="pixels a side")
     parser.add_argument("--width", type=int, default=64, help="channels inside the coupling networks")
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--conditions", type=int, default=4, help="conditions that are sampled together")
     parser.add_argument("--steps", type=int, default=2, help="timed steps after the first")
     parser.add_argument("--depths", default="8,32", help="steps of flow a block, with commas")
+    parser.add_argument("--memory", default=",".join(_MEMORY), help="ways of the backward pass, with commas")
     parser.add_argument("--mode", choices=("pynative", "graph"), default="pynative")
     parser.add_argument("--case", default="", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
@@ -50,23 +59,31 @@ def main(argv: list[str]) -> int:
     depths = [int(depth) for depth in options.depths.split(",")]
     print(
         f"Full-Glow {options.side}x{options.side}, {_BLOCKS} blocks, width {options.width}, batch {options.batch}, "
-        f"{options.mode} mode"
+        f"{options.mode} mode, float32, {os.cpu_count()} processors (load {os.getloadavg()[0]:.1f}); MB of memory"
     )
-    peaks = {}
-    for memory in _MEMORY:
-        for depth in depths:
-            row = _in_own_process(argv, f"train:{memory}:{depth}")
-            peaks[memory, depth] = row["activations"]
+    print(
+        f"{'backward':12} {'flows':>5} {'s a step':>9} {'processor':>9} {'peak':>6} = interpreter + between + ", end=""
+    )
+    print("gradients + rest", flush=True)
+    for memory in options.memory.split(","):
+        rows = [_in_own_process(argv, f"train:{memory}:{depth}") for depth in depths]
+        for depth, row in zip(depths, rows, strict=True):
             print(
-                f"{memory:12} {depth:3} flows a block: {row['seconds']:6.2f} s a step, peak {row['total']:6.0f} MB, "
-                f"of which weights, gradients and moments {row['weights']:5.0f} MB, rest {row['activations']:6.0f} MB",
+                f"{memory:12} {depth:5} {row['seconds']:9.2f} {row['processor']:9.2f} {row['peak']:6.0f} = "
+                f"{row['base']:11.0f} + {row['state']:7.0f} + {row['gradients']:9.0f} + {row['rest']:4.0f}",
                 flush=True,
             )
-        print(f"{memory:12} the rest grows by {peaks[memory, depths[-1]] / peaks[memory, depths[0]]:.2f}", flush=True)
+        shallow, deep = rows[0], rows[-1]
+        whole = (deep["peak"] - deep["base"]) / (shallow["peak"] - shallow["base"])
+        print(
+            f"{memory:12} {depths[-1]} flows against {depths[0]}: the rest grows by "
+            f"{deep['rest'] / shallow['rest']:.2f}, everything but the interpreter by {whole:.2f}",
+            flush=True,
+        )
     row = _in_own_process(argv, f"sample:store:{depths[0]}")
     print(
         f"sampling, {depths[0]} flows a block: {row['one']:.3f} s for one condition, {row['together']:.3f} s for "
-        f"{options.batch} in one pass, {row['apart']:.3f} s one after the other"
+        f"{options.conditions} in one pass, {row['apart']:.3f} s one after the other"
     )
     return 0
 
@@ -79,18 +96,24 @@ def _in_own_process(argv: list[str], case: str) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _resident(what: str = "VmRSS") -> float:
+    """MB of this process in memory now, or with ``VmHWM`` the most since :func:`_forget_peak`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(what)).split()[1]) / 1024
+
+
+def _forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
 
 
 def _measure(options: argparse.Namespace) -> dict[str, float]:
     import mindspore as ms
-    from mindspore import Tensor
+    from mindspore import Tensor, ops
 
     from src.models.glow.fullglow import FullGlow
     from src.models.glow.losses import FlowGradients, FlowObjective
     from src.models.glow.runner import FlowRunner
-    from src.models.state import count_parameters, named_parameters
+    from src.models.state import named_parameters
     from src.models.system import UpdateGroup
     from src.training.steps import TrainStep
 
@@ -101,39 +124,51 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     task, memory, depth = options.case.split(":")
     size = (options.side, options.side)
     rng = np.random.default_rng(0)
-    x_a, x_b = (rng.random((options.batch, 3, *size), np.float32) for _ in "ab")
-    before = _peak()
+    count = options.conditions if task == "sample" else options.batch
+    x_a, x_b = (rng.random((count, 3, *size), np.float32) for _ in "ab")
+    base = _resident()
     network = FullGlow(size, [int(depth)] * _BLOCKS, width=options.width, memory=memory)
     if task == "sample":
         return _time_sampling(FlowRunner(network), x_a, options.steps)
-    network.initialise(Tensor(x_a), Tensor(x_b))
     trained = {n: p for n, p in named_parameters(network).items() if p.requires_grad}
-    group = UpdateGroup("glow", trained, 1e-4)
     gradients = FlowGradients(FlowObjective(network, 1e-4), ms.ParameterTuple(list(trained.values())))
-    step = TrainStep(gradients, (group,))
+    step = TrainStep(gradients, (UpdateGroup("glow", trained, 1e-4),))
+    for parameter in step.optimizers[0].get_parameters():
+        # what nobody has written yet is in no memory
+        ops.assign(parameter, parameter.value())
+    state = _resident() - base
+    network.initialise(Tensor(x_a), Tensor(x_b))
     inputs = [Tensor(x) for x in (x_a, x_b, np.zeros((1, 1, 1, 1), np.float32))]
+    _forget_peak()
     step(*inputs)[0].asnumpy()
-    began = time.perf_counter()
+    began, processor = time.perf_counter(), time.process_time()
     for _ in range(options.steps):
         step(*inputs)[0].asnumpy()
-    seconds = (time.perf_counter() - began) / options.steps
-    total = _peak() - before
-    # the weights themselves, their gradients and two moments
-    weights = 4 * 4 * count_parameters(network) / 2**20
-    return {"seconds": seconds, "total": total, "weights": weights, "activations": total - weights}
+    seconds, processor = time.perf_counter() - began, time.process_time() - processor
+    peak, gradient = _resident("VmHWM"), 4 * sum(p.size for p in trained.values()) / 2**20
+    return {
+        "seconds": seconds / options.steps,
+        "processor": processor / options.steps,
+        "peak": peak,
+        "base": base,
+        "state": state,
+        "gradients": gradient,
+        "rest": peak - base - state - gradient,
+    }
 
 
 def _time_sampling(runner, conditions: np.ndarray, repeats: int) -> dict[str, float]:
-    def seconds(x: np.ndarray) -> float:
-        noise = runner.noise([[i] for i in range(len(x))], 0.7)
-        runner.decode(x, noise, False)
+    def seconds(batches: list[np.ndarray]) -> float:
+        work = [(x, runner.noise([[i] for i in range(len(x))], 0.7)) for x in batches]
+        runner.decode(*work[0], False)
         began = time.perf_counter()
         for _ in range(repeats):
-            runner.decode(x, noise, False)
+            for x, noise in work:
+                runner.decode(x, noise, False)
         return (time.perf_counter() - began) / repeats
 
-    one = seconds(conditions[:1])
-    return {"one": one, "together": seconds(conditions), "apart": one * len(conditions)}
+    singly = list(np.split(conditions, len(conditions)))
+    return {"one": seconds(singly[:1]), "together": seconds([conditions]), "apart": seconds(singly)}
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ class Report:
         operators: kind and number by operator.
         peak_gib: peak of the simulated device memory, weights included, operator workspace not.
         seconds: for compiling and one simulated run.
+        processor_seconds: of these, what the thread that compiles has worked; on a busy host the others are waiting.
     """
 
     job: Job
@@ -48,6 +49,7 @@ class Report:
     operators: dict[str, tuple[str, int]] = field(default_factory=dict)
     peak_gib: float = 0.0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -99,6 +101,7 @@ def _fill(report: Report, result: dict, status: int, text: str, folder: Path) ->
     report.kernels = read_kernels(compiled)
     report.peak_gib = result.get("peak_bytes", 0) / 2**30
     report.seconds = result.get("seconds", 0.0)
+    report.processor_seconds = result.get("processor_seconds", 0.0)
     kinds = dict(_CHOSEN.findall(text))
     # with several cards, every rank has a folder of its own
     counts = sum((_operators(order) for order in folder.rglob("execute_order.csv")), Counter())
