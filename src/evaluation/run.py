@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from src.models.registry import create_system, system_class
+from src.models.registry import SYSTEMS, create_system, system_class
 from src.models.state import load_arrays
 from src.models.system import System
 from src.training.checkpoint_reader import CheckpointReader
@@ -59,12 +59,25 @@ def open_run(command: Config) -> TrainedRun:
     """Load what ``command`` names and build its system for translation.
 
     Raises:
-        UserError: no such run or checkpoint, contradicting options, weights that do not fit.
+        UserError: no such run or checkpoint, contradicting options, options of no system, weights that do not fit.
     """
     folder = run_folder(command)
     checkpoint = CheckpointReader(folder).load(command.which_epoch, with_state=False)
+    if checkpoint.config.get("model") not in SYSTEMS:
+        raise UserError(
+            f"checkpoint {checkpoint.tag} of {folder} does not say which system it is of: weights from elsewhere "
+            "become checkpoints with data/convert_checkpoint.py"
+        )
     config = merge_config(command, checkpoint.config, folder)
-    system = create_system(config, training=False)
+    try:
+        system = create_system(config, training=False)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        # options of a file from elsewhere: those of a system's own are checked by what is built from them
+        reason = (str(error).splitlines() or [""])[0][:300]
+        raise UserError(
+            f"the options that checkpoint {checkpoint.tag} of {folder} holds describe no {config.model} "
+            f"({type(error).__name__}: {reason}): restore it from a copy"
+        ) from error
     for name in list(system.networks):
         if name in checkpoint.networks:
             load_arrays(system.networks[name], checkpoint.networks[name], source=f"{folder} ({checkpoint.tag})")

@@ -21,9 +21,12 @@ from src.training.manifest import (
     read_manifest,
     scan_folder,
 )
+from src.utils.config import check_kinds
 from src.utils.errors import UserError
 from src.utils.files import explain_os_error, sha256_file
 from src.utils.tensorfile import read_arrays
+
+_MOST_SAID = 300
 
 
 @dataclass(frozen=True)
@@ -185,7 +188,7 @@ class CheckpointReader:
         return Checkpoint(
             networks={role[4:]: arrays[role] for role in roles if role != "state"},
             state=arrays.get("state", {}),
-            config=_read_config(metadata),
+            config=_read_config(metadata, title),
             position=entry.position,
             files={role: self.folder / entry.files[role]["file"] for role in roles},
             tag=entry.tag,
@@ -239,11 +242,12 @@ class CheckpointReader:
         return CheckpointInfo(entry.tag, entry.position, entry.system, names, files, size, entry.time, verified)
 
 
-def _read_config(metadata: dict[str, str]) -> dict:
+def _read_config(metadata: dict[str, str], title: str) -> dict:
     try:
         config = json.loads(metadata.get("config", "{}"))
-    except ValueError as error:
-        raise _Broken(f"its stored configuration cannot be read ({error})") from error
+        check_kinds(config if isinstance(config, dict) else {}, "its stored configuration")
+    except (ValueError, RecursionError, UserError) as error:
+        raise _Broken(f"{title} cannot be used ({str(error)[:_MOST_SAID]})") from error
     return config if isinstance(config, dict) else {}
 
 

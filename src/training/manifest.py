@@ -119,14 +119,31 @@ def read_manifest(folder: Path) -> tuple[Manifest | None, str | None]:
                 f"{path} has format version {version}, this program reads up to {FORMAT_VERSION}: "
                 "use the version that wrote it or a newer one"
             )
-        entries = [Entry(**{**item, "position": Position(**item["position"])}) for item in body["checkpoints"]]
+        entries = [_entry(item) for item in body["checkpoints"]]
         manifest = Manifest(entries, list(body["unfinished"]))
         for name in [*manifest.unfinished, *(name for entry in entries for name in entry.names)]:
-            if Path(name).name != name:  # a foreign manifest must not make us read or delete files elsewhere
+            if (
+                Path(name).name != name or "\0" in name
+            ):  # a foreign manifest must not make us read or delete files elsewhere
                 return None, f"names a file outside the folder ({name})"
         return manifest, None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return None, f"is damaged ({type(error).__name__}: {error})"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return None, f"is damaged ({type(error).__name__}: {str(error)[:200]})"
+
+
+def _entry(item: dict) -> Entry:
+    """A checkpoint as a manifest describes it, whose every part is of the kind that this program writes."""
+    entry = Entry(**{**item, "position": Position(**item["position"])})
+    numbers = (entry.position.epoch, entry.position.iteration, entry.format_version)
+    if not all(type(number) is int and 0 <= number < 1 << 53 for number in numbers):
+        raise TypeError(f"a checkpoint stands at {numbers}")
+    if not all(isinstance(text, str) for text in (entry.tag, entry.stem, entry.system, entry.time)):
+        raise TypeError("a checkpoint has a name that is no text")
+    for role, file in entry.files.items():
+        known = isinstance(file["sha256"], (str, type(None))) and isinstance(file["size"], (int, type(None)))
+        if not known or not (role == "state" or role.startswith("net_")):
+            raise TypeError(f"the file of {role} is described by {file}")
+    return entry
 
 
 def scan_folder(folder: Path, known: set[str]) -> list[Entry]:

@@ -5,9 +5,10 @@ range ``{min: a, max: b}``. The default file holds the common keys and pix2pixHD
 keys of its own system, and may build on another overlay with ``base: other.yaml``.
 """
 
-__all__ = ["ALIASES", "Config", "load_config", "parse_options"]
+__all__ = ["ALIASES", "Config", "check_kinds", "load_config", "parse_options"]
 
 import difflib
+import functools
 import os
 import reprlib
 import sys
@@ -309,6 +310,23 @@ def parse_options(argv: Sequence[str]) -> dict[str, str]:
             value = words.pop(0) if words and not words[0].startswith("--") else _BARE
         options[ALIASES.get(key, key)] = value
     return options
+
+
+@functools.cache
+def _default_values() -> dict[str, Any]:
+    return _read_documents(DEFAULT_FILE)[0]
+
+
+def check_kinds(values: Mapping[str, Any], source: str) -> None:
+    """Compare stored options with the kinds (text, number, switch, list) of the default file's, where it has them.
+
+    Raises:
+        UserError: an option of another kind; ``source`` says where it was stored.
+    """
+    defaults = _default_values()
+    for key in values.keys() & defaults.keys():
+        if _convert(key, values[key], defaults[key], source) != values[key]:
+            raise UserError(f"{source}: {key} {_shown(values[key])} is not {_named(type(defaults[key]))}")
 
 
 def load_config(argv: Sequence[str], config_path: str | None = None) -> Config:

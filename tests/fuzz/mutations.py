@@ -56,6 +56,7 @@ def try_inputs(kind: str, trials: Iterable[Trial], *, both: bool = True) -> dict
     ``both``, a set of inputs that never succeed or never fail: it would test nothing.
     """
     counts = {"success": 0, "refused": 0}
+    said = ""
     for number, trial in enumerate(trials):
         where = f"{kind}, input {number}"
         before = _contents(trial.folder)
@@ -63,7 +64,8 @@ def try_inputs(kind: str, trials: Iterable[Trial], *, both: bool = True) -> dict
         try:
             trial.action()
         except UserError as error:
-            _check_message(str(error), trial.mentions, where)
+            said = str(error)
+            _check_message(said, trial.mentions, where)
             counts["refused"] += 1
         except BaseException as error:
             raise AssertionError(f"{where}: {''.join(traceback.format_exception(error))[-3000:]}") from None
@@ -73,7 +75,7 @@ def try_inputs(kind: str, trials: Iterable[Trial], *, both: bool = True) -> dict
         assert seconds < _SLOWEST, f"{where} took {seconds:.1f} s"
         assert _contents(trial.folder) == before, f"{where} changed its files"
     assert sum(counts.values()) == INPUTS[kind], f"{kind}: {counts}"
-    assert not both or all(counts.values()), f"{kind}: {counts}"
+    assert not both or all(counts.values()), f"{kind}: {counts}, the last one: {said}"
     return counts
 
 
