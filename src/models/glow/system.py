@@ -13,6 +13,7 @@ from src.models.glow.dualglow import DualGlow
 from src.models.glow.fullglow import FullGlow
 from src.models.glow.losses import FlowGradients, FlowObjective
 from src.models.glow.network import ConditionalFlow
+from src.models.glow.published import cglow_options, fullglow_options
 from src.models.glow.runner import FlowRunner, Latents
 from src.models.system import System, UpdateGroup
 from src.utils.errors import UserError
@@ -269,6 +270,10 @@ class FullGlowSystem(FlowSystem):
         *FlowSystem.architecture_keys, "do_lu", "use_bmaps", "do_ceil", "coupling_filters", "scale_limit",
     )  # fmt: skip
 
+    @classmethod
+    def published_options(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, object]:
+        return fullglow_options(arrays)
+
     def build(self, memory: str) -> FullGlow:
         config = self.config
         if config.scale_limit and not config.do_lu:
@@ -290,6 +295,10 @@ class CGlowSystem(FlowSystem):
     architecture_keys = (
         *FlowSystem.architecture_keys, "x_hidden_size", "x_hidden_channels", "y_hidden_channels",
     )  # fmt: skip
+
+    @classmethod
+    def published_options(cls, network: str, arrays: dict[str, np.ndarray]) -> dict[str, object]:
+        return cglow_options(arrays)
 
     def build(self, memory: str) -> CGlow:
         config = self.config
