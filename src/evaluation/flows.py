@@ -200,7 +200,7 @@ def segmentation(command: Config) -> int:
     say = get_logger().info
     if not command.predictions:
         raise UserError("task segmentation compares a folder of predictions: pass --predictions FOLDER")
-    truths = true_labels(command, "test" if "phase" not in command.explicit else command.phase)
+    truths = true_labels(command, "test" if "phase" not in command.explicit else command.phase).by_stem
     folder = Path(command.predictions)
     segmenter = FolderSegmenter(folder, "colours" if command.direction == "photo2label" else "ids")
     missing = segmenter.missing([(stem,) for stem in truths])

@@ -1,16 +1,20 @@
 """Translating a data set with a trained run: pictures named as their inputs, and a gallery."""
 
-__all__ = ["evaluate", "pad_to_stride", "translate_any_size"]
+__all__ = ["Translation", "evaluate", "pad_to_stride", "plan", "translate_all", "translate_any_size"]
 
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from src.dataset import open_dataset
+from src.dataset.pipeline import Pipeline
 from src.dataset.video import write_video
 from src.evaluation.gallery import Gallery
 from src.evaluation.look import Looks, side_by_side
+from src.evaluation.metrics.similarity import SMALLEST, psnr, ssim
+from src.evaluation.results import fingerprint, forget_record, write_record
 from src.evaluation.run import TrainedRun, open_run
 from src.models.system import System
 from src.utils.config import Config
@@ -38,8 +42,23 @@ def _size(batch: dict[str, np.ndarray]) -> tuple[int, int]:
     return next(array.shape[2:] for array in batch.values() if array.ndim == 4)
 
 
-def evaluate(command: Config) -> int:
-    """Translate the samples of ``command.phase`` and write results and gallery under ``predict_dir``.
+@dataclass(frozen=True)
+class Translation:
+    """A trained run, the first ``count`` samples of its data, and the folder for results."""
+
+    run: TrainedRun
+    data: Pipeline
+    count: int
+    folder: Path
+
+    @property
+    def fingerprint(self) -> str:
+        """See :func:`src.evaluation.results.fingerprint`."""
+        return fingerprint(self.run, self.data, self.count)
+
+
+def plan(command: Config) -> Translation:
+    """Open what ``command`` names: the samples of its phase, or of ``input``.
 
     Raises:
         UserError: see :func:`src.evaluation.run.open_run`; data that cannot be read.
@@ -61,12 +80,23 @@ def evaluate(command: Config) -> int:
     say(f"checkpoint {run.tag} of {run.folder}, {count} of {data.num_samples} samples of {source} to {folder}")
     if count < data.num_samples:
         say(f"stopping after {count}, as --how_many says; --how_many 0 translates all")
-    page = _translate_all(run, data, count, folder)
-    say(f"results: {page}")
+    return Translation(run, data, count, folder)
+
+
+def evaluate(command: Config) -> int:
+    """Translate the samples of ``command.phase`` and write results and gallery under ``predict_dir``.
+
+    Raises:
+        UserError: see :func:`plan`.
+    """
+    translate_all(plan(command))
     return 0
 
 
-def _translate_all(run: TrainedRun, data, count: int, folder: Path) -> Path:
+def translate_all(job: Translation) -> None:
+    """Write the results and the gallery."""
+    run, data, count, folder = job.run, job.data, job.count, job.folder
+    forget_record(folder)
     gallery = Gallery(folder, f"{run.config.name}: {run.config.phase}, checkpoint {run.tag}")
     gallery.clear_results()
     gallery.set_options(run.config.to_dict())
@@ -74,13 +104,14 @@ def _translate_all(run: TrainedRun, data, count: int, folder: Path) -> Path:
         gallery.set_losses(run.folder / "log.jsonl")
     epochs = data.epochs(1)
     _, batches = next(epochs)
-    system, looks, written = run.system, Looks(run.system.looks), defaultdict(list)
+    system, looks, written = run.system, Looks(run.system.looks), defaultdict(dict)
     for batch in track(_first(batches, count), "translating", total=count):
-        stem = data.name(int(batch["id"][0]))
+        number = int(batch["id"][0])
+        stem = data.name(number)
         outputs = translate_any_size(system, batch, run.config.seed)
         for name, array in outputs.items():
-            written[name].append(folder / "images" / f"{system.result_name(stem, name)}.png")
-            write_png(written[name][-1], unit_to_image(array[0]))
+            written[name][number] = folder / "images" / f"{system.result_name(stem, name)}.png"
+            write_png(written[name][number], unit_to_image(array[0]))
         shown = system.visuals(batch, outputs)
         if system.shows_side_by_side:
             write_png(folder / "side_by_side" / f"{stem}.png", side_by_side(list(shown.values())))
@@ -88,9 +119,11 @@ def _translate_all(run: TrainedRun, data, count: int, folder: Path) -> Path:
     looks.report(folder, get_logger().info)
     video = getattr(data, "video", None)
     for name, frames in written.items() if video else ():
-        path = write_video(folder / f"{video.path.stem}_{name}.mp4", frames, video.rate)
+        path = write_video(folder / f"{video.path.stem}_{name}.mp4", list(frames.values()), video.rate)
         get_logger().info(f"video: {path}")
-    return gallery.write()
+    page = gallery.write()
+    write_record(folder, job.fingerprint, written)
+    get_logger().info(f"results: {page}")
 
 
 def _first(batches, count: int):
@@ -102,6 +135,5 @@ def _numbers(batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> di
     """Closeness to the real picture where there is one."""
     if "image" not in batch:
         return {}
-    fake = next(iter(outputs.values()))
-    error = float(np.mean((fake - batch["image"]) ** 2))
-    return {"psnr": 10 * np.log10(4 / max(error, 1e-12))}
+    fake, real = (unit_to_image(pictures[0]) for pictures in (next(iter(outputs.values())), batch["image"]))
+    return {"psnr": psnr(fake, real)} | ({"ssim": ssim(fake, real)} if min(fake.shape[:2]) >= SMALLEST else {})

@@ -41,25 +41,31 @@ class Named:
         longer = sorted(own for own in self.by_stem if any(own.startswith(f"{stem}_") for stem in stems))
         return self.by_stem[longer[0]] if longer else None
 
+    def owner(self, stem: str) -> Path | None:
+        """The file named ``stem``, else the one with the longest beginning of it that ends before a ``_``."""
+        while stem not in self.by_stem:
+            stem, separator, _ = stem.rpartition("_")
+            if not separator:
+                return None
+        return self.by_stem[stem]
 
-def true_labels(config: Config, phase: str) -> dict[str, Path]:
-    """The label map of ids of every sample, by stem: ``truth``, else those of the data set in ``data_root``.
+
+def true_labels(config: Config, phase: str) -> Named:
+    """The label map of ids of every sample: those of ``truth``, else of the data set in ``data_root``.
 
     Raises:
         UserError: there are none.
     """
     root = Path(config.data_root)
-    if config.truth:
-        return dict(Named(config.truth).by_stem)
-    label_root = getattr(config, "label_root", "")
-    if label_root:
-        return dict(Named(label_root.replace("{phase}", phase)).by_stem)
+    given = config.truth or getattr(config, "label_root", "").replace("{phase}", phase)
+    if given:
+        return Named(given)
     for folder, ending in (
         (root / "gtFine" / ("val" if phase == "test" else phase), "_labelIds"),
         (root / f"{phase}_label", ""),
     ):
         if folder.is_dir():
-            return Named(folder, [p for p in list_images(folder) if p.stem.endswith(ending)]).by_stem
+            return Named(folder, [p for p in list_images(folder) if p.stem.endswith(ending)])
     raise UserError(
         f"{root} has neither gtFine nor {phase}_label: pass --data_root or --truth with the true label maps"
     )

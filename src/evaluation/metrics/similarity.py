@@ -1,6 +1,6 @@
 """Closeness of two pictures of one size, pixel by pixel: PSNR and SSIM."""
 
-__all__ = ["PSNR_VARIANT", "SSIM_VARIANT", "psnr", "ssim"]
+__all__ = ["PSNR_VARIANT", "SMALLEST", "SSIM_VARIANT", "psnr", "ssim"]
 
 import math
 
@@ -15,7 +15,8 @@ SSIM_VARIANT = (
     "picture only, no downsampling, mean over the channels of 8-bit RGB"
 )
 
-_WINDOW = 11
+#: side of SSIM's window, and so of the smallest picture
+SMALLEST = 11
 _SIGMA = 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -38,8 +39,8 @@ def ssim(a: np.ndarray, b: np.ndarray) -> float:
         UserError: the pictures are smaller than the window, or differ in size.
     """
     _check(a, b)
-    if min(a.shape[:2]) < _WINDOW:
-        raise UserError(f"SSIM needs pictures of at least {_WINDOW}x{_WINDOW}, these are {a.shape[1]}x{a.shape[0]}")
+    if min(a.shape[:2]) < SMALLEST:
+        raise UserError(f"SSIM needs pictures of at least {SMALLEST}x{SMALLEST}, these are {a.shape[1]}x{a.shape[0]}")
     return float(np.mean([_ssim_of_channel(a[:, :, c], b[:, :, c]) for c in range(a.shape[2])]))
 
 
@@ -55,8 +56,8 @@ def _ssim_of_channel(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _weighted(values: np.ndarray) -> np.ndarray:
-    kernel = cv2.getGaussianKernel(_WINDOW, _SIGMA, cv2.CV_64F)
-    half = _WINDOW // 2
+    kernel = cv2.getGaussianKernel(SMALLEST, _SIGMA, cv2.CV_64F)
+    half = SMALLEST // 2
     return cv2.sepFilter2D(values, cv2.CV_64F, kernel, kernel)[half:-half, half:-half]
 
 
