@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from mindspore import Parameter, nn
 
+from src.models.passes import Pass
 from src.models.state import named_parameters
 
 
@@ -86,6 +87,10 @@ class System:
 
     def translate(self, batch: dict[str, np.ndarray], seed: int = 0) -> dict[str, np.ndarray]:
         """Named pictures (N, C, H, W) in [-1, 1] made from a batch whose size fits :attr:`stride`."""
+        raise NotImplementedError
+
+    def passes(self) -> tuple[Pass, ...]:
+        """What the trained networks compute, from arrays to arrays: what can be exported."""
         raise NotImplementedError
 
     def visuals(self, batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

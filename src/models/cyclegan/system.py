@@ -2,6 +2,7 @@
 
 __all__ = ["CycleGAN"]
 
+from functools import partial
 from typing import Any, ClassVar
 
 import mindspore as ms
@@ -13,6 +14,7 @@ from src.models.cyclegan.networks import PatchDiscriminator, ResnetGenerator
 from src.models.cyclegan.published import published_arrays, published_options
 from src.models.cyclegan.replay import ReplayBuffer, draw_slots
 from src.models.cyclegan.segmenter import Segmenter
+from src.models.passes import Pass, Port
 from src.models.precision import set_precision
 from src.models.state import init_weights, load_arrays, named_parameters
 from src.models.system import System, UpdateGroup
@@ -157,6 +159,15 @@ class CycleGAN(System):
             elif self.config.direction == direction:
                 raise UserError(f"--direction {direction} needs the generator {network}, which this checkpoint lacks")
         return result
+
+    def passes(self) -> tuple[Pass, ...]:
+        """``G_AB`` and ``G_BA``, of those that the checkpoint has."""
+        shape, replace = ("batch", self.config.input_nc, "height", "width"), self.networks.__setitem__
+        return tuple(
+            Pass(name, self.networks[name], (Port("image", shape, column=source),), (output,), partial(replace, name))
+            for name, source, output in (("G_AB", "A", "fake_B"), ("G_BA", "B", "fake_A"))
+            if name in self.networks
+        )
 
     def visuals(self, batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         shown = {}

@@ -3,11 +3,13 @@
 __all__ = ["Runner"]
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from mindspore import Tensor, nn
 
 from src.models.hflow.network import HFlow
+from src.models.passes import Pass, Port
 from src.utils.errors import UserError
 
 
@@ -32,6 +34,7 @@ class Runner:
         self.shapes = network.options.latent_shapes
         self.stds = [level.prior_std for level in network.options.levels] + [1.0] * network.options.top.parts
         self.spatial = len(network.options.levels)
+        self._encode = network
         self._decode = _Decode(network)
 
     def inverse(self, image: np.ndarray) -> list[np.ndarray]:
@@ -48,7 +51,7 @@ class Runner:
         size = self.network.options.resolution
         if image.ndim != 4 or image.shape[1:] != (3, size, size):
             raise UserError(f"images of shape {image.shape} cannot be encoded: this model takes (N, 3, {size}, {size})")
-        latents, logdets = self.network(Tensor(image))
+        latents, logdets = self._encode(Tensor(image))
         return [z.asnumpy() for z in latents], sum(logdet.asnumpy() for logdet in logdets)
 
     def forward(self, latents: Sequence[np.ndarray]) -> np.ndarray:
@@ -65,6 +68,32 @@ class Runner:
         self.check(arrays)
         image, logdets = self._decode(*(Tensor(z) for z in arrays))
         return image.asnumpy(), sum(logdet.asnumpy() for logdet in logdets)
+
+    def passes(self) -> tuple[Pass, ...]:
+        """``encode``, images to latents, and ``sample``, latents to images, with the log-determinants of both."""
+        size, count = self.network.options.resolution, len(self.shapes)
+        image = Port("image", ("batch", 3, size, size), column="image", gain=0.5)
+        names = [f"latent_{i}" for i in range(count)]
+        logdets = [f"logdet_{i}" for i in range(count)]
+        latents = [Port(name, ("batch", *shape)) for name, shape in zip(names, self.shapes, strict=True)]
+        return (
+            Pass(
+                "encode",
+                self._encode,
+                (image,),
+                (*names, *logdets),
+                partial(setattr, self, "_encode"),
+                lambda results: (tuple(results[:count]), tuple(results[count:])),
+            ),
+            Pass(
+                "sample",
+                self._decode,
+                tuple(latents),
+                ("image", *logdets),
+                partial(setattr, self, "_decode"),
+                lambda results: (results[0], tuple(results[1:])),
+            ),
+        )
 
     def check(self, latents: Sequence[np.ndarray]) -> None:
         """Raise ``UserError`` unless ``latents`` are what :meth:`inverse` returns for some batch."""

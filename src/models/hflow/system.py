@@ -17,6 +17,7 @@ from src.models.hflow.objective import Objective, noise_size
 from src.models.hflow.options import HFlowOptions, from_published
 from src.models.hflow.published import is_published_file, published_arrays, read_published
 from src.models.hflow.runner import Runner
+from src.models.passes import Pass
 from src.models.state import load_arrays, state_arrays
 from src.models.system import System, UpdateGroup
 from src.utils.errors import UserError
@@ -217,6 +218,9 @@ class HFlowSystem(System):
         self.check_size(batch["image"])
         latents = self.runner.inverse(self.dequantise(batch["image"], None))
         return {"reconstructed_image": 2.0 * self.runner.forward(latents)}
+
+    def passes(self) -> tuple[Pass, ...]:
+        return self.runner.passes()
 
     def visuals(self, batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """A picture, its reconstruction, and in training the published grid: five rows of falling deviation."""

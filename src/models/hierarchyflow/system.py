@@ -3,7 +3,7 @@
 __all__ = ["HierarchyFlowSystem"]
 
 import zlib
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar
 
 import mindspore as ms
@@ -13,6 +13,7 @@ from mindspore import Tensor, nn, ops
 from src.models.hierarchyflow.losses import StyleTransferLoss
 from src.models.hierarchyflow.networks import HierarchyFlow
 from src.models.hierarchyflow.vgg import load_normalised_vgg
+from src.models.passes import Pass, Port
 from src.models.precision import set_precision
 from src.models.state import named_parameters
 from src.models.system import System, UpdateGroup
@@ -97,6 +98,12 @@ class HierarchyFlowSystem(System):
         self._check_size(batch["A"])
         output = self._translate(Tensor(batch["A"]), Tensor(batch["B"]))
         return {"output": output.astype(ms.float32).asnumpy()}
+
+    def passes(self) -> tuple[Pass, ...]:
+        """``HF``: content and style, which may differ in size, to the content in the look of the style."""
+        content = Port("content", ("batch", 3, "height", "width"), column="A")
+        style = Port("style", ("batch", 3, "style_height", "style_width"), column="B")
+        return (Pass("HF", self._translate, (content, style), ("output",), partial(setattr, self, "_translate")),)
 
     def result_name(self, stem: str, output: str) -> str:
         """The sample's own name, which is ``{content}_to_{style}``."""

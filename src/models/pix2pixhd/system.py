@@ -2,7 +2,7 @@
 
 __all__ = ["Pix2PixHD"]
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
 
+from src.models.passes import Pass, Port
 from src.models.pix2pixhd.discriminator import MultiscaleDiscriminator
 from src.models.pix2pixhd.features import FeatureClusters, paint_regions, region_means
 from src.models.pix2pixhd.inputs import InputEncoder, instance_mean
@@ -253,6 +254,32 @@ class Pix2PixHD(System):
     @cached_property
     def _encode(self) -> nn.Cell:
         return _Encode(self.networks["E"], self.regions)
+
+    def passes(self) -> tuple[Pass, ...]:
+        """``G`` with what encodes its maps, and ``E`` with the mean over regions, where the checkpoint has it."""
+        config, size = self.config, ("height", "width")
+        label = Port("label", ("batch", config.input_nc, *size), "float32", "label")
+        if config.label_nc:
+            label = Port("label", ("batch", 1, *size), "int32", "label", high=config.label_nc)
+        inst = Port("inst", ("batch", 1, *size), "int32", "inst", high=config.max_instances)
+        if config.no_instance:
+            inst = Port("inst", (1,))
+        features = Port("features", ("batch", config.feat_num, *size) if self.uses_features else (1,), column="feat")
+        found = [
+            Pass(
+                "G",
+                self._generate,
+                (label, inst, features),
+                ("synthesized_image",),
+                partial(setattr, self, "_generate"),
+            )
+        ]
+        if "E" in self.networks:
+            image = Port("image", ("batch", config.output_nc, *size), column="image")
+            column = "label" if config.label_feat else "inst"
+            regions = Port("regions", ("batch", 1, *size), "int32", column, high=self.regions)
+            found.append(Pass("E", self._encode, (image, regions), ("features",), partial(setattr, self, "_encode")))
+        return tuple(found)
 
     # -- precomputed features ----------------------------------------------------------------------------------
 
