@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.models.flows import Sequence, check_squeezable
+from src.models.flows import InvertibleConv, Sequence, check_squeezable
 from src.models.glow.likelihood import level_shapes
+
+# condition number beyond which float32 knows no digit of the inverse
+_SINGULAR = 1e8
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,14 @@ class ConditionalFlow(nn.Cell):
     def reconstruction_errors(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> dict[str, float]:
         """For every level, the worst relative error of an input rebuilt from the level's output."""
         return {level.name: max(level.flows.drift(level.x, level.condition)) for level in self.walk(x_a, x_b, boundary)}
+
+    def singular_mixing(self) -> str | None:
+        """Name a 1x1 mixing whose own matrix is singular in float32; None if there is none."""
+        for name, cell in self.cells_and_names():
+            # a subclass computes its matrix from the condition
+            if type(cell) is InvertibleConv and np.linalg.cond(cell.weight.asnumpy()[:, :, 0, 0]) > _SINGULAR:
+                return name
+        return None
 
     def first_failure(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> str | None:
         """Name the first op whose result or log-determinant is not finite on this batch; None if all are."""

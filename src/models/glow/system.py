@@ -15,6 +15,7 @@ from src.models.glow.losses import FlowGradients, FlowObjective
 from src.models.glow.network import ConditionalFlow
 from src.models.glow.published import cglow_options, fullglow_options
 from src.models.glow.runner import FlowRunner, Latents
+from src.models.passes import Pass
 from src.models.system import System, UpdateGroup
 from src.utils.errors import UserError
 from src.utils.images import unit_to_image
@@ -233,6 +234,9 @@ class FlowSystem(System):
             name = "synthesized_image" + (f"_{index + 1}" if index else "")
             pictures[name] = self.sample(batch, self.config.temp, seed, index)
         return pictures
+
+    def passes(self) -> tuple[Pass, ...]:
+        return self.runner.passes()
 
     def visuals(self, batch: Batch, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if not outputs:
