@@ -45,6 +45,7 @@ def train(config: Config) -> int:
     """
     if config.debug:
         config = config.replace(niter=1, niter_decay=0, max_dataset_size=10, print_freq=1, display_freq=1)
+    config = _with_loss_scale(config)
     device = start(config)
     folder = Path(config.save_ckpt_dir) / config.name
     cls = system_class(config.model)
@@ -58,6 +59,14 @@ def train(config: Config) -> int:
     finally:
         if lock:
             lock.release()
+
+
+def _with_loss_scale(config: Config) -> Config:
+    """In fp16, where gradients below 6e-8 vanish, a scale that finds itself, unless there is one."""
+    given = config.loss_scale != 1.0 or config.dynamic_loss_scale
+    if config.precision != "fp16" or given or {"loss_scale", "dynamic_loss_scale"} & config.explicit:
+        return config
+    return config.replace(loss_scale=2.0**16, dynamic_loss_scale=True)
 
 
 class _Trainer:

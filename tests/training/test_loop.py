@@ -276,6 +276,15 @@ def test_ten_bad_steps_in_a_row_stop_the_run(data, tmp_path):
     assert second.state["step.bad_steps"] == 8 and second.state["optimizer.G.beta1_power"] == 1
 
 
+def test_half_precision_finds_its_loss_scale(data, tmp_path):
+    half = {"precision": "fp16", "niter": 1, "niter_decay": 0, "max_dataset_size": 1}
+    assert run(data, save_ckpt_dir=tmp_path, **half) == 0
+    saved = checkpoint(tmp_path / "label2city")
+    assert saved.config["dynamic_loss_scale"] and saved.state["step.scale"] >= 2.0
+    assert run(data, save_ckpt_dir=tmp_path, name="fixed", loss_scale=8, **half) == 0
+    assert not checkpoint(tmp_path / "fixed").config["dynamic_loss_scale"]
+
+
 def test_one_debug_epoch(data, tmp_path):
     assert run(data, save_ckpt_dir=tmp_path, debug=True, niter=50, print_freq=100) == 0
     assert checkpoint(tmp_path / "label2city").tag == "1" and logged(tmp_path / "label2city") == [1, 2, 3, 4]
