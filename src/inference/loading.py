@@ -2,12 +2,15 @@
 
 __all__ = ["load"]
 
+import contextlib
 import difflib
 import json
 import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from src.evaluation.run import open_run
 from src.inference.model import Model
@@ -46,7 +49,8 @@ def load(
         device_target: ``Ascend``, ``GPU``, ``CPU``, or ``auto``, the first of these that works.
         mode: ``graph`` compiles for each size of picture; ``pynative`` does not, and takes longer for every call.
         precision: ``fp32``, ``fp16`` or ``bf16``; flows are exact only in fp32 and refuse the others.
-        options: further options of evaluation by their names (``temp``, ``seed``, ``cluster_path``, ...).
+        options: further options of evaluation by their names (``temp``, ``seed``, ``cluster_path``, ...), as values or
+            as texts like those of a command line.
 
     Device, mode and seed hold for the whole process: models that are used together need the same.
 
@@ -97,7 +101,10 @@ def _command(folder: Path, tag: str, target: str, mode: str, precision: str, opt
             raise UserError(f"unknown option {key}" + (f"; did you mean {close[0]}?" if close else ""))
     own = {key: value for key, value in options.items() if key not in common}
     for key, value in own.items():
-        if not _like(value, trained[key]):
+        if isinstance(value, str) and not isinstance(trained[key], str):
+            with contextlib.suppress(yaml.YAMLError):
+                own[key] = yaml.safe_load(value)
+        if not _like(own[key], trained[key]):
             raise UserError(f"option {key} {value!r} is not like {trained[key]!r}, which the run was trained with")
     words |= {key: value for key, value in options.items() if key in common}
     command = load_config([f"--{key}={value}" for key, value in words.items()])

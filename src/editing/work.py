@@ -1,0 +1,42 @@
+"""The thread that owns the model: whatever the page asks for is computed there, one thing at a time."""
+
+__all__ = ["Worker"]
+
+import queue
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+
+class Worker:
+    """A queue of calls. MindSpore's mode and device belong to a thread, so that all calls run in the one that
+    :meth:`run` is called in."""
+
+    def __init__(self) -> None:
+        self._calls: queue.Queue[tuple[Future, Callable[[], Any]] | None] = queue.Queue()
+
+    def call(self, function: Callable[[], Any]) -> Any:
+        """Have ``function`` called by the worker and wait for what it returns or raises."""
+        future: Future = Future()
+        self._calls.put((future, function))
+        return future.result()
+
+    def run(self) -> None:
+        """Work until :meth:`stop`."""
+        while True:
+            try:
+                # with a timeout, because Ctrl-C does not interrupt an endless wait everywhere
+                item = self._calls.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            future, function = item
+            try:
+                future.set_result(function())
+            except Exception as error:
+                future.set_exception(error)
+
+    def stop(self) -> None:
+        """End :meth:`run` once what waits is done."""
+        self._calls.put(None)
