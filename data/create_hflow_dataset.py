@@ -175,6 +175,9 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> None
     """Write at most MAX_MEMBER_BYTES; what the archive claims about sizes is not believed."""
     if info.flag_bits & 1:
         raise Skipped("it is encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # other methods pack a bomb a thousand times tighter, and no picture gains from them
+        raise Skipped("it is packed by a method other than deflate")
     try:
         source = archive.open(info)
     except _DAMAGED as error:

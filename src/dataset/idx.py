@@ -3,9 +3,12 @@
 __all__ = ["read_idx"]
 
 import gzip
+import math
 import struct
+import zlib
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -13,6 +16,9 @@ from src.utils.errors import UserError
 from src.utils.files import explain_os_error
 
 _UNSIGNED_BYTES = 0x08
+_MOST_AXES = 8
+# twice the largest file of the MNIST family
+_LARGEST = 1 << 30
 
 
 @lru_cache(maxsize=4)
@@ -20,21 +26,29 @@ def read_idx(path: Path) -> np.ndarray:
     """The uint8 array in an idx file, plain or gzipped, read-only.
 
     Raises:
-        UserError: it cannot be read, is no idx file of bytes, or is cut short.
+        UserError: it cannot be read, is no idx file of bytes, is cut short, or holds more than it announces.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (gzip.BadGzipFile, EOFError) as error:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as stream:
+            return _read(stream, path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} is no complete gzip file ({error}): fetch it again") from error
     except OSError as error:
         raise explain_os_error(error, path, "read") from error
-    if len(data) < 4 or data[:2] != b"\0\0" or data[2] != _UNSIGNED_BYTES:
+
+
+def _read(stream: BinaryIO, path: Path) -> np.ndarray:
+    head = stream.read(4)
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] != _UNSIGNED_BYTES or not 1 <= head[3] <= _MOST_AXES:
         raise UserError(f"{path} is no idx file of bytes: pass the files of MNIST as they are published")
-    axes = data[3]
-    shape = struct.unpack(f">{axes}I", data[4 : 4 + 4 * axes].ljust(4 * axes, b"\0"))
-    values = np.frombuffer(data, np.uint8, offset=4 + 4 * axes) if len(data) > 4 + 4 * axes else np.zeros(0, np.uint8)
-    if values.size != np.prod(shape, dtype=np.int64):
+    axes = head[3]
+    shape = struct.unpack(f">{axes}I", stream.read(4 * axes).ljust(4 * axes, b"\0"))
+    count = math.prod(shape)
+    # not a byte beyond what is announced, because a small gzip file can unfold to more than any memory holds
+    values = np.frombuffer(stream.read(min(count, _LARGEST) + 1), np.uint8)
+    if values.size != count or not count:
+        holds = "more" if values.size > min(count, _LARGEST) else values.size
         raise UserError(
-            f"{path} holds {values.size} bytes where its header announces {'x'.join(map(str, shape))}: fetch it again"
+            f"{path} holds {holds} bytes where its header announces {'x'.join(map(str, shape))}: fetch it again"
         )
     return values.reshape(shape)

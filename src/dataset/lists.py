@@ -2,6 +2,7 @@
 
 __all__ = ["read_list"]
 
+import os
 from pathlib import Path
 
 from src.utils.errors import UserError
@@ -9,6 +10,7 @@ from src.utils.files import explain_os_error
 from src.utils.images import IMAGE_EXTENSIONS
 
 _SHOWN = 5
+_LONGEST = 300
 
 
 def read_list(path: str | Path, root: str | Path) -> list[Path]:
@@ -17,9 +19,8 @@ def read_list(path: str | Path, root: str | Path) -> list[Path]:
     Spaces around a line and blank lines at the end are ignored.
 
     Raises:
-        UserError: a missing or unreadable list, a blank line between others or one that names no picture
-        (with its
-            number and text), or files that ``root`` does not hold (up to five are named).
+        UserError: a missing or unreadable list, a blank line between others or one that names no picture (with
+            its number and text), or files that ``root`` does not hold (up to five are named).
     """
     path, root = Path(path), Path(root)
     try:
@@ -39,13 +40,14 @@ def read_list(path: str | Path, root: str | Path) -> list[Path]:
             raise UserError(f"{path}, line {number} is empty: remove it")
         if Path(name).suffix.lower() not in IMAGE_EXTENSIONS:
             raise UserError(
-                f"{path}, line {number}: {name!r} is no picture by its name, expected a path such as "
+                f"{path}, line {number}: {name[:_LONGEST]!r} is no picture by its name, expected a path such as "
                 f"images/04945.png that ends in one of {', '.join(IMAGE_EXTENSIONS)}"
             )
         files.append(root / name)
-    missing = {file: number for number, file in enumerate(files, 1) if not file.is_file()}
+    # os.path, because Path.is_file raises on names that are too long
+    missing = {file: number for number, file in enumerate(files, 1) if not os.path.isfile(file)}
     if missing:
-        shown = ", ".join(f"{file} (line {number})" for file, number in list(missing.items())[:_SHOWN])
+        shown = ", ".join(f"{str(file)[:_LONGEST]} (line {number})" for file, number in list(missing.items())[:_SHOWN])
         more = ", ..." if len(missing) > _SHOWN else ""
         raise UserError(
             f"{len(missing)} of {len(files)} files that {path} lists are not there: {shown}{more}. "
