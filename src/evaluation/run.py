@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from src.export.runtime import use_onnx
 from src.models.registry import SYSTEMS, create_system, system_class
 from src.models.state import load_arrays
 from src.models.system import System
 from src.training.checkpoint_reader import CheckpointReader
 from src.utils.config import Config
 from src.utils.errors import UserError
+from src.utils.logging import get_logger
 
 # what a run was trained with says nothing about these: they are always those of the command at hand
 _OF_THE_COMMAND = (
     "name", "save_ckpt_dir", "load_ckpt", "which_epoch", "device_target", "device_id", "run_distribute", "mode",
     "precision", "deterministic", "seed", "num_workers", "predict_dir", "how_many", "use_encoded_image", "cluster_path",
     "n_clusters", "display_winsize", "max_dataset_size", "records_dir", "check_data", "phase", "continue_train",
-    "no_html", "load_features", "batch_size",
+    "no_html", "load_features", "batch_size", "runtime", "onnx_file", "file_format", "file_name", "flexible_size",
 )  # fmt: skip
 
 
@@ -87,4 +89,6 @@ def open_run(command: Config) -> TrainedRun:
             raise UserError(f"{folder}: checkpoint {checkpoint.tag} has no network {name}")
     system.set_train(False)
     system.load_companions(folder)
+    if config.runtime == "onnx":
+        use_onnx(system, folder, config.onnx_file, config.device_target, get_logger().info)
     return TrainedRun(system, config, folder, checkpoint.tag)

@@ -15,9 +15,7 @@ from src.models.passes import Port
 from src.utils.errors import UserError
 
 
-def to_onnx(
-    graph: Graph, ports: Sequence[Port], outputs: Sequence[str], batch: int, about: Mapping[str, str]
-) -> onnx.ModelProto:
+def to_onnx(graph: Graph, ports: Sequence[Port], outputs: Sequence[str], about: Mapping[str, str]) -> onnx.ModelProto:
     """Translate ``graph`` node by node. Sizes that it leaves open get the names that ``ports`` give them.
 
     Raises:

@@ -1,0 +1,98 @@
+"""Inputs to compile and to check an exported pass with: real ones where there is data."""
+
+__all__ = ["choose_sizes", "input_values", "other_sizes", "symbolic_inputs"]
+
+from collections.abc import Mapping
+
+import mindspore as ms
+import numpy as np
+from mindspore import Tensor
+
+from src.models.passes import Pass, Port
+from src.utils.errors import UserError
+
+_SMALLEST = 64
+
+
+def _open_sizes(exported: Pass) -> list[str]:
+    names = [size for port in exported.inputs for size in port.shape if isinstance(size, str) and size != "batch"]
+    return list(dict.fromkeys(names))
+
+
+def choose_sizes(
+    exported: Pass, sample: Mapping[str, np.ndarray], height: int, width: int, stride: int, flexible: bool
+) -> dict[str, int]:
+    """A number for every size that the pass leaves open: as asked for, else that of the sample.
+
+    Raises:
+        UserError: neither is given, a side does not fit the strides, or sizes of a pass that has only one.
+    """
+    names = _open_sizes(exported)
+    if not names:
+        if height or width or flexible:
+            shapes = ", ".join(f"{p.name} {'x'.join(map(str, p.shape[1:]))}" for p in exported.inputs if p.column)
+            raise UserError(
+                f"{exported.name} is made for one size ({shapes}): leave --height, --width and --flexible_size out"
+            )
+        return {}
+    maps = [a for n, a in sample.items() if a.ndim == 4 and n in {port.column for port in exported.inputs}]
+    given = {"height": height, "width": width}
+    for axis, side in ((2, "height"), (3, "width")):
+        if not given[side] and maps:
+            given[side] = -(-maps[0].shape[axis] // stride) * stride
+        elif not given[side] and flexible:
+            given[side] = -(-_SMALLEST // stride) * stride
+        if not given[side]:
+            raise UserError(
+                f"{exported.name} takes pictures of any size, and there are none to take it from: pass --height and "
+                "--width, or --flexible_size True for a file without fixed sizes"
+            )
+        if given[side] % stride:
+            raise UserError(f"--{side} {given[side]} is no multiple of {stride}, by which this network divides it")
+    return {name: given[name.rpartition("_")[2]] for name in names}
+
+
+def other_sizes(sizes: Mapping[str, int], stride: int) -> dict[str, int]:
+    """Sizes that differ from ``sizes`` and from each other, to try a flexible file with."""
+    return {name: size + (i + 1) * stride for i, (name, size) in enumerate(sizes.items())}
+
+
+def symbolic_inputs(exported: Pass, batch: int) -> list[Tensor]:
+    """What MindSpore compiles a pass of open sizes for."""
+    tensors = []
+    for port in exported.inputs:
+        shape = [batch if s == "batch" else None if isinstance(s, str) else s for s in port.shape]
+        tensors.append(
+            Tensor(shape=shape, dtype=getattr(ms, port.dtype)) if None in shape else Tensor(_made_up(port, shape))
+        )
+    return tensors
+
+
+def input_values(
+    exported: Pass, sizes: Mapping[str, int], batch: int, sample: Mapping[str, np.ndarray]
+) -> list[np.ndarray]:
+    """One array for every input, from ``sample``'s columns where it has them, cut or continued to the size."""
+    values = []
+    for port in exported.inputs:
+        shape = [batch if s == "batch" else sizes.get(s, s) for s in port.shape]
+        column = sample.get(port.column)
+        if column is not None and column.ndim == len(shape) and column.shape[1] == shape[1]:
+            real = _fitted(column, shape)
+            values.append((real * port.gain + port.offset if port.dtype == "float32" else real).astype(port.dtype))
+        else:
+            values.append(_made_up(port, shape))
+    return values
+
+
+def _fitted(column: np.ndarray, shape: list[int]) -> np.ndarray:
+    pads = [(0, max(0, wanted - size)) for size, wanted in zip(column.shape, shape, strict=True)]
+    return np.pad(column, pads, mode="edge")[tuple(slice(size) for size in shape)]
+
+
+def _made_up(port: Port, shape: list[int]) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    if port.high:
+        return rng.integers(0, port.high, shape).astype(port.dtype)
+    if port.column:
+        return (rng.uniform(-1.0, 1.0, shape) * port.gain + port.offset).astype(port.dtype)
+    return rng.standard_normal(shape).astype(port.dtype)
