@@ -1,6 +1,6 @@
 """What training and sampling with Full-Glow cost on the CPU, and how peak memory grows with depth.
 
-    python benchmarks/flows.py [--side 64] [--width 64] [--batch 16] [--depths 8,32] [--mode pynative]
+    python benchmarks/flows.py [--side 64] [--width 64] [--batch 4] [--depths 8,32] [--mode pynative]
         [--memory store,recompute,reconstruct]
 
 For every depth (steps of flow a block) and every way of the backward pass, in a process of its own: seconds a step,
@@ -40,7 +40,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=64, help="pixels a side")
     parser.add_argument("--width", type=int, default=64, help="channels inside the coupling networks")
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--conditions", type=int, default=4, help="conditions that are sampled together")
     parser.add_argument("--steps", type=int, default=2, help="timed steps after the first")
     parser.add_argument("--depths", default="8,32", help="steps of flow a block, with commas")
@@ -66,8 +66,10 @@ def main(argv: list[str]) -> int:
     )
     print("gradients + rest", flush=True)
     for memory in options.memory.split(","):
-        rows = [_in_own_process(argv, f"train:{memory}:{depth}") for depth in depths]
-        for depth, row in zip(depths, rows, strict=True):
+        rows = []
+        for depth in depths:
+            row = _in_own_process(argv, f"train:{memory}:{depth}")
+            rows.append(row)
             print(
                 f"{memory:12} {depth:5} {row['seconds']:9.2f} {row['processor']:9.2f} {row['peak']:6.0f} = "
                 f"{row['base']:11.0f} + {row['state']:7.0f} + {row['gradients']:9.0f} + {row['rest']:4.0f}",
