@@ -38,8 +38,8 @@ _RUNS: dict[str, tuple[str | None, dict[str, object]]] = {
 def save_run(folder: Path, name: str, **changes: object) -> Path:
     """Write the run ``name`` with options ``changes`` to ``folder``/``name`` and return that folder."""
     preset, options = _RUNS[name]
-    words = [f"--{key}={value}" for key, value in (_COMMON | options | changes).items()]
-    config = load_config([*words, f"--name={name}", f"--data_root={folder}"], preset and f"configs/{preset}")
+    chosen = _COMMON | {"name": name, "data_root": folder} | options | changes
+    config = load_config([f"--{key}={value}" for key, value in chosen.items()], preset and f"configs/{preset}")
     system = create_system(config, training=False)
     if hasattr(system, "model_inputs"):
         rng = np.random.default_rng(0)

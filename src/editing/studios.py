@@ -47,7 +47,6 @@ class Studio:
 
     def about(self) -> dict[str, Any]:
         """What the page has to know: classes, styles, controls."""
-        config = self.model.config
         return {
             "name": self.model.folder.resolve().name,
             "system": self.model.system.name,

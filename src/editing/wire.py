@@ -42,9 +42,11 @@ def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise UserError(f"a message of {len(message)} bytes cannot have a header of {length}")
     try:
         header = json.loads(message[4 : 4 + length], parse_constant=_refuse)
-        listed = header.pop("arrays", [])
-    except (ValueError, AttributeError, RecursionError):
-        raise UserError("the header of a message is not a JSON object") from None
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict):
+        raise UserError("the header of a message is not a JSON object")
+    listed = header.pop("arrays", [])
     if not isinstance(listed, list) or len(listed) > _MOST_ARRAYS:
         raise UserError("the header of a message lists no arrays")
     arrays, start = {}, 4 + length

@@ -3,9 +3,12 @@
 __all__ = ["Worker"]
 
 import queue
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
+
+from src.utils.errors import UserError
 
 
 class Worker:
@@ -14,11 +17,20 @@ class Worker:
 
     def __init__(self) -> None:
         self._calls: queue.Queue[tuple[Future, Callable[[], Any]] | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._ended = False
 
     def call(self, function: Callable[[], Any]) -> Any:
-        """Have ``function`` called by the worker and wait for what it returns or raises."""
+        """Have ``function`` called by the worker and wait for what it returns or raises.
+
+        Raises:
+            UserError: the worker has been stopped.
+        """
         future: Future = Future()
-        self._calls.put((future, function))
+        with self._lock:
+            if self._ended:
+                raise UserError("the editor has ended: start it again")
+            self._calls.put((future, function))
         return future.result()
 
     def run(self) -> None:
@@ -39,4 +51,6 @@ class Worker:
 
     def stop(self) -> None:
         """End :meth:`run` once what waits is done."""
-        self._calls.put(None)
+        with self._lock:
+            self._ended = True
+            self._calls.put(None)

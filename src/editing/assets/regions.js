@@ -75,61 +75,56 @@ export function extractObject(inst, width, height, id) {
   return {x: left, y: top, width: w, height: h, mask, area};
 }
 
-/** Give the pixels of instance `id` the label and instance number of the nearest pixel beside it. */
+// Scenes lie in layers: what an object hides continues what stands left and right of it rather than above and below.
+const ACROSS = 1, ALONG = 3;
+
+/** Give the pixels of instance `id` the label and instance number of the nearest ground; false where there is none. */
 export function removeObject(doc, id) {
   const {label, inst, width, height} = doc;
-  const from = new Int32Array(width * height).fill(-1), queue = [];
-  let open = 0;
-  for (let i = 0; i < inst.length; i++) if (inst[i] === id) open++;
-  if (!open || open === inst.length) return false;
-  const neighbours = (i, visit) => {
-    const x = i % width;
-    if (x > 0) visit(i - 1);
-    if (x < width - 1) visit(i + 1);
-    if (i >= width) visit(i - width);
-    if (i < width * (height - 1)) visit(i + width);
-  };
-  // other objects are no ground: what an object hides continues what lies around it
-  const ground = (i) => inst[i] !== id && inst[i] < 1000;
-  const seed = (accept) => {
-    for (let i = 0; i < inst.length; i++) {
-      if (!accept(i)) continue;
-      let beside = false;
-      neighbours(i, (j) => { if (inst[j] === id) beside = true; });
-      if (beside) { from[i] = i; queue.push(i); }
+  // other objects are no ground, unless there is nothing else
+  for (const ground of [(i) => inst[i] !== id && inst[i] < 1000, (i) => inst[i] !== id]) {
+    const from = nearest(width, height, (i) => inst[i] === id, ground);
+    if (!from) continue;
+    for (const [i, j] of from) {
+      label[i] = label[j];
+      inst[i] = inst[j];
     }
-  };
-  seed(ground);
-  if (!queue.length) seed((i) => inst[i] !== id);
-  for (let k = 0; k < queue.length; k++) {
-    const i = queue[k];
-    neighbours(i, (j) => { if (inst[j] === id && from[j] < 0) { from[j] = from[i]; queue.push(j); } });
+    return true;
   }
-  // parts that only touch other objects take what those are
-  const rest = [];
-  for (let i = 0; i < inst.length; i++) if (inst[i] === id && from[i] < 0) rest.push(i);
-  const filled = new Map();
-  for (const i of rest) filled.set(i, nearestOther(inst, width, height, i, id));
-  for (let i = 0; i < inst.length; i++) {
-    if (inst[i] !== id) continue;
-    const j = from[i] >= 0 ? from[i] : filled.get(i);
-    doc.label[i] = label[j];
-    filled.set(i, j);
-  }
-  for (const [i, j] of filled) inst[i] = inst[j] === id ? doc.label[j] : inst[j];
-  return true;
+  return false;
 }
 
-function nearestOther(inst, width, height, start, id) {
-  const x0 = start % width, y0 = (start - x0) / width;
-  for (let r = 1; r < width + height; r++) {
-    for (let d = -r; d <= r; d++) {
-      for (const [x, y] of [[x0 + d, y0 + r - Math.abs(d)], [x0 + d, y0 - r + Math.abs(d)]]) {
-        if (x >= 0 && x < width && y >= 0 && y < height && inst[y * width + x] !== id) return y * width + x;
-      }
+/** For every pixel of a hole the nearest ground, seen through whatever is neither: Map pixel -> ground, or null. */
+function nearest(width, height, hole, ground) {
+  const from = new Int32Array(width * height).fill(-1), buckets = [[]];
+  let open = 0;
+  for (let i = 0; i < from.length; i++) if (hole(i)) open++;
+  if (!open) return null;
+  const found = new Map();
+  const visit = (i, j, cost) => { (buckets[cost] ||= []).push([j, i]); };
+  const spread = (i, origin, cost) => {
+    const x = i % width;
+    if (x > 0) visit(origin, i - 1, cost + ACROSS);
+    if (x < width - 1) visit(origin, i + 1, cost + ACROSS);
+    if (i >= width) visit(origin, i - width, cost + ALONG);
+    if (i < width * (height - 1)) visit(origin, i + width, cost + ALONG);
+  };
+  for (let i = 0; i < from.length; i++) if (ground(i)) { from[i] = i; if (beside(i, width, height, (j) => !ground(j))) spread(i, i, 0); }
+  for (let cost = 0; cost < buckets.length && found.size < open; cost++) {
+    for (const [i, origin] of buckets[cost] || []) {
+      if (from[i] >= 0) continue;
+      from[i] = origin;
+      if (hole(i)) found.set(i, origin);
+      spread(i, origin, cost);
     }
+    buckets[cost] = null;
   }
-  return start;
+  return found.size === open ? found : null;
+}
+
+function beside(i, width, height, test) {
+  const x = i % width;
+  return (x > 0 && test(i - 1)) || (x < width - 1 && test(i + 1)) || (i >= width && test(i - width)) || (i < width * (height - 1) && test(i + width));
 }
 
 /** Draw an object at its place: pixels outside the map are cut off. */
