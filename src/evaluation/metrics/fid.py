@@ -51,8 +51,27 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
 
 
 def fid(real: np.ndarray, fake: np.ndarray) -> float:
-    """Frechet distance of two sets of features (N, D)."""
-    return frechet_distance(FeatureStatistics.of(real), FeatureStatistics.of(fake))
+    """Frechet distance of two sets of features (N, D), N at least 2.
+
+    Fewer vectors than features span a small space: with the centred features A and B of both sets as rows, over the
+    roots of their degrees of freedom, C_a = A'A and C_b = B'B, and tr (C_a C_b)^(1/2) is the sum of A B''s singular
+    values. A matrix of pictures is then decomposed instead of one of features.
+    """
+    for features in (real, fake):
+        if features.ndim != 2 or len(features) < 2:
+            raise UserError(f"features of shape {features.shape} have no covariance: at least 2 pictures are needed")
+    if len(real) + len(fake) > real.shape[1]:
+        return frechet_distance(FeatureStatistics.of(real), FeatureStatistics.of(fake))
+    (mean_a, a), (mean_b, b) = (_centred(features) for features in (real, fake))
+    root_trace = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    difference = mean_a - mean_b
+    return float(difference @ difference + (a * a).sum() + (b * b).sum() - 2.0 * root_trace)
+
+
+def _centred(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    features = np.asarray(features, np.float64)
+    mean = features.mean(0)
+    return mean, (features - mean) / np.sqrt(len(features) - 1)
 
 
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -104,7 +104,8 @@ class Report:
             raise explain_os_error(error, self._path.parent, "create") from error
         state = {"format": _FORMAT, "measurements": list(self._measurements.values())}
         atomic_write(self._path, json.dumps(state, indent=1, allow_nan=False))
-        atomic_write(self._table, self._markdown())
+        # names of files may hold bytes that are no text
+        atomic_write(self._table, self._markdown().encode("utf-8", "replace"))
         return self._table
 
     def _markdown(self) -> str:

@@ -41,13 +41,22 @@ def published_fid(real, fake):
     return difference @ difference + np.trace(covariances - 2.0 * root.real)
 
 
-@pytest.mark.parametrize("count", [500, 40])
+@pytest.mark.parametrize("count", [500, 40, 20])
 def test_random_features_meet_the_published_formula(count):
-    """Also with fewer vectors than features, where both covariances are singular."""
+    """Also with fewer vectors than features, where both covariances are singular, and with very few."""
     rng = np.random.default_rng(1)
     real, fake = rng.standard_normal((count, 64)), 0.7 * rng.standard_normal((count, 64)) + 0.1
     assert fid(real, fake) == pytest.approx(published_fid(real, fake), rel=1e-4)
     assert fid(real.astype(np.float32), fake.astype(np.float32)) == pytest.approx(fid(real, fake), rel=1e-5)
+
+
+def test_few_vectors_take_a_short_way_to_the_same():
+    rng = np.random.default_rng(4)
+    real, fake = rng.standard_normal((9, 64)) ** 3, rng.standard_normal((13, 64)) + 0.3
+    long_way = frechet_distance(FeatureStatistics.of(real), FeatureStatistics.of(fake))
+    assert fid(real, fake) == pytest.approx(long_way, rel=1e-7)
+    assert fid(fake, real) == pytest.approx(long_way, rel=1e-7)
+    assert fid(real, real) == pytest.approx(0.0, abs=1e-7)
 
 
 def test_kid_is_unbiased_and_meets_the_double_sum():
