@@ -9,6 +9,7 @@ import pytest
 from mindspore import ParameterTuple, Tensor, ops
 
 from src.models.glow.boundaries import BoundaryPyramid
+from src.models.glow.condition_nets import ConditionNet
 from src.models.glow.losses import FlowGradients, FlowObjective
 from src.models.glow.system import CGlowSystem, DualGlowSystem, FullGlowSystem
 from src.models.state import load_arrays, state_arrays
@@ -61,7 +62,7 @@ def make(name, **changes):
     return cls(SimpleNamespace(**(OPTIONS | options | changes)))
 
 
-def sample_batch(system, n=2, seed=0):
+def sample_batch(system, n=3, seed=0):
     rng = np.random.default_rng(seed)
     height, width = system.network.size
     sides = {"condition": system.network.condition_channels, "image": system.network.channels}
@@ -100,9 +101,10 @@ def test_latents_are_the_picture_and_samples_are_samples(name):
     assert np.abs(one).max() <= 1.0
     mode = system.sample(batch, 0.0, seed=3)
     np.testing.assert_array_equal(mode, system.sample(batch, 0.0, seed=4))
-    alone = {key: value[1:] for key, value in batch.items()}
-    np.testing.assert_allclose(system.sample(alone, 0.7, seed=3)[0], one[1], atol=1e-4)
-    np.testing.assert_allclose(system.bits_per_dimension(alone), system.bits_per_dimension(batch)[1:], rtol=1e-4)
+    alone = {key: value[2:] for key, value in batch.items()}
+    np.testing.assert_allclose(system.sample(alone, 0.7, seed=3)[0], one[2], atol=1e-4)
+    np.testing.assert_allclose(system.reconstruct(alone), alone["image"], atol=1e-4)
+    np.testing.assert_allclose(system.bits_per_dimension(alone), system.bits_per_dimension(batch)[2:], rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["fullglow", "cglow", "dualglow"])
@@ -140,6 +142,27 @@ def test_the_target_depends_on_the_condition(name):
         assert change(boundary=1 - batch["boundary"]) > 1e-4
     one, other = (system.sample(batch | {"condition": s * batch["condition"]}, 0.7) for s in (1, -1))
     assert np.abs(one - other).max() > 1e-4
+
+
+def test_conditions_of_a_batch_are_taken_together(monkeypatch):
+    """Four conditions pass every network that reads them in one call, as one does: nothing loops over samples."""
+    system, batch = ready("fullglow_two_levels")
+    four = sample_batch(system, 4)
+    seen, compute = [], ConditionNet.compute
+
+    def watched(self, x, weights, at=0):
+        seen.append(x.shape[0])
+        return compute(self, x, weights, at)
+
+    monkeypatch.setattr(ConditionNet, "compute", watched)
+    for n in (1, 4):
+        seen.clear()
+        system.sample({key: value[:n] for key, value in four.items()}, 0.7)
+        # an actnorm and a mixing on each of two levels
+        assert seen == [n] * 4
+        seen.clear()
+        system.bits_per_dimension({key: value[:n] for key, value in four.items()})
+        assert seen == [n] * 4
 
 
 def test_published_cglow_start_leaves_actnorms_and_mixings_blind():
