@@ -70,8 +70,10 @@ def export_system(
             "which every device writes"
         )
     batch = config.batch_size if "batch_size" in config.explicit else 1
-    written = []
-    for exported in system.passes():
+    passes, written = system.passes(), []
+    if not passes:
+        raise UserError(f"{system.name} does not say what of it can be exported: give the class a method passes()")
+    for exported in passes:
         flexible = config.flexible_size and exported.any_size
         # those of a training say how pictures were resized there
         height, width = (getattr(config, side) if side in config.explicit else 0 for side in ("height", "width"))

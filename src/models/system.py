@@ -89,10 +89,6 @@ class System:
         """Named pictures (N, C, H, W) in [-1, 1] made from a batch whose size fits :attr:`stride`."""
         raise NotImplementedError
 
-    def passes(self) -> tuple[Pass, ...]:
-        """What the trained networks compute, from arrays to arrays: what can be exported."""
-        raise NotImplementedError
-
     def visuals(self, batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What is worth looking at for the first sample: name to HxWx3 uint8, in the order of display."""
         raise NotImplementedError
@@ -153,6 +149,10 @@ class System:
     @property
     def optional_networks(self) -> tuple[str, ...]:
         """Networks that translation can do without when a checkpoint lacks them."""
+        return ()
+
+    def passes(self) -> tuple[Pass, ...]:
+        """What the trained networks compute, from arrays to arrays: what can be exported."""
         return ()
 
     def result_name(self, stem: str, output: str) -> str:

@@ -11,12 +11,15 @@ from mindspore import Tensor, nn, ops
 
 from src.evaluation.exporting import export
 from src.evaluation.run import open_run
+from src.evaluation.tasks import evaluate
 from src.export.write import export_system
 from src.models.passes import Pass, Port
 from src.models.system import System
 from src.utils.config import load_config
 from src.utils.errors import UserError
+from src.utils.images import read_image
 from tests.saved_runs import save_run
+from tests.tiny_runs import make_streets
 
 _SMALLER = {
     "hflow": {"num_layers": "[1,1,1]", "endblock_layers": "[1,1]", "flow_split_types": "[channels,channels,channels]"}
@@ -238,14 +241,20 @@ def test_gpu_is_asked_for_in_vain():
         assert choose_providers("auto") == choose_providers("CPU") == ["CPUExecutionProvider"]
 
 
-def test_the_command_takes_its_size_from_the_data(tmp_path):
-    from tests.tiny_runs import make_streets
-
+def test_the_commands(tmp_path):
+    """export.py takes the size from the data; eval.py makes the same results of the file."""
     run = save_run(tmp_path, "pix2pixHD", data_root=make_streets(tmp_path / "streets", train=1, test=1))
-    words = [f"--load_ckpt={run}", "--device_target=CPU", f"--file_name={tmp_path / 'out' / 'city'}"]
+    words = [f"--load_ckpt={run}", "--name=city", "--device_target=CPU"]
+    prefix = tmp_path / "exported" / "city"
     try:
-        assert export(load_config(words)) == 0
+        assert export(load_config([*words, f"--file_name={prefix}"])) == 0
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
-    session = onnxruntime.InferenceSession(tmp_path / "out" / "city_G.onnx")
+    session = onnxruntime.InferenceSession(f"{prefix}_G.onnx")
     assert [(i.name, i.shape) for i in session.get_inputs()] == [("label", [1, 1, 32, 64]), ("inst", [1, 1, 32, 64])]
+    pictures = []
+    for runtime in ("mindspore", "onnx"):
+        more = ["--mode=pynative", f"--runtime={runtime}", f"--onnx_file={prefix.parent}", f"--predict_dir={runtime}"]
+        assert evaluate(load_config([*words, *more])) == 0
+        pictures.append(read_image(f"{runtime}/city/test_1/images/scene_00000_synthesized_image.png", 3).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1

@@ -1,0 +1,38 @@
+"""The benchmarks that the pages name, at sizes that say nothing but that they run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def table(program, *options):
+    """Words of the last line that a benchmark prints."""
+    words = [sys.executable, str(ROOT / "benchmarks" / program), *options, "--mode=pynative", "--device_target=CPU"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+    return done.stdout.splitlines()[-1].split()
+
+
+def test_train_step():
+    small = ["--ngf=2", "--ndf=2", "--n_downsample_global=1", "--n_blocks_global=1", "--num_D=1", "--no_vgg_loss=True"]
+    row = table("train_step.py", "--modes=label", "--height=32", "--width=64", "--steps=2", *small)
+    assert row[0] == "label" and float(row[2]) >= float(row[3]) > 0 and float(row[4]) > 0
+
+
+def test_inference():
+    """MindSpore and ONNX Runtime run the same pass, each in a process of its own."""
+    small = ["--height=32", "--width=32", "--repeat=1", "--ngf=2", "--n_residual_blocks=1"]
+    words = [sys.executable, str(ROOT / "benchmarks" / "inference.py"), "--systems=cyclegan", *small]
+    done = subprocess.run([*words, "--runtimes=pynative,onnx"], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+    rows = [line.split() for line in done.stdout.splitlines()[-2:]]
+    assert [row[:2] for row in rows] == [["cyclegan", "pynative"], ["cyclegan", "onnx"]]
+    assert all(float(number) > 0 for row in rows for number in row[2:])
+
+
+def test_unpaired():
+    small = ["--ngf=2", "--ndf=2", "--n_residual_blocks=1"]
+    row = table("unpaired.py", "--systems=cyclegan", "--height=32", "--width=32", "--steps=2", *small)
+    assert row[:2] == ["cyclegan", "translate"] and float(row[3]) >= float(row[4]) > 0

@@ -1,0 +1,265 @@
+"""Every command that README.md and docs/ show: it exists, its options are known, and some test runs it.
+
+A command that needs what is not here (devices, several hosts, downloads) says so in its line: "needs ...".
+"""
+
+import functools
+import re
+import shlex
+from dataclasses import dataclass
+
+import pytest
+
+from src.utils.config import ALIASES, ROOT, load_config
+from src.utils.errors import UserError
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SCRIPTS = "tests/test_scripts.py::"
+SIM2REAL = "tests/test_sim2real.py::"
+CONVERT = "tests/data/test_convert_checkpoint.py::"
+#: a pattern of the command and the test that runs it, on small data and with small networks; the first that fits counts
+RUN_BY = {
+    r"quickstart\.sh": "tests/test_quickstart.py::test_the_quick_start",
+    r"scripts/test\.sh": "tests/test_docs.py::test_there_are_commands",
+    r"train_512p\.sh.* --label_nc 0": SCRIPTS + "test_rgb_to_rgb_trains_and_never_precomputes",
+    r"/train_512p\.sh": SCRIPTS + "test_train_512p",
+    r"/train_512p_feat\.sh": SCRIPTS + "test_train_512p_feat",
+    r"/train_1024p\.sh": SCRIPTS + "test_train_1024p",
+    r"/train_1024p_feat\.sh": SCRIPTS + "test_train_1024p_feat",
+    r"distribute_train_512p\.sh": SCRIPTS + "test_distribute_train_512p_in_its_older_form",
+    r"distribute_train_512p_feat\.sh": SCRIPTS + "test_distribute_train_512p_feat",
+    r"distribute_train_1024p\.sh": SCRIPTS + "test_distribute_train_1024p",
+    r"distribute_train_1024p_feat\.sh": SCRIPTS + "test_distribute_train_1024p_feat",
+    r"eval_512p\.sh": SCRIPTS + "test_eval_512p",
+    r"eval_512p_feat\.sh": SCRIPTS + "test_eval_512p_feat",
+    r"eval_1024p\.sh": SCRIPTS + "test_eval_1024p",
+    r"eval_1024p_feat\.sh": SCRIPTS + "test_eval_1024p_feat",
+    r"precompute_feature_maps\.sh": SCRIPTS + "test_precompute_feature_maps",
+    r"train\.py --check_data": SCRIPTS + "test_a_report_of_the_data_instead_of_training",
+    r"(train|eval)\.py --config_path configs/sketch": "tests/test_adding_a_system.py::"
+    "test_the_template_trains_goes_on_and_translates",
+    r"eval_(cyclegan|hierarchyflow)\.sh.* --input \S+\.mp4": SIM2REAL + "test_a_video_in_is_a_video_out",
+    r"/train_cyclegan\.sh": SIM2REAL + "test_a_continued_run_equals_an_uninterrupted_one",
+    r"eval_cyclegan\.sh": SIM2REAL + "test_cyclegan_translates_both_ways_and_says_how_well",
+    r"/train_hierarchyflow\.sh": SIM2REAL + "test_hierarchy_flow_trains_by_steps_and_names_its_results",
+    r"eval_hierarchyflow\.sh": SIM2REAL + "test_hierarchy_flow_trains_by_steps_and_names_its_results",
+    r"distribute_train_(cyclegan|hierarchyflow)\.sh": SIM2REAL + "test_older_form_of_the_distribute_scripts",
+    r"distill_sim2real\.sh": SIM2REAL + "test_student_learns_from_the_teacher",
+    r"eval_fullglow_\S+ .*--task": "tests/evaluation/test_flow_tasks.py::test_tasks_of_a_trained_flow",
+    r"fullglow_\d+\.sh": "tests/evaluation/test_flow_tasks.py::test_scripts_train_and_sample",
+    r"eval\.py .*--check_invertible": "tests/evaluation/test_flow_tasks.py::test_tasks_of_a_trained_flow",
+    r"distribute_train_hflow": "tests/training/test_hflow_run.py::test_distributed_scripts_explain_themselves",
+    r"(train|eval)_hflow_\d+\.sh": "tests/training/test_hflow_run.py::test_scripts_run",
+    r"create_pix2pixhd_dataset\.py": "tests/dataset/test_create_pix2pixhd_dataset.py::test_layout",
+    r"create_street_scenes\.py": "tests/dataset/test_scenes.py::test_command",
+    r"create_gta2cityscapes_dataset\.py.* --parquet": "tests/data/test_gta2cityscapes.py::"
+    "test_pictures_and_lists_from_an_export",
+    r"create_gta2cityscapes_dataset\.py": "tests/data/test_gta2cityscapes.py::test_lists_from_downloads",
+    r"create_hflow_dataset\.py": "tests/data/test_create_hflow_dataset.py::test_as_a_command",
+    r"convert_checkpoint\.py --vgg": CONVERT + "test_vgg",
+    r"convert_checkpoint\.py .*model_iter": "tests/models/test_hflow_published.py::"
+    "test_the_converter_makes_a_checkpoint_of_it",
+    r"convert_checkpoint\.py .*optim_step": "tests/data/test_convert_flows.py::test_fullglow_as_its_trainer_saved_it",
+    r"convert_checkpoint\.py": "tests/data/test_converting_page.py::test_conversions_of_the_page",
+    r"check_reference\.py": "tests/test_reference.py::test_the_command_checks_both_modes_and_sees_a_wrong_number",
+    r"simulate_ascend\.sh": "tests/benchmarks/test_ascend_simulation.py::test_the_command_writes_what_it_prints",
+    r"setup_cuda\.sh --dry_run": "tests/benchmarks/test_setup_cuda.py::test_a_dry_run_changes_nothing",
+    r"(train|eval|precompute_feature_maps|export)\.py --help": "tests/test_docs.py::test_options_are_known",
+    r"(export\.py --name|eval\.py .*--runtime onnx)": "tests/export/test_export.py::test_the_commands",
+    r"pip install -r requirements-export\.txt": "tests/export/test_export.py::test_without_onnx_runtime",
+    r"benchmarks/inference\.py": "tests/benchmarks/test_small_benchmarks.py::test_inference",
+    r"benchmarks/train_step\.py": "tests/benchmarks/test_small_benchmarks.py::test_train_step",
+    r"benchmarks/unpaired\.py": "tests/benchmarks/test_small_benchmarks.py::test_unpaired",
+    r"train\.py --config_path configs/(cglow|dualglow)": "tests/evaluation/test_flow_tasks.py::test_preset_takes_steps",
+    r"-m src\.editing": "tests/editing/test_editing_browser.py::test_placeholder",
+    r"eval\.py .*--metrics": "tests/evaluation/metrics/test_metrics_command.py::test_placeholder",
+    r"eval\.py --name": SCRIPTS + "test_eval_1024p",
+}
+#: what no test here can run; the lines that show it must say what it needs
+NEEDS = (r"setup_cuda\.sh$", r"WORKER_NUM=", r"DEVICE_TARGET=GPU", r"cuda11/env\.sh")
+#: options of a program's own, besides those of train.py
+OWN = {"convert_checkpoint.py": {"source", "network", "vgg"}}
+CONFIGURED = {"train.py", "eval.py", "precompute_feature_maps.py", "export.py", "convert_checkpoint.py"}
+FROM_THE_PAGE = {"configs/sketch.yaml"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a page, and the line it stands in."""
+
+    page: str
+    text: str
+    line: str
+
+    def __str__(self):
+        return f"{self.page}: {self.text}"
+
+    @property
+    def words(self):
+        """Its words, without assignments in front, brackets around what may be left out, and dots."""
+        words = shlex.split(re.sub(r" \[(?:--|[A-Z])[^\]]*\]", "", self.text))
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            words = words[1:]
+        return [word for word in words if word != "..."]
+
+
+def commands_of(page):
+    """Lines of bash blocks, indented commands, and commands in the middle of a sentence."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", text, re.DOTALL)
+    rest = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    indented = re.findall(r"^    ((?:bash|python|pip|source|[A-Z_]+=\S+ )(?:.*\\\n)*.*)$", rest, re.MULTILINE)
+    for line in [line for block in (*blocks, *indented) for line in re.sub(r"\\\n\s*", "", block).splitlines()]:
+        command = re.sub(r"(^|\s)#.*", "", line).strip().removeprefix("$ ")
+        if command:
+            yield Command(page.name, command, line)
+    start = r"(?:[A-Z_]+=\S+ )*(?:bash|python|source|pip) "
+    for code, after in re.findall(rf"`({start}[^`]+)`([^`\n|.]*)", rest):
+        yield Command(page.name, " ".join(code.split()), code + after)
+
+
+COMMANDS = list(dict.fromkeys(command for page in PAGES for command in commands_of(page)))
+
+
+def options_of(words):
+    return [word for word in words if word.startswith("--")]
+
+
+def without_positional(words):
+    """Options and their values; what stands before the first option is a place or a number."""
+    first = next((i for i, word in enumerate(words) if word.startswith("--")), len(words))
+    return words[first:]
+
+
+def check_options(words, config_path=None, own=frozenset()):
+    """Raise what the program would raise for options that it does not know, or values out of range."""
+    kept, skip = [], False
+    for word in without_positional(words):
+        if word.startswith("--"):
+            skip = word[2:].partition("=")[0] in own
+        if not skip:
+            kept.append(word)
+    if "--help" not in kept:
+        load_config(kept, config_path)
+
+
+def own_options(path):
+    """Options that a program's source names; none is started for it, since some would begin to work."""
+    text = path.read_text(encoding="utf-8")
+    return set(re.findall(r"(?:--|^\s*\"|[{ ]\")(\w+)(?=\"|\b)", text, re.MULTILINE))
+
+
+def check_script(words):
+    path = ROOT / words[0]
+    assert path.is_file(), f"{words[0]} does not exist"
+    text = path.read_text(encoding="utf-8")
+    module = re.search(r"-m (benchmarks\.\w+)|(benchmarks/\w+)\.py", text)
+    if module:
+        check_program([f"{(module[1] or module[2]).replace('.', '/')}.py", *words[1:]])
+        return
+    configured = re.findall(r"configs/[a-z]\w+\.yaml", text)
+    for config in configured:
+        assert (ROOT / config).is_file(), f"{config} does not exist"
+    if configured or re.search(r"run \w+\.py|features\.sh", text):
+        check_options(words[1:], configured[-1] if configured else None)
+    else:
+        for option in options_of(words[1:]):
+            assert option in text, f"{words[0]} has no option {option}"
+
+
+def check_program(words):
+    if words[0] == "-m":
+        module = ROOT / words[1].replace(".", "/")
+        path = module / "__main__.py" if module.is_dir() else module.with_suffix(".py")
+        words = words[1:]
+    else:
+        path = ROOT / words[0]
+    assert path.is_file(), f"{words[0]} does not exist"
+    overlay = [words[i + 1] for i, word in enumerate(words) if word == "--config_path"]
+    if set(overlay) & FROM_THE_PAGE:
+        return
+    for config in overlay:
+        assert (ROOT / config).is_file(), f"{config} does not exist"
+    if path.name in CONFIGURED:
+        check_options(words[1:], own=OWN.get(path.name, frozenset()))
+        return
+    own = own_options(path)
+    named = {option[2:].partition("=")[0] for option in options_of(words)}
+    text = path.read_text(encoding="utf-8")
+    if named <= own | {"help"}:
+        return
+    assert "train.py" in text or "eval.py" in text, f"{words[0]} has no option {', '.join(sorted(named - own))}"
+    check_options(words[1:], own=own - {"config_path"})
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 50 and {command.page for command in COMMANDS} > {"README.md", "data.md", "flows.md"}
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES])
+def test_options_are_known(page):
+    problems = []
+    for command in COMMANDS:
+        if command.page != page:
+            continue
+        words = command.words
+        try:
+            if words[0] == "bash":
+                check_script(words[1:])
+            elif words[0] == "python":
+                check_program(words[1:])
+            elif words[0] == "pip":
+                assert (ROOT / words[-1]).is_file(), f"{words[-1]} does not exist"
+            else:
+                assert words[0] == "source", "unknown kind of command"
+        except (AssertionError, UserError) as error:
+            problems.append(f"{command.text}: {str(error).splitlines()[0]}")
+    assert not problems
+
+
+@pytest.mark.parametrize("page", [page.name for page in PAGES])
+def test_every_command_is_run_or_says_what_it_needs(page):
+    problems = []
+    for command in COMMANDS:
+        if command.page != page:
+            continue
+        if any(re.search(pattern, command.text) for pattern in NEEDS):
+            if "needs" not in command.line:
+                problems.append(f"{command.text}: its line does not say what it needs that is not here")
+        elif not any(re.search(pattern, command.text) for pattern in RUN_BY):
+            problems.append(f"{command.text}: no test is known to run it; add it to RUN_BY")
+    assert not problems
+
+
+@pytest.mark.parametrize("place", sorted(set(RUN_BY.values())))
+def test_the_named_tests_are_there(place):
+    file, name = place.split("::")
+    assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_named_in_sentences_exist(page):
+    """`--key` or `--key value` anywhere in the text is an option of some system or command."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    named = {key for code in re.findall(r"`([^`]+)`", text) for key in re.findall(r"(?<![\w-])--(\w+)", code)}
+    assert not sorted(named - known_options())
+
+
+@functools.cache
+def known_options():
+    known = set(ALIASES)
+    for config in sorted((ROOT / "configs").glob("*.yaml")):
+        known |= set(load_config([], str(config)).to_dict())
+    sources = [*(ROOT / "data").glob("*.py"), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "scripts").glob("*.sh")]
+    sources += [ROOT / "src" / "editing" / "__main__.py", ROOT / "tests" / "check_reference.py"]
+    for path in sources:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        known |= set(re.findall(r"--(\w+)", text)) | set(re.findall(r"^    \"(\w+)\": \(", text, re.MULTILINE))
+    return known | {"help", "config_path", "key"}
