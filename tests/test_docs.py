@@ -48,6 +48,8 @@ RUN_BY = {
     r"eval_fullglow_\S+ .*--task": "tests/evaluation/test_flow_tasks.py::test_tasks_of_a_trained_flow",
     r"fullglow_\d+\.sh": "tests/evaluation/test_flow_tasks.py::test_scripts_train_and_sample",
     r"eval\.py .*--check_invertible": "tests/evaluation/test_flow_tasks.py::test_tasks_of_a_trained_flow",
+    r"eval_hflow_\S+ .*--task sample": "tests/evaluation/test_hflow_use.py::test_sample_writes_each_picture_and_a_grid",
+    r"eval_hflow_\S+ .*--task interpolate": "tests/evaluation/test_hflow_use.py::test_interpolate_goes_there_and_back",
     r"distribute_train_hflow": "tests/training/test_hflow_run.py::test_distributed_scripts_explain_themselves",
     r"(train|eval)_hflow_\d+\.sh": "tests/training/test_hflow_run.py::test_scripts_run",
     r"create_pix2pixhd_dataset\.py": "tests/dataset/test_create_pix2pixhd_dataset.py::test_layout",
@@ -71,12 +73,13 @@ RUN_BY = {
     r"benchmarks/train_step\.py": "tests/benchmarks/test_small_benchmarks.py::test_train_step",
     r"benchmarks/unpaired\.py": "tests/benchmarks/test_small_benchmarks.py::test_unpaired",
     r"train\.py --config_path configs/(cglow|dualglow)": "tests/evaluation/test_flow_tasks.py::test_preset_takes_steps",
-    r"-m src\.editing": "tests/editing/test_editing_browser.py::test_placeholder",
-    r"eval\.py .*--metrics": "tests/evaluation/metrics/test_metrics_command.py::test_placeholder",
+    r"export\.py --name|eval\.py .*--runtime onnx": "tests/export/test_export.py::test_the_commands",
+    r"-m src\.editing": "tests/editing/test_editing_page.py::test_what_is_opened_is_the_data_set",
+    r"eval\.py .*--metrics": "tests/evaluation/metrics/test_metrics_folders.py::test_sets_and_features",
     r"eval\.py --name": SCRIPTS + "test_eval_1024p",
 }
 #: what no test here can run; the lines that show it must say what it needs
-NEEDS = (r"setup_cuda\.sh$", r"WORKER_NUM=", r"DEVICE_TARGET=GPU", r"cuda11/env\.sh")
+NEEDS = (r"^pip install", r"setup_cuda\.sh$", r"WORKER_NUM=", r"DEVICE_TARGET=GPU", r"cuda11/env\.sh")
 #: options of a program's own, besides those of train.py
 OWN = {"convert_checkpoint.py": {"source", "network", "vgg"}}
 CONFIGURED = {"train.py", "eval.py", "precompute_feature_maps.py", "export.py", "convert_checkpoint.py"}
