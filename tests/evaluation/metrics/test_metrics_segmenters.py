@@ -8,6 +8,7 @@ import onnx
 import pytest
 from mindspore import Tensor, nn, ops
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 
 from src.evaluation.metrics.labels import Named
 from src.evaluation.tasks import evaluate
@@ -139,8 +140,6 @@ def test_without_label_maps_the_segmenter_is_asked_twice(streets, tmp_path):
 def test_folder_of_ids_of_another_size(streets, tmp_path):
     halves = {}
     for stem in ("a", "b"):
-        from PIL import Image
-
         ids = np.asarray(Image.open(tmp_path / "truth" / f"{stem}.png")).copy()
         ids[ids == IDS[5]] = IDS[0]
         halves[f"{stem}_fake"] = ids[::2, ::2]
@@ -193,7 +192,11 @@ def test_what_cannot_be_run(streets, tmp_path, options, message):
         measure(truth="truth", **options)
 
 
-def test_a_mindir_of_another_size_says_which_option_helps(streets, tmp_path):
+def test_a_convolutional_mindir_sees_pictures_at_their_own_size_or_at_that_of_the_options(streets, tmp_path):
     write_mindir(tmp_path / "segmenter.mindir", Segmenter())
-    write_pictures(tmp_path / "fake", {f"{stem}_fake": blocks(1, 40, 56) for stem in ("a", "b")})
-    measure(segmenter="segmenter.mindir", truth="truth", segmenter_size="[24,32]")
+    large = {s: np.asarray(Image.open(tmp_path / "fake" / f"{s}_fake.png")).repeat(2, 0).repeat(2, 1) for s in "ab"}
+    write_pictures(tmp_path / "large", {f"{stem}_fake": picture for stem, picture in large.items()})
+    for options, shown in (({}, "the picture's own size"), ({"segmenter_size": "[48,64]"}, "64x48 (Pillow bicubic)")):
+        found = measure(fake="large", segmenter="segmenter.mindir", truth="truth", **options)
+        assert found["large", "miou"]["value"] == pytest.approx((4 + 0.5 + 0) / 6)
+        assert found["large", "miou"]["protocol"]["segmenter_input"].startswith(shown)
