@@ -59,7 +59,7 @@ class Report:
         return asdict(self) | {"passed": self.passed}
 
 
-def compile_graph(job: Job, cann: Cann, timeout: float = 3600) -> Report:
+def compile_graph(job: Job, cann: Cann, timeout: float = 4 * 3600) -> Report:
     """Compile ``job`` in MindSpore's simulation.
 
     An operator that Ascend does not have is a problem even where MindSpore would run it on the host instead, and so is
