@@ -200,7 +200,7 @@ class _PairedStudio(Studio):
         if self.model.has_styles and document.photo is not None and "encode" in self.model.offers:
             arguments = [document.photo, document.label, *([] if self.model.config.no_instance else [document.inst])]
             encoded = self.model.encode(*arguments)
-            styles = {i: np.round(values, 5).tolist() for i, values in encoded.items()}
+            styles = {i: np.round(values.astype(float), 5).tolist() for i, values in encoded.items()}
         return document, styles
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
@@ -314,7 +314,11 @@ class _LatentStudio(Studio):
         return [base if h * w > 1 else 1.0 for _, h, w in self.model.latent_shapes]
 
     def controls(self) -> list[dict[str, Any]]:
-        names = [f"{h}x{w}" if h * w > 1 else f"top {i}" for i, (_, h, w) in enumerate(self.model.latent_shapes)]
+        spatial = sum(h * w > 1 for _, h, w in self.model.latent_shapes)
+        names = [
+            f"{h}x{w}" if i < spatial else f"top {i - spatial + 1}"
+            for i, (_, h, w) in enumerate(self.model.latent_shapes)
+        ]
         return [
             {
                 "type": "levels",

@@ -314,6 +314,12 @@ def test_pictures_are_translated(window, world, tmp_path):
         page.browser.wait_for("document.documentElement.dataset.saved")
         folder = Path(page.browser.evaluate("document.documentElement.dataset.saved"))
         assert sorted(p.name for p in folder.iterdir()) == ["edit.json", "input.png", "picture.png"]
+    # the server is gone
+    page.browser.evaluate("document.querySelector('#toast').hidden = true; document.querySelector('#save').click()")
+    page.browser.wait_for("!document.querySelector('#toast').hidden")
+    text = page.browser.texts("#toast")[0]
+    assert "ended" in text or "does not answer" in text
+    page.browser.events.clear()
 
 
 def test_style_pictures(window, world, tmp_path):
@@ -335,15 +341,3 @@ def test_latents_of_hflow(window, world, tmp_path):
         page.browser.click(".level input[type=checkbox]", 1)
         page.rest()
         assert page.picture() != shown.tolist() and page.value("s.settings.levels[1].keep") is False
-
-
-def test_a_lost_server_is_said(window, world, tmp_path):
-    with served(
-        save_run(tmp_path, "cyclegan"), tmp_path / "edits", pictures=world["data"] / "test_img", width=32
-    ) as server:
-        page = Page(window, server.url)
-    page.browser.evaluate("document.querySelector('#save').click()")
-    page.browser.wait_for("!document.querySelector('#toast').hidden")
-    text = page.browser.texts("#toast")[0]
-    assert "ended" in text or "does not answer" in text
-    page.browser.events.clear()

@@ -262,6 +262,7 @@ function attachButtons() {
 async function begin() {
   state.about = await (await get("about")).json();
   const {about} = state, labels = about.kind === "labels";
+  document.documentElement.dataset.kind = about.kind;
   document.title = `${about.name} · editor`;
   $("run").textContent = about.name;
   $("origin").textContent = `${about.system}, checkpoint ${about.checkpoint}, ${about.device}`;

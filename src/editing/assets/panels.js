@@ -239,9 +239,7 @@ function lookControl(control) {
 
 function levelControls(control) {
   const {settings, photo} = state.session, can = control.keep && (Boolean(photo) || state.about.kind === "picture");
-  const box = make("div");
-  box.style.display = "grid";
-  box.style.gap = "7px";
+  const box = make("div", {id: "levels"});
   const all = make("div", {className: "line"}, make("span", {textContent: "All levels"}));
   const slider = make("input", {type: "range", min: 0, max: 1.5, step: 0.01, value: settings.levels[0].temperature, id: "temperature"});
   slider.setAttribute("aria-label", "temperature of all levels");

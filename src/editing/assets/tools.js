@@ -58,9 +58,15 @@ export function cancelGesture() {
   return true;
 }
 
+let painting = 0;
+
+/** Show what changed with the next frame of the screen, and ask for its picture. */
 function show() {
-  drawMap();
-  updateOutline();
+  painting ||= requestAnimationFrame(() => {
+    painting = 0;
+    drawMap();
+    updateOutline();
+  });
   request();
 }
 
