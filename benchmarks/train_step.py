@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     if own["child"]:
         print(json.dumps(_measure(rest, int(own["height"]), int(own["width"]), int(own["steps"]))))
         return
-    print(f"{own['height']}x{own['width']}, {' '.join(rest) or 'default options'}; {_machine()}")
+    print(f"{own['height']}x{own['width']}, {' '.join(rest) or 'default options'}; {machine()}")
     print("mode        compile s   step ms    min ms  peak GiB  loader samples/s  loader/step")
     medians = {}
     for mode in own["modes"].split(","):
@@ -56,7 +56,8 @@ def main(argv: list[str]) -> None:
         print(f"feature mode costs {medians['feature'] / medians['label']:.3f} times label-only")
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Processor, number of cores and version of MindSpore, as every table says them."""
     import os
 
     import mindspore as ms

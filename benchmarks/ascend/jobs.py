@@ -1,6 +1,6 @@
 """What is compiled: training steps and translations of any system, built as trainer and evaluation build them."""
 
-__all__ = ["Job", "evaluation", "example_batch", "training_size", "training_step"]
+__all__ = ["Job", "evaluation", "example_batch", "one_pass", "training_size", "training_step"]
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ class Job:
     """One compilation in a process of its own.
 
     Attributes:
-        graph: ``train``, ``eval``, or ``module:function`` of a function that returns a Cell and its inputs.
+        graph: ``train``, ``eval``, the name of one of the system's passes (``encode``, ``sample``, ...), or
+            ``module:function`` of a function that returns a Cell and its inputs.
         options: words of a command line for :func:`src.utils.config.load_config`, ``--config_path`` among them.
         cards: devices of the run; the one that is compiled is rank 0.
         size: height and width of the pictures; None is what the options train at.
@@ -94,11 +95,40 @@ def training_step(config: Config, size: tuple[int, int], world: int) -> tuple[An
     arrays = system.inputs(batch)
     groups = system.update_groups(max(config.niter + config.niter_decay, 1))
     options = StepOptions(
-        config.loss_scale, config.dynamic_loss_scale, 1000, config.accumulation, config.clip_norm, world
+        config.loss_scale,
+        config.dynamic_loss_scale,
+        1000,
+        system.accumulation(world),
+        config.clip_norm,
+        world,
+        system.clips_jointly,
     )
     step = TrainStep(system.gradients(groups), groups, options)
     system.set_train(True)
     return step, list(arrays)
+
+
+def one_pass(config: Config, size: tuple[int, int], name: str) -> tuple[Any, list[np.ndarray]]:
+    """The pass ``name`` of a trained system, and zeros for its inputs.
+
+    Raises:
+        UserError: the system has no pass of that name.
+    """
+    from src.models.registry import create_system
+
+    system = create_system(config, training=False)
+    system.set_train(False)
+    passes = {one.name: one for one in system.passes()}
+    if name not in passes:
+        raise UserError(f"{system.name} has no pass {name}: use train, eval, {', '.join(passes)}")
+
+    def extent(side: int | str) -> int:
+        if isinstance(side, int):
+            return side
+        return config.batch_size if side == "batch" else size[side.endswith("width")]
+
+    ports = passes[name].inputs
+    return passes[name].cell, [np.zeros([extent(side) for side in port.shape], port.dtype) for port in ports]
 
 
 def evaluation(config: Config, size: tuple[int, int]) -> Callable[[], Any]:

@@ -12,7 +12,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from benchmarks.ascend.jobs import Job, evaluation, training_size, training_step
+from benchmarks.ascend.jobs import Job, evaluation, one_pass, training_size, training_step
 from src.utils.config import load_config
 from src.utils.errors import UserError
 from src.utils.runtime import start
@@ -57,6 +57,8 @@ def _prepare(job: Job):
         return evaluation(config, size)
     if job.graph == "train":
         cell, arrays = training_step(config, size, device.world)
+    elif ":" not in job.graph:
+        cell, arrays = one_pass(config, size, job.graph)
     else:
         module, _, function = job.graph.partition(":")
         cell, arrays = getattr(importlib.import_module(module), function)()

@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks import simulate_ascend
 from benchmarks.ascend.compiler import compile_graph, read_kernels
-from benchmarks.ascend.jobs import Job
+from benchmarks.ascend.jobs import Job, one_pass
 from benchmarks.ascend.standins import build_standins, prepare_cann
+from src.utils.config import load_config
 from src.utils.errors import UserError
 from tests.conftest import ROOT
 
@@ -109,7 +110,6 @@ def test_a_budget_that_is_exceeded_fails(cann, monkeypatch, capsys):
     "words, message",
     [
         (["--modes", "720p"], "mode 720p is not one of 512p"),
-        (["--graphs", "test"], "graph test is neither train nor eval"),
         (["--cards", "0"], "cards 0"),
         (["--size", "512"], "size 512 is not HEIGHTxWIDTH"),
         (["--ngff", "4"], "did you mean ngf"),
@@ -118,6 +118,36 @@ def test_a_budget_that_is_exceeded_fails(cann, monkeypatch, capsys):
 def test_mistakes_are_explained(words, message):
     with pytest.raises(UserError, match=message):
         simulate_ascend.main(words)
+
+
+def test_passes_of_any_system_by_name():
+    config = load_config(["--config_path", str(ROOT / "configs" / "hflow_tiny.yaml"), "--batch_size", "3"])
+    _, arrays = one_pass(config, (32, 32), "sample")
+    assert [array.shape for array in arrays] == [
+        (3, 3, 32, 32),
+        (3, 4, 16, 16),
+        (3, 8, 8, 8),
+        (3, 4, 1, 1),
+        (3, 28, 1, 1),
+    ]
+    with pytest.raises(UserError, match="no pass test: use train, eval, encode, sample"):
+        one_pass(config, (32, 32), "test")
+
+
+@pytest.mark.parametrize(
+    "preset, graph, words, budget",
+    [
+        ("hflow_128", "train", (), 12.0),
+        ("hflow_256", "train", ("--recompute", "True"), 12.0),
+        ("hflow_256", "sample", (), None),
+        ("hflow_256", "train", ("--batch_size", "8"), None),
+        ("pix2pixhd_512p", "train", ("--recompute", "True"), 16.0),
+        ("pix2pixhd_512p", "train", ("--recompute", "True", "--precision", "fp16"), 9.6),
+    ],
+)
+def test_budgets(preset, graph, words, budget):
+    config = load_config(["--config_path", str(ROOT / "configs" / f"{preset}.yaml"), *words])
+    assert simulate_ascend._budget(preset, graph, config, None) == budget
 
 
 def test_a_missing_compiler_is_named(tmp_path, monkeypatch):

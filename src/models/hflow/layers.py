@@ -1,11 +1,12 @@
 """Layers with equalised learning rates and the unbiased instance norm of hflow."""
 
-__all__ = ["EqualConv", "EqualLinear", "UnbiasedInstanceNorm", "leaky", "merge", "nearest_double"]
+__all__ = ["EqualConv", "EqualLinear", "Leaky", "UnbiasedInstanceNorm", "merge", "nearest_double"]
 
 import math
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
+from mindspore.ops.auto_generate import ReluGrad
 
 from src.models.layers import InstanceNorm
 
@@ -14,9 +15,21 @@ _LEAKY_GAIN = math.sqrt(2.0 / (1.0 + _SLOPE**2))
 _HALF = math.sqrt(0.5)
 
 
-def leaky(x: Tensor) -> Tensor:
-    """LeakyReLU with slope 0.1, in the form whose gradient is cheap."""
-    return ops.relu(x) - _SLOPE * ops.relu(-x)
+class Leaky(nn.Cell):
+    """LeakyReLU with slope 0.1, whose gradient is a function of the result.
+
+    The next layer keeps the result anyway, so that an activation map stays in memory once and not three times.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.relu_grad = ReluGrad()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return ops.relu(x) * (1.0 - _SLOPE) + x * _SLOPE
+
+    def bprop(self, x, out, dout):
+        return (self.relu_grad(dout, out) * (1.0 - _SLOPE) + dout * _SLOPE,)
 
 
 def merge(a: Tensor, b: Tensor) -> Tensor:
@@ -30,12 +43,8 @@ def nearest_double(x: Tensor) -> Tensor:
     return ops.broadcast_to(x, (n, c, 4, 4))
 
 
-def _activate(x: Tensor, activation: str) -> Tensor:
-    if activation == "leaky":
-        return leaky(x)
-    if activation == "tanh":
-        return ops.tanh(x)
-    return x
+def _activation(name: str) -> nn.Cell:
+    return {"leaky": Leaky, "tanh": nn.Tanh, "linear": nn.Identity}[name]()
 
 
 class EqualConv(nn.Cell):
@@ -62,7 +71,7 @@ class EqualConv(nn.Cell):
         self.initial_std = 0.0 if zero else 1.0 / lr
         self.weight_scale = lr * gain / math.sqrt(in_channels * kernel * kernel)
         self.bias_scale = lr if bias else 0.0
-        self.activation = activation
+        self.activate = _activation(activation)
         self.w = Parameter(Tensor(np.zeros((out_channels, in_channels, kernel, kernel), np.float32)))
         self.b = Parameter(Tensor(np.zeros(out_channels, np.float32)))
         self.conv = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=(kernel - 1) // 2)
@@ -70,7 +79,7 @@ class EqualConv(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.conv(x, self.w * self.weight_scale)
-        return _activate(self.add_bias(y, self.b * self.bias_scale), self.activation)
+        return self.activate(self.add_bias(y, self.b * self.bias_scale))
 
 
 class EqualLinear(nn.Cell):
@@ -89,7 +98,7 @@ class EqualLinear(nn.Cell):
         self.initial_std = 0.0 if zero else 1.0 / lr
         self.weight_scale = lr * gain / math.sqrt(in_channels)
         self.bias_scale = lr
-        self.activation = activation
+        self.activate = _activation(activation)
         self.w = Parameter(Tensor(np.zeros((out_channels, in_channels), np.float32)))
         self.b = Parameter(Tensor(np.zeros(out_channels, np.float32)))
         self.matmul = ops.MatMul(transpose_b=True)
@@ -97,7 +106,7 @@ class EqualLinear(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.matmul(x, self.w * self.weight_scale)
-        return _activate(self.add_bias(y, self.b * self.bias_scale), self.activation)
+        return self.activate(self.add_bias(y, self.b * self.bias_scale))
 
 
 class UnbiasedInstanceNorm(nn.Cell):
