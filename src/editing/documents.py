@@ -19,7 +19,6 @@ from src.utils.palette import CITYSCAPES
 MAX_PIXELS = 4096 * 2048
 #: classes of Cityscapes whose instances are told apart
 THINGS = frozenset(range(24, 34))
-_LEAST_SHARE = 1 / 4000
 
 Size = tuple[int, int]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from src.dataset.crops import Cropper
 from src.dataset.folders import list_images
@@ -157,6 +158,11 @@ def _fit_width(options: dict[str, str], width: int) -> Callable[[np.ndarray], np
     return fitted
 
 
+def _colour(picture: np.ndarray) -> np.ndarray:
+    """A picture of one, three or four channels as (H, W, 3)."""
+    return np.repeat(picture[:, :, None], 3, 2) if picture.ndim == 2 else picture[:, :, :3]
+
+
 # -- pix2pixHD -------------------------------------------------------------------------------------------------
 
 
@@ -198,18 +204,21 @@ class _PairedStudio(Studio):
         document = self.source.open(index)
         styles = {}
         if self.model.has_styles and document.photo is not None and "encode" in self.model.offers:
-            arguments = [document.photo, document.label, *([] if self.model.config.no_instance else [document.inst])]
+            arguments = [
+                Image.fromarray(document.photo),
+                document.label,
+                *([] if self.model.config.no_instance else [document.inst]),
+            ]
             encoded = self.model.encode(*arguments)
             styles = {i: np.round(values.astype(float), 5).tolist() for i, values in encoded.items()}
         return document, styles
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
         if document.label is None:
-            return self.model.translate(document.rgb)
+            return _colour(self.model.translate(Image.fromarray(document.rgb), output="numpy"))
         inst = None if self.model.config.no_instance else document.inst
         styles = self._styles(document, settings) if self.model.has_styles else None
-        picture = self.model.translate(document.label, inst, styles, output="numpy")
-        return np.repeat(picture[:, :, None], 3, 2) if picture.ndim == 2 else picture[:, :, :3]
+        return _colour(self.model.translate(document.label, inst, styles, output="numpy"))
 
     def _styles(self, document: Document, settings: dict[str, Any]) -> dict[int, np.ndarray]:
         """A style for every region of the map: zeros, the middle of the encoder's range, where the page has none."""
@@ -278,18 +287,20 @@ class _FlowStudio(Studio):
         ]
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
-        condition = document.rgb if document.label is None else document.label.astype(np.int32)
-        more = {}
+        condition = Image.fromarray(document.rgb) if document.label is None else document.label.astype(np.int32)
+        more: dict[str, Any] = {"output": "numpy"}
         if self.model.system.network.use_bmaps:
             more["instances"] = document.inst.astype(np.int32)
         levels = _level_settings(settings, [self.model.config.temp] * len(self.model.latent_shapes))
         temperatures, seeds, kept = (list(column) for column in zip(*levels, strict=True))
         if any(kept) and document.photo is not None:
             redrawn = [i for i, keep in enumerate(kept) if not keep]
-            picture = self.model.resample(document.photo, condition, redrawn, temperatures, seeds, **more)
+            picture = self.model.resample(
+                Image.fromarray(document.photo), condition, redrawn, temperatures, seeds, **more
+            )
         else:
             picture = self.model.sample(condition, temperatures, seeds, **more)
-        return np.repeat(picture[:, :, None], 3, 2) if picture.ndim == 2 else picture
+        return _colour(picture)
 
 
 class _LatentStudio(Studio):
@@ -391,7 +402,7 @@ class _DirectionStudio(Studio):
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
         direction = str(settings.get("direction", self.model.directions[0]))
-        return self.model.translate(document.rgb, direction)
+        return _colour(self.model.translate(Image.fromarray(document.rgb), direction, output="numpy"))
 
 
 class _LookStudio(Studio):
