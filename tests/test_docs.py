@@ -53,6 +53,12 @@ RUN_BY = {
     r"eval_hflow_\S+ .*--task interpolate": "tests/evaluation/test_hflow_use.py::test_interpolate_goes_there_and_back",
     r"distribute_train_hflow": "tests/training/test_hflow_run.py::test_distributed_scripts_explain_themselves",
     r"(train|eval)_hflow_\d+\.sh": "tests/training/test_hflow_run.py::test_scripts_run",
+    r"train\.py .*hflow_streets": "tests/training/test_hflow_run.py::test_the_streets_preset_is_a_network",
+    r"eval\.py .*hflow_streets.* sample": "tests/evaluation/test_hflow_use.py::"
+    "test_sample_writes_each_picture_and_a_grid",
+    r"eval\.py .*hflow_streets.* interpolate": "tests/evaluation/test_hflow_use.py::"
+    "test_interpolate_goes_there_and_back",
+    r"eval\.py .*hflow_streets.* bits_per_dim": "tests/evaluation/test_hflow_use.py::test_bits_of_held_out_pictures",
     r"create_pix2pixhd_dataset\.py": "tests/dataset/test_create_pix2pixhd_dataset.py::test_layout",
     r"create_street_scenes\.py": "tests/dataset/test_scenes.py::test_command",
     r"create_gta2cityscapes_dataset\.py.* --parquet": "tests/data/test_gta2cityscapes.py::"

@@ -1,6 +1,6 @@
 """Pictures of an evaluation, which come one by one, as batches of one size."""
 
-__all__ = ["Batched", "ahead", "batches_of", "pictures_of"]
+__all__ = ["Alone", "Batched", "ahead", "batches_of", "pictures_of"]
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +11,17 @@ import numpy as np
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Alone:
+    """The one worker of an evaluation: what stands for the workers of a run where there are none."""
+
+    rank, world = 0, 1
+
+    @staticmethod
+    def total(array: np.ndarray) -> np.ndarray:
+        """The sum over all workers."""
+        return array
 
 
 def batches_of(images: Iterator[np.ndarray], size: int) -> Iterator[tuple[np.ndarray, int]]:

@@ -19,7 +19,7 @@ from mindspore import Tensor
 
 from src.dataset import open_dataset
 from src.dataset.imagefolder import to_square
-from src.evaluation.batches import batches_of, pictures_of
+from src.evaluation.batches import Alone, batches_of, pictures_of
 from src.evaluation.inception_scores import inception_scores
 from src.models.hflow.initial import init_parameters
 from src.models.hflow.network import HFlow
@@ -139,8 +139,8 @@ class Bits:
     count: int
 
 
-def held_out_bits(system: HFlowSystem, data, count: int = 0, seed: int = 0) -> Bits:
-    """Measure the pictures of an evaluation data set (``count`` of them; 0: all).
+def held_out_bits(system: HFlowSystem, data, count: int = 0, seed: int = 0, workers: Any = Alone) -> Bits:
+    """Measure the pictures of an evaluation data set (``count`` of them; 0: all), each worker its share of batches.
 
     Each 8-bit value is spread uniformly over its bin, and each level's noise is the same where it is modelled and
     where it is a condition. The sum over levels is then, in expectation over both draws, at least the negative
@@ -150,15 +150,17 @@ def held_out_bits(system: HFlowSystem, data, count: int = 0, seed: int = 0) -> B
     objective, dims = system.bound, np.array(system.bound.dims)
     rng = np.random.default_rng([seed, 17])
     total = min(count or data.num_samples, data.num_samples)
-    per_image: list[np.ndarray] = []
-    for pictures, real in batches_of(pictures_of(data, total), system.config.batch_size):
+    size = system.config.batch_size
+    own = np.zeros((len(dims), total), np.float32)
+    for i, (pictures, real) in enumerate(batches_of(pictures_of(data, total), size)):
         system.check_size(pictures)
         image = system.quantise(pictures)
         image = (image + rng.random(image.shape) / 2.0**system.config.discretization_bits - 0.5).astype(np.float32)
         noise = rng.standard_normal((len(image), system.noise_size), np.float32)
-        _, bits = objective(Tensor(image), Tensor(noise))
-        per_image.append(bits.asnumpy()[:, :real].astype(np.float64))
-    bits = np.concatenate(per_image, 1)
+        if i % workers.world == workers.rank:
+            _, bits = objective(Tensor(image), Tensor(noise))
+            own[:, i * size : i * size + real] = bits.asnumpy()[:, :real]
+    bits = workers.total(own).astype(np.float64)
     joint = dims @ bits / objective.image_dim + system.config.discretization_bits
     error = joint.std(ddof=1) / math.sqrt(len(joint)) if len(joint) > 1 else float("nan")
     weights = objective.weights.asnumpy().astype(np.float64)[:, 0]
@@ -166,10 +168,13 @@ def held_out_bits(system: HFlowSystem, data, count: int = 0, seed: int = 0) -> B
     return Bits(float(joint.mean()), float(error), float((weights @ bits).mean()), levels, len(joint))
 
 
-def training_metrics(system: HFlowSystem, config: Any) -> dict[str, float]:
-    """Under their published TensorBoard tags: bound and loss on held-out pictures, FID and KID where weights are."""
+def training_metrics(system: HFlowSystem, config: Any, workers: Any = Alone) -> dict[str, float]:
+    """Under their published TensorBoard tags: bound and loss on held-out pictures, FID and KID where weights are.
+
+    ``workers`` share the pictures; FID and KID are the first one's.
+    """
     data = open_dataset("images", config, "test", training=False)
-    bits = held_out_bits(system, data, seed=config.seed)
+    bits = held_out_bits(system, data, seed=config.seed, workers=workers)
     metrics = {"likelihood_bound/bpd_eval_ema": bits.mean, "loss/eval_ema": bits.loss}
-    scores = inception_scores(system, config)
+    scores = inception_scores(system, config, workers=workers)
     return metrics | ({} if scores is None else {"fid/fid": scores["fid"], "fid/kid": scores["kid"]})

@@ -2,12 +2,15 @@
 
 __all__ = ["Workers"]
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from src.utils.runtime import Device
+
+# values that travel at once: one compiled shape for arrays of any size
+_CHUNK = 1 << 18
 
 
 class _Sum(nn.Cell):
@@ -46,6 +49,24 @@ class Workers:
         if self.world == 1:
             return flag
         return float(self._sum(Tensor(np.array([flag], np.float32))).asnumpy()[0]) > 0
+
+    def total(self, array: np.ndarray) -> np.ndarray:
+        """The sum of every worker's array, on every worker: float32, of one shape on all of them."""
+        if self.world == 1:
+            return array
+        chunks = np.zeros((-(-array.size // _CHUNK), _CHUNK), np.float32)
+        chunks.reshape(-1)[: array.size] = array.reshape(-1)
+        summed = [self._sum(Tensor(chunk)).asnumpy() for chunk in chunks]
+        return np.concatenate(summed)[: array.size].reshape(array.shape)
+
+    def average(self, parameters: Sequence[Parameter]) -> None:
+        """Give every worker the mean of all workers' values."""
+        if self.world > 1:
+            flat = np.concatenate([parameter.asnumpy().reshape(-1) for parameter in parameters])
+            ends = np.cumsum([parameter.size for parameter in parameters])[:-1]
+            means = np.split(self.total(flat) / np.float32(self.world), ends)
+            for parameter, mean in zip(parameters, means, strict=True):
+                ops.assign(parameter, Tensor(mean.reshape(parameter.shape)))
 
     def share(self, parameters: Iterable[Parameter]) -> None:
         """Give every worker the first worker's values."""

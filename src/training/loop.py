@@ -202,7 +202,7 @@ class _Trainer:
                         # the launcher kills every worker as soon as one has left: none may while the first one saves
                         self.workers.any(True)
                         return 128 + stop.number if stop.number else 0
-                    saves = self._due(done, self.config.save_latest_freq) or self.clocks["checkpoint"].due()
+                    saves = self._due(done, self.config.save_latest_freq) or self._agreed("checkpoint", done)
                     if saves and iteration < self.steps_per_epoch:
                         self._save(Position(epoch, iteration), done)
                     if done == self.total:
@@ -285,9 +285,19 @@ class _Trainer:
             self.gallery.add_training(epoch, iteration, self.system.visuals(batch, outputs))
             self.gallery.set_losses(self.folder / "log.jsonl")
             self.gallery.write(live=True)
-        if self.workers.is_first and self.clocks["metrics"].due():
-            self.say(self.log.scalars(done, epoch, iteration, {}, periodic_metrics(self.system, self.config)))
+        if self._agreed("metrics", done):
+            metrics = periodic_metrics(self.system, self.config, self.workers)
+            self.log.scalars(done, epoch, iteration, {}, metrics)
+            self.say(", ".join([f"step {done}", *(f"{name} {value:.4f}" for name, value in metrics.items())]))
         progress.update(1, **numbers)
+
+    def _agreed(self, what: str, done: int) -> bool:
+        """Whether ``what`` is due by the first worker's clock: all workers do it after the same step."""
+        clock = self.clocks[what]
+        if self.workers.world == 1:
+            return clock.due()
+        looks = clock.seconds > 0 and done % _LOOK_EVERY == 0
+        return looks and self.workers.any(self.workers.is_first and clock.due())
 
     def _stops(self, stop: StopRequest, done: int) -> bool:
         if self.workers.world == 1:
@@ -301,6 +311,9 @@ class _Trainer:
         return Position(epoch, 0 if iteration == self.steps_per_epoch else iteration)
 
     def _save(self, position: Position, done: int) -> None:
+        if self.workers.world > 1 and done % self.options.accumulation:
+            # one checkpoint is what all workers go on from, so it holds the mean of what each has added up
+            self.workers.average([p for total in self.step.sums for p in total.totals])
         if self.workers.is_first:
             networks = {name: state_arrays(self.system.networks[name]) for name in self.system.saved_networks}
             state = collect_state(self.system, self.step)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, ops
 
+from src.models.flows import linalg
 from src.models.hflow.average import Average
 from src.models.hflow.initial import init_parameters
 from src.models.hflow.network import HFlow
@@ -144,6 +145,19 @@ def test_level_logdet_is_that_of_the_jacobian(fitted):
     shifts = step * np.eye(d, dtype=np.float32).reshape(d, *y.shape[1:])
     jacobian = (flow(y + shifts)[0] - flow(y - shifts)[0]) / (2 * step)
     np.testing.assert_allclose(flow(y)[1][0], np.linalg.slogdet(jacobian)[1], rtol=1e-2)
+
+
+def test_determinants_of_a_level_come_from_one_call(fitted, monkeypatch):
+    measured, real = [], linalg.logabsdet
+
+    def watched(matrices):
+        measured.append(matrices.shape)
+        return real(matrices)
+
+    monkeypatch.setattr(linalg, "logabsdet", watched)
+    fitted.networks["F_ema"](Tensor(draw(1) / 2))
+    # steps, channels, channels; the top's mixes are orthogonal
+    assert measured == [(2, 8, 8), (4, 3, 3)]
 
 
 @pytest.mark.parametrize(
@@ -296,6 +310,14 @@ def test_published_learning_rates(fitted):
         np.testing.assert_allclose(decoders, 0.4 * rate)
         decays = round(np.log(rate / 5e-3) / np.log(0.95))
         assert encoders == pytest.approx(0.0 if epoch > 60 else 5e-4 * 0.92**decays)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "world", "steps"), [(4, 1, 4), (4, 2, 2), (4, 8, 1), (5, 1, 3), (3, 2, 3), (6, 2, 1), (32, 1, 1)]
+)
+def test_an_update_sees_about_sixteen_pictures(batch_size, world, steps):
+    config = SimpleNamespace(samples_per_grad_eval=16, batch_size=batch_size)
+    assert HFlowSystem.accumulation(SimpleNamespace(config=config), world) == steps
 
 
 def test_groups_hold_every_parameter_once(fitted):

@@ -33,15 +33,25 @@ def main(argv: list[str]) -> int:
 
     def watched(batch):
         initialise(batch)
-        own.append(state_arrays(system.network))
+        own.append(_weights(system))
 
     system.initialise = watched
     status = trainer.run()
     arrays = {f"own.{name}": value for name, value in own[0].items()}
-    arrays |= {f"end.{name}": value for name, value in state_arrays(system.network).items()}
+    arrays |= {f"end.{name}": value for name, value in _weights(system).items()}
     arrays |= collect_state(system, trainer.step)
     np.savez(out / f"worker{device.rank}.npz", initialisations=len(own), **arrays)
     return status
+
+
+def _weights(system) -> dict[str, np.ndarray]:
+    """By structural name, which the network's name leads where there are several."""
+    several = len(system.networks) > 1
+    return {
+        f"{network}.{name}" if several else name: value
+        for network, cell in system.networks.items()
+        for name, value in state_arrays(cell).items()
+    }
 
 
 if __name__ == "__main__":

@@ -68,6 +68,13 @@ def test_a_resumed_run_is_the_uninterrupted_one(pictures, whole, tmp_path):
     assert max(different) > 0
 
 
+def test_the_streets_preset_is_a_network(pictures, tmp_path):
+    folder = tmp_path / "streets"
+    options = words(pictures, folder, config_path="configs/hflow_streets.yaml", dry_run=True, max_dataset_size=4)
+    assert train(load_config(options)) == 0
+    assert (folder / "hflow_streets" / "config.yaml").is_file()
+
+
 def test_rates_of_all_groups_are_logged(whole):
     records = read_log(whole / "hflow_tiny" / "log.jsonl")
     rates = {name: value for name, value in records[-1]["extra"].items() if name.startswith("lr/")}
