@@ -30,8 +30,8 @@ def export(command: Config) -> int:
     )
     start(command, say)
     run = open_run(command)
-    config = run.config
-    prefix = Path(config.file_name) if config.file_name else run.folder / run.folder.resolve().name
+    config = run.config.replace(name=run.folder.resolve().name)
+    prefix = Path(config.file_name) if config.file_name else run.folder / config.name
     say(f"checkpoint {run.tag} of {run.folder} to {config.file_format}")
     export_system(run.system, config, prefix, run.tag, _first_sample(run.system, config), say)
     return 0

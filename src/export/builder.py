@@ -1,6 +1,6 @@
 """Putting an ONNX graph together: nodes, constants, and what of it can be computed once and for all."""
 
-__all__ = ["IR_VERSION", "OPSET", "Array", "Builder"]
+__all__ = ["BOOL", "DOUBLE", "FLOAT", "INT64", "IR_VERSION", "OPSET", "Array", "Builder", "session_of"]
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from src.utils.errors import UserError
 
+BOOL, DOUBLE, FLOAT, INT64 = TensorProto.BOOL, TensorProto.DOUBLE, TensorProto.FLOAT, TensorProto.INT64
 #: 17 has all that the networks need in standard operators, and every ONNX Runtime and TensorRT of recent years reads it
 OPSET = 17
 IR_VERSION = 8
 _PROTOBUF_LIMIT = 2**31 - 2**20
 # computed constants that outgrow what they come from stay computations, above this many bytes
 _SMALL = 1 << 20
+# constants of fewer values are kept once
+_SHARED = 64
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Builder:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, np.ndarray] = {}
-        self._shared: dict[tuple, str] = {}
+        self._shared: dict[Any, str] = {}
         self._count = 0
 
     def fresh(self, stem: str) -> str:
@@ -47,18 +50,11 @@ class Builder:
     def constant(self, value: Any, dtype: int | None = None, name: str = "") -> Array:
         """An initializer that holds ``value`` as ``dtype`` (None: the type that numpy gives it)."""
         array = np.asarray(value, None if dtype is None else helper.tensor_dtype_to_np_dtype(dtype))
-        # small constants are the same axes and numbers over and over
-        key = (array.dtype.str, array.shape, array.tobytes()) if array.size < 64 and not name else None
-        if key not in self._shared or key is None:
-            name = name or self.fresh("constant")
-            self.initializers[name] = array
-            if key is None:
-                return self._described(name)
-            self._shared[key] = name
-        return self._described(self._shared[key])
-
-    def _described(self, name: str) -> Array:
-        array = self.initializers[name]
+        if not name:
+            # axes and numbers are the same few over and over
+            key = (array.dtype.str, array.shape, array.tobytes()) if array.size < _SHARED else self._count
+            name = self._shared.setdefault(key, self.fresh("constant"))
+        self.initializers[name] = array
         return Array(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
 
     def array(self, value: Any, dtype: int | None = None) -> Array:
@@ -166,8 +162,3 @@ def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
     return helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="MindI2I"
     )
-
-
-FLOAT, INT32, INT64, BOOL, DOUBLE = (
-    TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL, TensorProto.DOUBLE,
-)  # fmt: skip

@@ -8,7 +8,6 @@ files are translated from there, and networks need no second form for export.
 
 __all__ = ["Graph", "Kind", "Node", "read_graph"]
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,16 +52,21 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """A network in the order of computation. ``constants`` holds arrays, numbers, texts, and tuples of them."""
+    """A network in the order of computation.
+
+    ``constants`` holds arrays, numbers, texts, and tuples of them; ``parameters`` maps a weight to its name in the
+    Cell.
+    """
 
     inputs: dict[str, Kind]
+    parameters: dict[str, str]
     constants: dict[str, Any]
     nodes: tuple[Node, ...]
     output: str
 
 
-def read_graph(path: Path, parameters: Mapping[str, np.ndarray]) -> Graph:
-    """Read the graph of a MINDIR file that MindSpore has just written; weights come from ``parameters``, by name.
+def read_graph(path: Path) -> Graph:
+    """Read the graph of a MINDIR file that MindSpore has just written, without its weights.
 
     Raises:
         UserError: the network branches at run time.
@@ -72,7 +76,7 @@ def read_graph(path: Path, parameters: Mapping[str, np.ndarray]) -> Graph:
     if model.functions:
         raise UserError(f"{path.name} has {len(model.functions)} branches or loops of its own: it cannot become ONNX")
     graph = model.graph
-    constants: dict[str, Any] = {p.name: parameters[p.name.partition(":")[2]] for p in graph.parameter}
+    constants: dict[str, Any] = {}
     primitives = {p.name: p for p in model.primitives}
     nodes = []
     for node in graph.node:
@@ -86,7 +90,8 @@ def read_graph(path: Path, parameters: Mapping[str, np.ndarray]) -> Graph:
         kind = _kind(own["shape"]) if "shape" in own else None
         nodes.append(Node(op, tuple(node.input), node.output[0], attributes, kind))
     inputs = {i.name: _tensor_kind(i.tensor[0]) for i in graph.input}
-    return Graph(inputs, constants, tuple(nodes), graph.output[0].name)
+    parameters = {p.name: p.name.partition(":")[2] for p in graph.parameter}
+    return Graph(inputs, parameters, constants, tuple(nodes), graph.output[0].name)
 
 
 def _value(attribute: Any) -> Any:

@@ -143,25 +143,25 @@ def use_onnx(system: System, folder: Path, onnx_file: str, device_target: str, s
     passes = {p.name: p for p in system.passes()}
     providers, found = choose_providers(device_target), {}
     for path in paths:
-        about = load_session(path).get_modelmeta().custom_metadata_map
+        session = load_session(path, providers)
+        about = session.get_modelmeta().custom_metadata_map
         name = about.get("pass", "")
         if about.get("model") != system.name or name not in passes:
             if path == place:
                 raise UserError(f"{path} holds no network of {system.name}: pass a file that export.py wrote")
             continue
         if name in found:
-            raise UserError(f"{found[name]} and {path} both hold {name}: name one with --onnx_file")
+            raise UserError(f"{found[name].path} and {path} both hold {name}: name one with --onnx_file")
         if about.get("weights") != weights_of(passes[name].cell):
             raise UserError(
                 f"{path} holds other weights than this checkpoint (it was made of checkpoint {about.get('checkpoint')} "
                 f"of {about.get('name')}): export it again, or choose its checkpoint with --which_epoch"
             )
-        found[name] = path
+        found[name] = OnnxPass(path, session, passes[name])
     if not found:
         raise UserError(f"{place} holds no exported network of {system.name}: make one with export.py, or --onnx_file")
-    for name, path in found.items():
-        session = load_session(path, providers)
-        passes[name].replace(OnnxPass(path, session, passes[name]))
-        say(f"{name} runs in ONNX Runtime from {path} ({', '.join(session.get_providers())})")
+    for name, runs in found.items():
+        passes[name].replace(runs)
+        say(f"{name} runs in ONNX Runtime from {runs.path} ({', '.join(runs.session.get_providers())})")
     for name in passes.keys() - found.keys():
         say(f"{name} runs in MindSpore: {place} holds no ONNX file of it")

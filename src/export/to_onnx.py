@@ -15,8 +15,16 @@ from src.models.passes import Port
 from src.utils.errors import UserError
 
 
-def to_onnx(graph: Graph, ports: Sequence[Port], outputs: Sequence[str], about: Mapping[str, str]) -> onnx.ModelProto:
-    """Translate ``graph`` node by node. Sizes that it leaves open get the names that ``ports`` give them.
+def to_onnx(
+    graph: Graph,
+    weights: Mapping[str, np.ndarray],
+    ports: Sequence[Port],
+    outputs: Sequence[str],
+    about: Mapping[str, str],
+) -> onnx.ModelProto:
+    """Translate ``graph`` node by node, with ``weights`` by name.
+
+    Sizes that it leaves open get the names that ``ports`` give them.
 
     Raises:
         UserError: a primitive without a translation.
@@ -26,6 +34,7 @@ def to_onnx(graph: Graph, ports: Sequence[Port], outputs: Sequence[str], about: 
         raise UserError(f"no ONNX form of {', '.join(missing)} is known: add it to src/export/primitives.py")
     builder = Builder()
     values: dict[str, Any] = dict(graph.constants)
+    values |= {key: builder.constant(weights[name], name=name) for key, name in graph.parameters.items()}
     inputs = []
     for port, (name, kind) in zip(ports, graph.inputs.items(), strict=True):
         values[name] = Array(port.name, kind.dtype, kind.shape)

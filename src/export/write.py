@@ -209,10 +209,10 @@ def _write_onnx(job: _Job, path: Path) -> str:
         ) from None
     draft, exported = path.with_suffix(".mindir"), job.exported
     _mindir(job, draft)
-    parameters = {name: p.asnumpy() for name, p in exported.cell.parameters_dict().items()}
+    weights = {name: p.asnumpy() for name, p in exported.cell.parameters_dict().items()}
     # weights beyond 1 GiB go to a folder beside the graph, where they are not needed
-    graph = read_graph(draft if draft.is_file() else draft.with_name(f"{_NETWORK}_graph.mindir"), parameters)
-    model = to_onnx(graph, exported.inputs, exported.outputs, job.about)
+    graph = read_graph(draft if draft.is_file() else draft.with_name(f"{_NETWORK}_graph.mindir"))
+    model = to_onnx(graph, weights, exported.inputs, exported.outputs, job.about)
     onnx.checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     loaded, worst = OnnxPass(job.target, load_session(path), exported), 0.0
