@@ -12,7 +12,10 @@ from src.dataset import open_dataset
 from src.dataset.imagefolder import to_square
 from src.dataset.video import write_video
 from src.evaluation.hflow import held_out_bits, interpolate_latents
-from src.evaluation.inception_scores import inception_scores
+from src.evaluation.inception_scores import sampled_features
+from src.evaluation.metrics.entries import of_sets
+from src.evaluation.metrics.measure import SETS
+from src.evaluation.metrics.report import Report, lines_of
 from src.evaluation.run import TrainedRun, open_run
 from src.models.hflow.system import image_grid
 from src.utils.config import Config
@@ -100,18 +103,20 @@ def bits_per_dim(command: Config) -> int:
 
 
 def fid(command: Config) -> int:
-    """FID and KID against the training pictures, printed and as JSON.
+    """FID and KID against the training pictures, printed and kept as by ``--metrics``.
 
     Raises:
         UserError: no Inception weights.
     """
     run, folder = _run(command)
-    scores = inception_scores(run.system, run.config, required=True)
-    get_logger().info(
-        f"FID {scores['fid']:.3f}, KID {scores['kid']:.5f} +- {scores['kid_std']:.5f} over {int(scores['pictures'])} "
-        f"pictures of each kind, deviation {run.config.fid_gen_std}"
-    )
-    _write(folder / "fid.json", scores)
+    real, fake, protocol = sampled_features(run.system, run.config)
+    entries = of_sets("samples", SETS, fake, real, protocol, run.config.seed)
+    subject = {"run": str(run.folder), "checkpoint": run.tag}
+    for line in lines_of(entries, subject):
+        get_logger().info(line)
+    report = Report(folder)
+    report.add(entries, subject)
+    get_logger().info(f"metrics: {report.write()}")
     return 0
 
 

@@ -28,9 +28,16 @@ def fingerprint(run: TrainedRun, data, count: int) -> str:
     checkpoints = [info for info in CheckpointReader(run.folder).list() if info.tag == run.tag]
     weights = [path for info in checkpoints for path in info.files.values()]
     companions = [path for name in run.system.companion_files() for path in (run.folder / name, Path(name))]
-    files = [_stamp(path) for path in (*weights, *companions, *(path for row in used for path in row.values()))]
+    exported = _exported(run) if getattr(run.config, "runtime", "") == "onnx" else []
+    read = [*weights, *companions, *exported, *(path for row in used for path in row.values())]
+    files = [_stamp(path) for path in read]
     text = json.dumps({"options": options, "files": files}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _exported(run: TrainedRun) -> list[Path]:
+    place = Path(run.config.onnx_file) if run.config.onnx_file else run.folder
+    return sorted(place.glob("*.onnx")) if place.is_dir() else [place]
 
 
 def _stamp(path: Path) -> list[object]:

@@ -10,6 +10,7 @@ from PIL import Image
 from src.evaluation.batches import batches_of
 from src.evaluation.hflow import HFlowModel, held_out_bits, interpolate_latents, training_metrics
 from src.evaluation.inception_scores import inception_scores, to_bytes
+from src.evaluation.run import open_run
 from src.evaluation.tasks import evaluate
 from src.models.hflow.system import HFlowSystem
 from src.models.inception import InceptionV3
@@ -173,6 +174,21 @@ def test_real_features_are_kept_under_what_they_depend_on(folder):
     write_inception(weights, 1)
     inception_scores(system, config)
     assert len(list((folder / "runs" / ".features").glob("*.npy"))) == 2
+
+
+def test_samples_are_measured_with_their_protocol(folder):
+    weights = folder / "inception_of_the_task.safetensors"
+    write_inception(weights, 2)
+    options = {"inception_net_path": weights, "fid_n_samples": 2, "batch_size": 2}
+    assert evaluate(config_of(folder, task="fid", **options)) == 0
+    results = next((folder / "results" / "hflow_tiny").glob("fid_*"))
+    found = {m["metric"]: m for m in json.loads((results / "metrics.json").read_text())["measurements"]}
+    run = open_run(config_of(folder, **options))
+    scores = inception_scores(run.system, run.config)
+    assert found["fid"]["value"] == pytest.approx(scores["fid"], rel=1e-4)
+    assert found["kid"]["value"] == pytest.approx(scores["kid"], rel=1e-4)
+    assert found["fid"]["protocol"]["latents"] == "deviation 0.8, seed 0"
+    assert found["fid"]["warnings"] and (results / "metrics.md").is_file()
 
 
 def test_bytes_are_clamped_and_cut():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from src.evaluation.gallery import Gallery
-from src.evaluation.metrics.entries import Entry
+from src.evaluation.metrics.entries import Entry, over_samplings
 from src.evaluation.metrics.folders import compare_folders
 from src.evaluation.metrics.measure import METRICS, PAIRED, SETS, Comparison, Tools, measure
 from src.evaluation.metrics.report import Report, lines_of
@@ -88,6 +88,12 @@ def _measure_all(
             say(line)
         report.add(entries, comparison.subject)
         measured.append((comparison, entries))
+    repeated = over_samplings([entry for _, entries in measured for entry in entries])
+    if repeated:
+        subject = comparisons[0].subject
+        for line in lines_of(repeated, subject):
+            say(line)
+        report.add(repeated, subject)
     say(f"metrics: {report.write()}")
     return measured
 

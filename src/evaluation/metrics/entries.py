@@ -1,8 +1,9 @@
 """Measured numbers with what is needed to compare them: protocol, counts and warnings."""
 
-__all__ = ["REALISM", "SEMANTICS", "Entry", "of_labels", "of_pictures", "of_sets"]
+__all__ = ["REALISM", "SEMANTICS", "Entry", "of_labels", "of_pictures", "of_sets", "over_samplings"]
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -112,6 +113,27 @@ def of_sets(
             Entry(output, REALISM, "kid", value, len(fake), own | dict(protocol), None if whole else spread, warnings)
         )
     return entries
+
+
+def over_samplings(entries: Sequence[Entry]) -> list[Entry]:
+    """Mean and deviation of each metric over outputs ``NAME``, ``NAME_2``, ...: one condition drawn anew."""
+    groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
+    names = {entry.output for entry in entries}
+    for entry in entries:
+        base, _, number = entry.output.rpartition("_")
+        first = base if number.isdigit() and base in names else entry.output
+        groups[first, entry.group, entry.metric].append(entry)
+    return [
+        Entry(
+            *(f"{first} ({len(drawn)} samplings)", group, metric, float(np.mean([entry.value for entry in drawn]))),
+            count=sum(entry.count for entry in drawn),
+            protocol={"samplings": len(drawn), "deviation": "over samplings"} | dict(drawn[0].protocol),
+            spread=float(np.std([entry.value for entry in drawn], ddof=1)),
+            warnings=list(dict.fromkeys(warning for entry in drawn for warning in entry.warnings)),
+        )
+        for (first, group, metric), drawn in groups.items()
+        if len({entry.output for entry in drawn}) == len(drawn) > 1
+    ]
 
 
 def of_labels(output: str, scores: LabelScores, protocol: Mapping[str, object], guessed: bool) -> list[Entry]:

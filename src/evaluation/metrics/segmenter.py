@@ -11,6 +11,7 @@ from mindspore import Tensor, nn
 
 from src.dataset.transforms import resize_ids, resize_photo
 from src.evaluation.metrics.labels import FolderSegmenter
+from src.export.runtime import choose_providers, load_session
 from src.utils.config import Config
 from src.utils.errors import UserError
 from src.utils.files import sha256_file
@@ -20,21 +21,14 @@ _TRAIN_CLASSES = sum(row.train_id != IGNORED for row in CITYSCAPES)
 _Network = Callable[[np.ndarray], np.ndarray]
 
 
-def _onnx(path: Path) -> tuple[_Network, tuple[int, int]]:
-    try:
-        import onnxruntime
-    except ImportError:
-        raise UserError("an ONNX segmenter needs onnxruntime: pip install -r requirements-export.txt") from None
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=onnxruntime.get_available_providers())
-    except Exception as error:  # its exceptions have no common base
-        raise UserError(f"{path} is no ONNX file that onnxruntime can run: {str(error).splitlines()[0]}") from None
+def _onnx(path: Path, device_target: str) -> tuple[_Network, tuple[int, int]]:
+    session = load_session(path, choose_providers(device_target))
     given = session.get_inputs()[0]
     size = tuple(side if isinstance(side, int) else 0 for side in given.shape[2:]) or (0, 0)
     return lambda image: session.run(None, {given.name: image})[0], size
 
 
-def _mindir(path: Path) -> tuple[_Network, tuple[int, int]]:
+def _mindir(path: Path, device_target: str) -> tuple[_Network, tuple[int, int]]:
     try:
         network = nn.GraphCell(ms.load(str(path)))
     except Exception as error:  # MindSpore raises anything on a file that is none
@@ -70,7 +64,7 @@ class NetworkSegmenter:
             if len(getattr(config, key)) != 3:
                 raise UserError(f"{key} {getattr(config, key)} should be three numbers, one for each colour")
         self._path = path
-        self._run, own_size = _OPENERS[path.suffix.lower()](path)
+        self._run, own_size = _OPENERS[path.suffix.lower()](path, config.device_target)
         self._size = _chosen_size(config.segmenter_size, own_size, path)
         self._mean, self._std = (np.float32(getattr(config, f"segmenter_{key}")) for key in ("mean", "std"))
         self._output, self._own = config.segmenter_output, config.truth_ids == "own"

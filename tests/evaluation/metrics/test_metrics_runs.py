@@ -140,9 +140,12 @@ def test_samples_of_a_flow_are_measured_one_by_one(data, tmp_path):
     save_run(tmp_path / "runs", "fullglow")
     evaluate(command("fullglow", "psnr", data, "fullglow_streets.yaml", n_samples=2))
     found = measurements(results(tmp_path, "fullglow"))
-    assert found.keys() == {(f"synthesized_image{k}", "closeness", "psnr") for k in ("", "_2")}
-    values = [m["value"] for m in found.values()]
-    assert values[0] != values[1]
+    outputs = ("synthesized_image", "synthesized_image_2", "synthesized_image (2 samplings)")
+    assert found.keys() == {(output, "closeness", "psnr") for output in outputs}
+    first, second, both = (found[output, "closeness", "psnr"] for output in outputs)
+    assert first["value"] != second["value"] and both["count"] == 4
+    assert both["value"] == pytest.approx((first["value"] + second["value"]) / 2)
+    assert both["spread"] == pytest.approx(abs(first["value"] - second["value"]) / 2**0.5)
     page = read_page(results(tmp_path, "fullglow") / "gallery" / "index.html")
     assert page["results"]["scene_00000"]["numbers"].keys() >= {"synthesized_image psnr", "synthesized_image_2 psnr"}
 

@@ -176,7 +176,7 @@ def test_names_are_not_confused_with_longer_ones(tmp_path):
     ("options", "message"),
     [
         ({"segmenter": "none.onnx"}, "segmenter none.onnx does not exist"),
-        ({"segmenter": "broken.onnx"}, "broken.onnx is no ONNX file"),
+        ({"segmenter": "broken.onnx"}, "cannot open broken.onnx"),
         ({"segmenter": "broken.mindir"}, "broken.mindir is no MINDIR"),
         ({"segmenter": "good.onnx", "segmenter_size": "[10,10]"}, "takes pictures of 32x24 only"),
         ({"segmenter": "good.onnx", "segmenter_mean": "[0.5]"}, "should be three numbers"),
