@@ -1,9 +1,10 @@
 """ONNX Runtime in the place of MindSpore: a system's passes run from exported files, all else stays as it is."""
 
-__all__ = ["OnnxPass", "choose_providers", "load_session", "use_onnx", "weights_of"]
+__all__ = ["OnnxPass", "choose_providers", "load_session", "require", "use_onnx", "weights_of"]
 
 import hashlib
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ _PREFERRED = ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutio
 _INSTALL = "pip install -r requirements-export.txt"
 
 
-def _onnxruntime() -> Any:
+def require(package: str) -> Any:
+    """Import ``onnx`` or ``onnxruntime``, which are extras.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
-        import onnxruntime
+        return import_module(package)
     except ImportError as error:
         raise UserError(f"ONNX files need the packages onnx and onnxruntime ({error}): {_INSTALL}") from None
-    return onnxruntime
 
 
 def choose_providers(device_target: str) -> list[str]:
@@ -33,7 +38,7 @@ def choose_providers(device_target: str) -> list[str]:
     Raises:
         UserError: ``GPU`` is asked for and this ONNX Runtime has none.
     """
-    present = _onnxruntime().get_available_providers()
+    present = require("onnxruntime").get_available_providers()
     chosen = [name for name in _PREFERRED if name in present]
     if device_target == "CPU":
         return chosen[-1:]
@@ -51,7 +56,7 @@ def load_session(path: Path, providers: Sequence[str] = _PREFERRED[-1:]) -> Any:
     Raises:
         UserError: it is missing, or no ONNX file that this runtime can run.
     """
-    runtime = _onnxruntime()
+    runtime = require("onnxruntime")
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: export it with export.py, or pass --onnx_file FILE")
     options = runtime.SessionOptions()

@@ -17,7 +17,7 @@ from mindspore.train import mind_ir_pb2 as ir
 
 from src.export.graph import read_graph
 from src.export.inputs import choose_sizes, input_values, other_sizes, symbolic_inputs
-from src.export.runtime import OnnxPass, load_session, weights_of
+from src.export.runtime import OnnxPass, load_session, require, weights_of
 from src.models.passes import Pass
 from src.models.system import System
 from src.utils.config import Config
@@ -69,6 +69,9 @@ def export_system(
             "MindSpore writes AIR files only on Ascend: run this there, or take --file_format mindir or onnx, "
             "which every device writes"
         )
+    if config.file_format == "onnx":
+        require("onnx")
+        require("onnxruntime")
     batch = config.batch_size if "batch_size" in config.explicit else 1
     passes, written = system.passes(), []
     if not passes:
@@ -198,22 +201,16 @@ def _write_air(job: _Job, path: Path) -> str:
 
 def _write_onnx(job: _Job, path: Path) -> str:
     # here, because ONNX is an extra: without it all else works
-    try:
-        import onnx
+    from src.export.builder import OPSET
+    from src.export.to_onnx import to_onnx
 
-        from src.export.builder import OPSET
-        from src.export.to_onnx import to_onnx
-    except ImportError as error:
-        raise UserError(
-            f"ONNX files need the packages onnx and onnxruntime ({error}): pip install -r requirements-export.txt"
-        ) from None
     draft, exported = path.with_suffix(".mindir"), job.exported
     _mindir(job, draft)
     weights = {name: p.asnumpy() for name, p in exported.cell.parameters_dict().items()}
     # weights beyond 1 GiB go to a folder beside the graph, where they are not needed
     graph = read_graph(draft if draft.is_file() else draft.with_name(f"{_NETWORK}_graph.mindir"))
     model = to_onnx(graph, weights, exported.inputs, exported.outputs, job.about)
-    onnx.checker.check_model(model)
+    require("onnx").checker.check_model(model)
     path.write_bytes(model.SerializeToString())
     loaded, worst = OnnxPass(job.target, load_session(path), exported), 0.0
     for values in job.checks:

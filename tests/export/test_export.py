@@ -235,7 +235,6 @@ def test_without_onnx_runtime(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match="pip install -r requirements-export.txt"):
         opened(run, "--runtime=onnx")
-    monkeypatch.delitem(sys.modules, "src.export.builder", raising=False)
     with pytest.raises(UserError, match="pip install -r requirements-export.txt"):
         exported(run, "--flexible_size=True")
 
