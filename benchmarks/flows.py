@@ -131,6 +131,7 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     base = _resident()
     network = FullGlow(size, [int(depth)] * _BLOCKS, width=options.width, memory=memory)
     if task == "sample":
+        network.initialise(Tensor(x_a), Tensor(x_b))
         return _time_sampling(FlowRunner(network), x_a, options.steps)
     trained = {n: p for n, p in named_parameters(network).items() if p.requires_grad}
     gradients = FlowGradients(FlowObjective(network, 1e-4), ms.ParameterTuple(list(trained.values())))
