@@ -129,7 +129,13 @@ class _Trainer:
             load_arrays(cell, checkpoint.networks[name], source=str(checkpoint.files[f"net_{name}"]))
         self.state = checkpoint.state
         position = checkpoint.position
-        per_epoch = int(self.state.get("run.steps_per_epoch", [self.steps_per_epoch])[0])
+        stored = self.state.get("run.steps_per_epoch", np.array([self.steps_per_epoch]))
+        if stored.shape != (1,) or stored.dtype.kind not in "iu" or stored[0] < 1:
+            raise UserError(
+                f"{self.folder}: the state of checkpoint {checkpoint.tag} does not say how many steps an epoch had: "
+                "it was changed after it was saved; restore it from a copy"
+            )
+        per_epoch = int(stored[0])
         inside = position.iteration
         if inside and per_epoch != self.steps_per_epoch:
             inside = inside * self.steps_per_epoch // per_epoch
