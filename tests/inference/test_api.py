@@ -277,7 +277,9 @@ def test_hflow(runs):
     assert model.resolution == 32
     samples = model.sample(2, std=0.5, seed=3)
     assert samples.shape == (2, 32, 32, 3) and samples.dtype == np.uint8
-    np.testing.assert_array_equal(model.sample(1, std=0.5, seed=3)[0], samples[0])
+    # sums of another batch size may round otherwise
+    assert np.abs(model.sample(1, std=0.5, seed=3)[0].astype(int) - samples[0]).max() <= 1
+    assert np.abs(samples[1].astype(int) - samples[0]).max() > 1
     photo = Image.fromarray(noise(4, 6)).resize((48, 32), Image.Resampling.BILINEAR)
     latents = model.encode([photo, np.asarray(photo)], batch_size=2)
     assert [z.shape[1:] for z in latents] == model.latent_shapes
