@@ -75,6 +75,7 @@ RUN_BY = {
     r"setup_cuda\.sh --dry_run": "tests/benchmarks/test_setup_cuda.py::test_a_dry_run_changes_nothing",
     r"(train|eval|precompute_feature_maps|export)\.py --help": "tests/test_docs.py::test_help_lists_the_options",
     r"(export\.py --name|eval\.py .*--runtime onnx)": "tests/export/test_export.py::test_the_commands",
+    r"benchmarks/flows\.py": "tests/benchmarks/test_flow_benchmark.py::test_parts_of_the_peak_are_the_peak",
     r"benchmarks/inference\.py": "tests/benchmarks/test_small_benchmarks.py::test_inference",
     r"benchmarks/train_step\.py": "tests/benchmarks/test_small_benchmarks.py::test_train_step",
     r"benchmarks/unpaired\.py": "tests/benchmarks/test_small_benchmarks.py::test_unpaired",
