@@ -143,7 +143,7 @@ class _Schema:
     def add(self, path: Path, may_add_keys: bool, above: tuple[Path, ...] = ()) -> None:
         if path.resolve() in above:
             raise UserError(f"configuration {path} is its own base: remove the key base")
-        values, help_, choices = _read_documents(path)
+        values, help_, choices = map(dict, _read_once(path) if path == DEFAULT_FILE else _read_documents(path))
         base = values.pop("base", None)
         if base is not None:
             base = _convert("base", base, "", str(path))
@@ -212,6 +212,11 @@ def _read_documents(path: Path) -> tuple[dict, dict, dict]:
         if not isinstance(allowed, list) and not _is_range(allowed):
             raise UserError(f"configuration {path}: the choices of {key} are neither a list nor {{min: a, max: b}}")
     return documents[0], documents[1], documents[2]
+
+
+@functools.cache
+def _read_once(path: Path) -> tuple[dict, dict, dict]:
+    return _read_documents(path)
 
 
 def _is_range(allowed: Any) -> bool:
@@ -312,18 +317,13 @@ def parse_options(argv: Sequence[str]) -> dict[str, str]:
     return options
 
 
-@functools.cache
-def _default_values() -> dict[str, Any]:
-    return _read_documents(DEFAULT_FILE)[0]
-
-
 def check_kinds(values: Mapping[str, Any], source: str) -> None:
     """Compare stored options with the kinds (text, number, switch, list) of the default file's, where it has them.
 
     Raises:
         UserError: an option of another kind; ``source`` says where it was stored.
     """
-    defaults = _default_values()
+    defaults = _read_once(DEFAULT_FILE)[0]
     for key in values.keys() & defaults.keys():
         if _convert(key, values[key], defaults[key], source) != values[key]:
             raise UserError(f"{source}: {key} {_shown(values[key])} is not {_named(type(defaults[key]))}")
