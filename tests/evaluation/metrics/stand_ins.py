@@ -1,6 +1,6 @@
 """Pictures and random weights in the place of those that a user brings."""
 
-__all__ = ["blocks", "write_inception", "write_lpips", "write_pictures"]
+__all__ = ["blocks", "write_pictures", "write_weights"]
 
 from pathlib import Path
 
@@ -42,15 +42,12 @@ def _random(arrays: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     return drawn
 
 
-def write_inception(path: Path, seed: int = 0) -> Path:
-    """The real network with random weights."""
-    write_arrays(path, _random(state_arrays(InceptionV3()), seed))
-    return path
-
-
-def write_lpips(folder: Path, seed: int = 0) -> tuple[Path, Path]:
-    """Heads and AlexNet with random weights, as the two files that are published."""
-    arrays = _random(state_arrays(LPIPS("alex")), seed)
-    write_arrays(folder / "alex.safetensors", {k: v for k, v in arrays.items() if k.startswith("lin")})
-    write_arrays(folder / "alexnet.safetensors", {k: v for k, v in arrays.items() if k.startswith("features")})
-    return folder / "alex.safetensors", folder / "alexnet.safetensors"
+def write_weights(folder: Path, seed: int = 0) -> dict[str, Path]:
+    """Inception, and LPIPS's heads and AlexNet, with random weights; by the option that takes each file."""
+    lpips = _random(state_arrays(LPIPS("alex")), seed)
+    contents = {
+        "inception_net_path": _random(state_arrays(InceptionV3()), seed),
+        "lpips_weights": {k: v for k, v in lpips.items() if k.startswith("lin")},
+        "lpips_backbone": {k: v for k, v in lpips.items() if k.startswith("features")},
+    }
+    return {option: write_arrays(folder / f"{option}.safetensors", a).path for option, a in contents.items()}

@@ -18,20 +18,14 @@ from src.models.lpips import load_lpips
 from src.utils.config import load_config
 from src.utils.errors import UserError
 from src.utils.images import image_to_unit
-from tests.evaluation.metrics.stand_ins import blocks, write_inception, write_lpips, write_pictures
+from tests.evaluation.metrics.stand_ins import blocks, write_pictures, write_weights
 
 STEMS = ("aachen_1", "aachen_10", "bonn_2")
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    heads, backbone = write_lpips(folder)
-    return {
-        "inception_net_path": write_inception(folder / "inception.safetensors"),
-        "lpips_weights": heads,
-        "lpips_backbone": backbone,
-    }
+    return write_weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
@@ -117,6 +111,7 @@ def published_fid(a, b):
     return difference @ difference + np.trace(np.cov(a, rowvar=False) + np.cov(b, rowvar=False) - 2 * root)
 
 
+@pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")
 def test_sets_and_features(folders, weights, tmp_path, monkeypatch):
     """FID and KID of features that are computed here one by one; the second time none is computed."""
     (tmp_path / "checkpoints").mkdir()

@@ -12,7 +12,7 @@ from src.evaluation.metrics.similarity import psnr, ssim
 from src.evaluation.tasks import evaluate
 from src.utils.config import load_config
 from src.utils.errors import UserError
-from tests.evaluation.metrics.stand_ins import blocks, write_inception, write_lpips, write_pictures
+from tests.evaluation.metrics.stand_ins import blocks, write_pictures, write_weights
 from tests.saved_runs import save_run
 from tests.tiny_runs import make_streets
 
@@ -28,13 +28,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("weights")
-    heads, backbone = write_lpips(folder)
-    return {
-        "inception_net_path": write_inception(folder / "inception.safetensors"),
-        "lpips_weights": heads,
-        "lpips_backbone": backbone,
-    }
+    return write_weights(tmp_path_factory.mktemp("weights"))
 
 
 def command(name, metrics, data, preset=None, **options):
