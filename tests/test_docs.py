@@ -39,6 +39,7 @@ RUN_BY = {
     r"train\.py --check_data": SCRIPTS + "test_a_report_of_the_data_instead_of_training",
     r"(train|eval)\.py --config_path configs/sketch": "tests/test_adding_a_system.py::"
     "test_the_template_trains_goes_on_and_translates",
+    r"(train|eval)\.py --config_path configs/\w+_streets\.yaml": "tests/test_street_presets.py::test_the_preset",
     r"eval_(cyclegan|hierarchyflow)\.sh.* --input \S+\.mp4": SIM2REAL + "test_a_video_in_is_a_video_out",
     r"/train_cyclegan\.sh": SIM2REAL + "test_a_continued_run_equals_an_uninterrupted_one",
     r"eval_cyclegan\.sh": SIM2REAL + "test_cyclegan_translates_both_ways_and_says_how_well",
@@ -85,7 +86,14 @@ RUN_BY = {
     r"eval\.py --name": SCRIPTS + "test_eval_1024p",
 }
 #: what no test here can run; the lines that show it must say what it needs
-NEEDS = (r"^pip install", r"setup_cuda\.sh$", r"WORKER_NUM=", r"DEVICE_TARGET=GPU", r"cuda11/env\.sh")
+NEEDS = (
+    r"^pip install",
+    r"benchmarks/hflow\.py",
+    r"setup_cuda\.sh$",
+    r"WORKER_NUM=",
+    r"DEVICE_TARGET=GPU",
+    r"cuda11/env\.sh",
+)
 #: options of a program's own, besides those of train.py
 OWN = {"convert_checkpoint.py": {"source", "network", "vgg"}}
 CONFIGURED = {"train.py", "eval.py", "precompute_feature_maps.py", "export.py", "convert_checkpoint.py"}

@@ -1,0 +1,33 @@
+"""The presets for procedural streets, trained and evaluated by the commands that the README shows, made small."""
+
+from pathlib import Path
+
+import pytest
+
+import eval as eval_command
+import train as train_command
+from tests.tiny_runs import make_streets
+
+COMMON = "--device_target CPU --mode pynative"
+SMALL = {
+    "cyclegan": "--ngf 4 --ndf 4 --n_residual_blocks 1 --load_size 32 --fine_size 32 --niter 1 --niter_decay 0",
+    "hierarchyflow": "--out_channels [6,12] --width 32 --height 24 --max_iter 1",
+    "fullglow": "--n_flow [1,1] --coupling_filters 8 --batch_size 2 --niter 1",
+}
+EVALUATED = {
+    "cyclegan": ["--eval_size original"],
+    "hierarchyflow": ["--eval_size original"],
+    "fullglow": ["--n_samples 3", "--task transfer"],
+}
+
+
+@pytest.mark.parametrize("system", SMALL)
+def test_the_preset(system):
+    for name in ("streets", "simulated_streets"):
+        make_streets(Path("datasets") / name, train=2, test=2)
+    words = f"--config_path configs/{system}_streets.yaml {COMMON}"
+    assert not train_command.main(f"{words} {SMALL[system]} --max_dataset_size 2 --no_html True".split())
+    for more in EVALUATED[system]:
+        before = set(Path("results").rglob("*.png"))
+        assert not eval_command.main(f"{words} {more} --how_many 1".split())
+        assert set(Path("results").rglob("*.png")) - before
