@@ -11,6 +11,7 @@ from src.models.hflow.system import HFlowSystem, flat_options
 from src.models.state import load_arrays
 from src.training.steps import StepOptions, TrainStep
 from src.utils.pth import read_pth
+from tests.reference_checks.twins import Weights, restart, weights_of
 
 # the published training options of the three steps, and ours that have no published word
 _OURS = {
@@ -30,6 +31,10 @@ _OURS = {
     "discretization_bits": 8,
 }
 _CLIP = 50.0
+# Leaky ReLUs have kinks, and where an input is next to one, rounding decides between two slopes and moves single norms
+# by up to 7e-3. The typical norm differs from the published one as it does between twins of our own run whose weights
+# differ by four units in the last place: what moves in such twins is not determined any better.
+_PLACES = 4
 
 
 class _Inverse(nn.Cell):
@@ -81,37 +86,60 @@ def _check_passes(system: HFlowSystem, io: dict, report) -> None:
 
 def _check_training(system: HFlowSystem, io: dict, report) -> None:
     groups = system.update_groups(1)
-    image = Tensor(io["x"])
-    noise = Tensor(np.zeros((len(io["x"]), system.noise_size), np.float32))
+    inputs = Tensor(io["x"]), Tensor(np.zeros((len(io["x"]), system.noise_size), np.float32))
     options = StepOptions(clip_norm=_CLIP, clip_jointly=system.clips_jointly)
     step = TrainStep(system.gradients(groups), groups, options)
+    start = weights_of(system)
     for i, value in enumerate(io["loss_history"]):
-        losses, norms, _ = step(image, noise)
+        losses, norms, _ = step(*inputs)
         losses = dict(zip(system.loss_names, losses.asnumpy(), strict=True))
         report(f"step {i} loss", losses["loss"], value, atol=0, rtol=1e-4 if i == 0 else 1e-3)
         if i == 0:
             _check_levels(system, losses, io, report)
-            _check_gradients(step, norms.asnumpy(), io, report)
+            first = _gradient_norms(step, norms.asnumpy())
+    twins = []
+    for sign in (1.0, -1.0):
+        restart(system, step, _nudged(start, sign))
+        twins.append(_gradient_norms(step, step(*inputs)[1].asnumpy()))
+    _check_gradients(first, twins, io, report)
 
 
-def _check_gradients(step: TrainStep, norms: np.ndarray, io: dict, report) -> None:
-    """Gradient norms before clipping, read off Adam's first moments: no second graph for them."""
+def _nudged(weights: Weights, sign: float) -> Weights:
+    """Change every weight by some units in the last place; of a pair with both signs one crosses a kink nearby."""
+    rng = np.random.default_rng(0)
+    size = np.float32(sign * _PLACES * 2.0**-23)
+    return {
+        network: {name: a + a * size * rng.choice(np.float32([-1, 1]), a.shape) for name, a in arrays.items()}
+        for network, arrays in weights.items()
+    }
+
+
+def _gradient_norms(step: TrainStep, norms: np.ndarray) -> dict[str, float]:
+    """Norm of each parameter's gradient before clipping, after a first step.
+
+    They are read off Adam's first moments: no second graph for them.
+    """
     total = np.sqrt((norms.astype(np.float64) ** 2).sum())
     shrink = min(1.0, _CLIP / total)
-    published = dict(zip(io["param_names"], io["grad_norms"], strict=True))
-    # parameters without a gradient, such as masks, are published as -1
-    have = io["grad_norms"].astype(np.float64).clip(0)
-    report("gradient norm", total, np.linalg.norm(have), atol=0, rtol=1e-4)
-    got, want = [], []
+    found = {"": total}
     for group, optimizer in zip(step.groups, step.optimizers, strict=True):
         for name, moment in zip(group.parameters, optimizer.moment1, strict=True):
             name = name.partition(".")[2]
             name = f"{name[:-1]}_U" if name.endswith(".U") else name
-            if published[name] > 1e-5:
-                got.append(np.linalg.norm(moment.asnumpy().astype(np.float64)) / (shrink * (1.0 - group.beta1)))
-                want.append(published[name])
-    # a leaky ReLU of one coupling is so close to its kink that rounding decides its side: 3e-3 of four norms
-    report("gradient norms", np.array(got), np.array(want), atol=0, rtol=5e-3)
+            found[name] = np.linalg.norm(moment.asnumpy().astype(np.float64)) / (shrink * (1.0 - group.beta1))
+    return found
+
+
+def _check_gradients(first: dict[str, float], twins: list[dict[str, float]], io: dict, report) -> None:
+    published = dict(zip(io["param_names"], io["grad_norms"].astype(np.float64), strict=True))
+    # parameters without a gradient, such as masks, are published as -1
+    report("gradient norm", first[""], np.linalg.norm(io["grad_norms"].clip(0)), atol=0, rtol=1e-4)
+    names = [name for name in first if name and published[name] > 1e-5]
+    want = np.array([published[name] for name in names])
+    got, *others = (np.array([norms[name] for name in names]) for norms in (first, *twins))
+    spread = max(np.abs((other - got) / want).max() for other in others)
+    report("gradient norms", got, want, atol=0, rtol=max(1e-3, 2 * spread))
+    report("gradient norms, median error", np.median(np.abs(got / want - 1)), 0.0, atol=2e-5)
 
 
 def _check_levels(system: HFlowSystem, losses: dict, io: dict, report) -> None:
