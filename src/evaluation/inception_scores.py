@@ -31,19 +31,17 @@ def to_bytes(images: np.ndarray) -> np.ndarray:
     return np.floor(np.clip(images + 0.5, 0.0, 1.0) * 255.0).astype(np.float32)
 
 
-def inception_scores(
-    system: System, config: Any, required: bool = False, workers: Any = Alone
-) -> dict[str, float] | None:
+def inception_scores(system: System, config: Any, workers: Any = Alone) -> dict[str, float] | None:
     """``fid``, ``kid`` and ``kid_std`` over ``fid_n_samples`` pictures of each kind; None without weights.
 
     ``workers`` share the pictures, and all but the first get None.
 
     Raises:
-        UserError: ``required``, and there is no weight file; or the file is unusable.
+        UserError: the weights are unusable.
     """
     problem = missing_inception(config.inception_net_path)
     # where one worker has no weights, none may wait for its share
-    if workers.total(np.array([bool(problem)], np.float32))[0] and not required:
+    if workers.total(np.array([bool(problem)], np.float32))[0]:
         problem = problem or "another worker has no Inception weights"
         notice_once(f"inception {config.inception_net_path}", f"{problem}. Going on without them")
         return None

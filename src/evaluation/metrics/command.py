@@ -87,6 +87,8 @@ def _measure_all(
         for line in lines_of(entries, comparison.subject):
             say(line)
         report.add(entries, comparison.subject)
+        # now, so that trouble with the next output costs no number
+        report.write()
         measured.append((comparison, entries))
     repeated = over_samplings([entry for _, entries in measured for entry in entries])
     if repeated:

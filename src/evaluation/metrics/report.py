@@ -61,10 +61,17 @@ class Report:
     """``metrics.json`` and the table ``metrics.md`` in ``folder``, which keep what they hold.
 
     A number replaces an earlier one only if output, metric, protocol and subject are the same; otherwise both stay.
+
+    Raises:
+        UserError: the folder cannot be made.
     """
 
     def __init__(self, folder: Path):
         self._path, self._table = folder / "metrics.json", folder / "metrics.md"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, folder, "create") from error
         self._measurements = self._load()
 
     def _load(self) -> dict[str, dict]:
@@ -98,10 +105,6 @@ class Report:
 
     def write(self) -> Path:
         """Write both files and return the table's path."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explain_os_error(error, self._path.parent, "create") from error
         state = {"format": _FORMAT, "measurements": list(self._measurements.values())}
         atomic_write(self._path, json.dumps(state, indent=1, allow_nan=False))
         # names of files may hold bytes that are no text
