@@ -153,7 +153,7 @@ def _onnx_call(folder: Path):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(next(folder.glob("*.onnx"))), providers=["CPUExecutionProvider"])
-    values = dict(np.load(folder / "inputs.npz"))
+    values = dict(np.load(folder / "inputs.npz", allow_pickle=False))
     given = {port.name: values[port.name] for port in session.get_inputs()}
     return lambda: session.run(None, given)
 
@@ -171,7 +171,7 @@ def _mindspore_call(folder: Path, name: str, mode: str):
     command = load_config([*words, f"--mode={mode}"], preset or None)
     start(command, say=lambda text: None)
     measured = next(p for p in open_run(command).system.passes() if p.name == SYSTEMS[name][1])
-    tensors = [Tensor(value) for value in np.load(folder / "inputs.npz").values()]
+    tensors = [Tensor(value) for value in np.load(folder / "inputs.npz", allow_pickle=False).values()]
 
     def call() -> None:
         results = measured.cell(*tensors)
