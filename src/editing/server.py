@@ -23,7 +23,7 @@ from src.dataset.transforms import resize_ids, resize_photo
 from src.editing.documents import Document
 from src.editing.objects import harvest
 from src.editing.store import save_edit
-from src.editing.studios import Studio
+from src.editing.studio import Studio
 from src.editing.wire import LONGEST_MESSAGE, pack, unpack
 from src.editing.work import Worker
 from src.utils.errors import UserError

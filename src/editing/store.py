@@ -34,6 +34,10 @@ def save_edit(
     Raises:
         UserError: the folder cannot be written.
     """
+    try:
+        text = json.dumps({**origin, "document": document.name, "settings": settings}, indent=1, allow_nan=False)
+    except ValueError:
+        raise UserError("the settings of a request hold a number that is not finite") from None
     target = _new_folder(folder, document.name)
     write_png(target / "picture.png", picture)
     if document.label is not None:
@@ -43,7 +47,6 @@ def save_edit(
         write_png(target / "instances.png", document.inst)
     else:
         write_png(target / "input.png", document.rgb)
-    text = json.dumps({**origin, "document": document.name, "settings": settings}, indent=1, allow_nan=False)
     atomic_write(target / "edit.json", text + "\n")
     return target
 
