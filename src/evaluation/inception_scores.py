@@ -21,6 +21,7 @@ from src.utils.files import atomic_write, sha256_file
 from src.utils.images import notice_once
 from src.utils.logging import get_logger
 from src.utils.progress import track
+from src.utils.tables import load_table
 
 _FORMAT = 1
 _DIMENSIONS = 2048
@@ -95,7 +96,9 @@ def _real_features(system: System, config: Any, inception: Inception, workers: A
     cache = Path(config.save_ckpt_dir) / ".features" / f"{_key(config, data, count)}.npy"
     # what the first worker's disk holds decides for all
     if workers.total(np.array([workers.rank == 0 and cache.is_file()], np.float32))[0]:
-        return np.load(cache, allow_pickle=False) if workers.rank == 0 else np.zeros((count, 0), np.float32)
+        if workers.rank:
+            return np.zeros((count, 0), np.float32)
+        return load_table(cache, "delete it, and it is made again")
     get_logger().info(f"features of {count} real pictures, kept in {cache}")
     rng = np.random.default_rng([config.seed, 23])
     pictures = (system.dequantise(picture, rng) for picture in pictures_of(data, count))

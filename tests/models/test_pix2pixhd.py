@@ -15,7 +15,6 @@ from src.models.pix2pixhd.features import (
     FeatureClusters,
     cluster_features,
     instance_table,
-    load_table,
     paint_regions,
     region_means,
 )
@@ -28,6 +27,7 @@ from src.models.vgg import VGG19, VGGLoss, load_vgg
 from src.training.steps import TrainStep
 from src.utils.config import load_config
 from src.utils.errors import UserError
+from src.utils.tables import load_table
 
 TINY = [
     "--label_nc", "5", "--ngf", "4", "--ndf", "4", "--nef", "2", "--n_blocks_global", "1", "--n_blocks_local", "1",

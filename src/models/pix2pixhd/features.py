@@ -8,7 +8,6 @@ __all__ = [
     "FeatureClusters",
     "cluster_features",
     "instance_table",
-    "load_table",
     "paint_regions",
     "region_means",
 ]
@@ -19,6 +18,7 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 
 from src.utils.errors import UserError
+from src.utils.tables import load_table
 
 # an instance counts for clustering above half a unit of 1/32 of the image
 _MIN_AREA = 0.5
@@ -119,24 +119,3 @@ class FeatureClusters:
             if styles is not None:
                 table[region] = styles[np.random.default_rng([*seed, int(region)]).integers(len(styles))]
         return paint_regions(table, regions)
-
-
-def load_table(path: Path, way_out: str) -> np.ndarray:
-    """Read a 2-D float array; refuses pickles.
-
-    Raises:
-        UserError: missing, not such an array, or not finite.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"{path} does not exist: {way_out}")
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except Exception:  # NumPy parses the header as Python, which raises nearly anything on malformed input
-        raise UserError(
-            f"{path} is not a plain array (it is damaged, or an older tool pickled it): {way_out}"
-        ) from None
-    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind != "f":
-        raise UserError(f"{path} is not a table of features: {way_out}")
-    if not np.isfinite(rows).all():
-        raise UserError(f"{path} holds NaN or infinite features: {way_out}")
-    return rows
