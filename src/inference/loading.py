@@ -62,6 +62,10 @@ def load(
     command = _command(folder, tag, device_target, mode, precision, options)
     device = start(command, say=_say_nothing)
     run = open_run(command)
+    if run.system.name not in _MODELS:
+        raise UserError(
+            f"{path} is a run of {run.system.name}, which has no calls from Python yet: {__file__} lists them"
+        )
     module, _, attribute = _MODELS[run.system.name].partition(":")
     return getattr(import_module(module), attribute)(run, device)
 
