@@ -192,6 +192,20 @@ def test_removing_uncovers_what_lies_around(page):
     page.browser.evaluate("editor.session.label.fill(23, 0, 96 * 20), editor.session.inst.fill(23, 0, 96 * 20)")
     page.tool("rectangle", CAR)
     page.drag((30, 10), (50, 30))
+    painted = page.array("label"), page.array("inst")
+    # what an object covers on its way comes back, and so does what left the picture
+    page.browser.click("#duplicate")
+    page.rest()
+    page.tool("select")
+    area = page.array("inst").count(page.value("s.selected"))
+    page.drag((60, 20), (93, 20))
+    assert page.array("inst").count(page.value("s.selected")) < area
+    page.press("ArrowLeft")
+    page.drag((92, 20), (60, 20))
+    assert page.array("inst").count(page.value("s.selected")) == area
+    page.press("Delete")
+    assert (page.array("label"), page.array("inst")) == painted
+    page.click(40, 20)
     page.browser.click("#remove")
     page.rest()
     label = np.array(page.array("label")).reshape(48, 96)

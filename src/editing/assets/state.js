@@ -25,6 +25,7 @@ export class Session {
     this.undone = [];
     this.unsaved = false;
     this.before = null;
+    this.under = null;
   }
 
   get label() { return this.arrays.label; }

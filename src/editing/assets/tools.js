@@ -78,7 +78,8 @@ function start(point, event) {
     if (!session.inst) return undefined;
     const id = session.inst[index], before = session.snapshot();
     select(id);
-    if (isObject(session, id)) gesture = {kind: "move", before, id, from: point, at: [0, 0], lifted: lift(session, id)};
+    const lifted = isObject(session, id) ? lift(session, id) : null;
+    if (lifted) gesture = {kind: "move", before, id, from: point, at: [0, 0], lifted};
     return undefined;
   }
   gesture = {kind: tool, before: session.snapshot(), from: point, last: point, shape: null};
@@ -145,7 +146,8 @@ function move(point) {
     if (at[0] === gesture.at[0] && at[1] === gesture.at[1]) return;
     gesture.at = at;
     const {lifted} = gesture;
-    putDown(session, lifted, {...lifted.object, x: lifted.object.x + at[0], y: lifted.object.y + at[1]}, gesture.id);
+    gesture.placed = {...lifted.object, x: lifted.object.x + at[0], y: lifted.object.y + at[1]};
+    putDown(session, lifted, gesture.placed, gesture.id);
     show();
   } else if (gesture.kind === "brush") {
     stroke(gesture.last, point);
@@ -163,8 +165,12 @@ function finish() {
   if (kind === "lasso" && shape.points.length > 2) polygonPixels(session.width, session.height, shape.points, put);
   const done = gesture;
   gesture = null;
-  if (kind === "move" && !done.at[0] && !done.at[1]) return;
+  if (kind === "move" && !done.at[0] && !done.at[1]) {
+    if (done.placed) show();
+    return;
+  }
   afterEdit(before, done.ink);
+  if (kind === "move") remember(session, done.id, done.placed, done.lifted.map);
 }
 
 /** One step of the history; `ink` is what was painted, if something was. */
@@ -197,12 +203,21 @@ export function select(id) {
   changed();
 }
 
-/** Take an object out: what it is, and the map without it. */
+/** The newest step of the history that changed pixels. */
+const lastStep = (session) => session.done.filter((step) => step.box).at(-1) || null;
+
+/** Remember what lies under an object that was just put down, and the whole of it: it may be moved on, or taken away. */
+function remember(session, id, object, map) {
+  session.under = {id, object, map, step: lastStep(session)};
+}
+
+/** Take an object out: what it is, and the map without it; null where nothing would be left. */
 function lift(session, id) {
-  const object = extractObject(session.inst, session.width, session.height, id), label = labelOf(session, id);
-  const copy = {label: session.label.slice(), inst: session.inst.slice(), width: session.width, height: session.height};
-  removeObject(copy, id);
-  return {object, label, map: copy};
+  const label = labelOf(session, id), {under} = session;
+  if (under && under.id === id && under.step === lastStep(session)) return {object: under.object, label, map: under.map};
+  const object = extractObject(session.inst, session.width, session.height, id);
+  const map = {label: session.label.slice(), inst: session.inst.slice(), width: session.width, height: session.height};
+  return removeObject(map, id) ? {object, label, map} : null;
 }
 
 function putDown(session, lifted, object, id) {
@@ -221,13 +236,12 @@ export function edit(action) {
 }
 
 function transformed(change) {
-  edit((session) => {
-    const id = session.selected;
-    if (id === null || !isObject(session, id)) return false;
-    const lifted = lift(session, id);
-    putDown(session, lifted, change(lifted.object), id);
-    return true;
-  });
+  const session = state.session, id = session.selected;
+  const lifted = id !== null && isObject(session, id) ? lift(session, id) : null;
+  if (!lifted) return;
+  const object = change(lifted.object);
+  edit(() => putDown(session, lifted, object, id));
+  remember(session, id, object, lifted.map);
 }
 
 export const scaleSelected = (factor) => transformed((object) => scaleObject(object, factor));
@@ -235,7 +249,13 @@ export const mirrorSelected = () => transformed(mirrorObject);
 export const nudge = (dx, dy) => transformed((object) => ({...object, x: object.x + dx, y: object.y + dy}));
 
 export function removeSelected() {
-  edit((session) => session.selected !== null && isObject(session, session.selected) && removeObject(session, session.selected));
+  const session = state.session, id = session.selected;
+  const lifted = id !== null && isObject(session, id) ? lift(session, id) : null;
+  if (!lifted) return;
+  edit(() => {
+    session.label.set(lifted.map.label);
+    session.inst.set(lifted.map.inst);
+  });
 }
 
 export function copySelected() {
@@ -249,20 +269,23 @@ export function copySelected() {
 
 /** Add an object, {object, label, style, size}, moved by a share of its width; it becomes the selection. */
 export function addObject({object, label, style, size}, shift = 0) {
-  edit((session) => {
-    let own = scaleObject(object, session.width / size[0]);
-    const sx = session.width / size[0], sy = session.height / size[1];
-    own = {...own, x: Math.round(object.x * sx), y: Math.round((object.y + object.height) * sy) - own.height};
-    const step = Math.max(2, Math.round(shift * own.width));
-    // to the side where there is room
-    if (shift) own.x += own.x + own.width + step <= session.width ? step : -step;
-    own.x = Math.max(0, Math.min(session.width - own.width, own.x));
-    own.y = Math.max(0, Math.min(session.height - own.height, own.y));
-    const id = freeInstance(session, label);
+  const session = state.session, sx = session.width / size[0], sy = session.height / size[1];
+  const own = scaleObject(object, sx);
+  own.x = Math.round(object.x * sx);
+  own.y = Math.round((object.y + object.height) * sy) - own.height;
+  const step = Math.max(2, Math.round(shift * own.width));
+  // to the side where there is room
+  if (shift) own.x += own.x + own.width + step <= session.width ? step : -step;
+  own.x = Math.max(0, Math.min(session.width - own.width, own.x));
+  own.y = Math.max(0, Math.min(session.height - own.height, own.y));
+  const id = freeInstance(session, label);
+  const map = {label: session.label.slice(), inst: session.inst.slice(), width: session.width, height: session.height};
+  edit(() => {
     placeObject(session, own, label, id);
     session.selected = id;
     if (state.about.styles && state.about.styles.per === "instance") session.styles[id] = style || randomStyle(label);
   });
+  remember(session, id, own, map);
   state.tool = "select";
   changed();
 }
