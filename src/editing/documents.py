@@ -67,13 +67,17 @@ class Source:
         if not 0 <= index < len(self.names):
             raise UserError(f"there is no picture {index}: {self.where} holds {len(self.names)}")
         document = self.read(index)
-        width, height = document.size
-        if width * height > MAX_PIXELS:
-            raise UserError(
-                f"{document.name} has {width}x{height} pixels, the editor takes up to {MAX_PIXELS}: pass --width "
-                f"{int((MAX_PIXELS * width / height) ** 0.5)} or less"
-            )
+        _check_size(document.name, document.size)
         return document
+
+
+def _check_size(name: str, size: Size) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise UserError(
+            f"{name} has {width}x{height} pixels, the editor takes up to {MAX_PIXELS}: pass --width "
+            f"{int((MAX_PIXELS * width / height) ** 0.5)} or less"
+        )
 
 
 def instances_of(label: np.ndarray, things: frozenset[int]) -> np.ndarray:
@@ -126,6 +130,7 @@ def label_source(
                 "--labels with maps of this model's classes"
             )
         size = resized(label.shape[1], label.shape[0])
+        _check_size(stem, size)
         label = resize_ids(label, size).astype(np.uint16)
         if stem in files.get("inst", {}):
             inst = resize_ids(read_instances(files["inst"][stem], allow_8bit), size)
