@@ -34,6 +34,7 @@ INPUTS = {
     "records": 24,
     "idx files": 60,
     "logs": 60,
+    "videos": 40,
     "options of a training": 24,
     "training states": 8,
 }

@@ -16,6 +16,7 @@ from src.dataset.idx import read_idx
 from src.dataset.imagefolder import ImageReader
 from src.dataset.lists import read_list
 from src.dataset.opening import open_pipeline
+from src.dataset.video import Video, write_video
 from src.utils.errors import UserError
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
 
@@ -214,6 +215,24 @@ def overwritten(content, rng):
         end = min(start + 50, len(result))
         result[start:end] = rng.bytes(end - start)
     return bytes(result)
+
+
+def test_videos(working_folder):
+    rng = np.random.default_rng(23)
+    folder = working_folder / "data"
+    folder.mkdir()
+    frames = [folder / f"{number}.png" for number in range(4)]
+    for number, frame in enumerate(frames):
+        frame.write_bytes(png((32, 48), number))
+    path = write_video(folder / "drive.mp4", frames, 10.0)
+    whole = path.read_bytes()
+
+    def trials():
+        for number in range(INPUTS["videos"]):
+            path.write_bytes(damaged(whole, rng) if number else whole)
+            yield Trial(lambda: Video(path), folder, path.name)
+
+    try_inputs("videos", trials())
 
 
 def test_a_gzip_bomb_is_not_unfolded(working_folder):
