@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from src.dataset.scenes import write_scenes
 from src.dataset.video import Video, write_video
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -153,25 +152,3 @@ def test_a_video_in_is_a_video_out(streets, teacher):
     made = Video(folder / "results" / "predict" / "teacher" / "drive_2" / "drive_fake_A.mp4")
     assert made.rate == pytest.approx(12.0) and len(made.frames) == 5
     assert Image.open(made.frames[0]).size == (50, 36)
-
-
-SMALL = {
-    "cyclegan": "--load_size 32 --fine_size 32 --ngf 4 --ndf 4 --niter 1 --niter_decay 0",
-    "hierarchyflow": "--width 32 --height 32 --out_channels [6,12] --max_iter 2",
-}
-
-
-@pytest.mark.parametrize("system", SMALL)
-def test_street_presets_train_on_procedural_streets(system, tmp_path):
-    """As the README does it, with fewer scenes, smaller pictures and networks, and some steps."""
-    for folder, style in (("streets", "photo"), ("simulated_streets", "simulated")):
-        write_scenes(tmp_path / "datasets" / folder, "train", 2, 64, 32, style=style)
-        write_scenes(tmp_path / "datasets" / folder, "test", 1, 64, 32, style=style)
-    preset = ["--config_path", str(ROOT / "configs" / f"{system}_streets.yaml"), "--mode", "pynative"]
-    for program, options in (("train.py", SMALL[system].split()), ("eval.py", ["--eval_size", "original"])):
-        command = [sys.executable, str(ROOT / program), *preset, *options]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    results = next((tmp_path / "results" / "predict" / f"{system}_streets").iterdir())
-    assert set(sizes(results / "images").values()) == {(64, 32)}
-    assert "distance to the look of B" in done.stdout

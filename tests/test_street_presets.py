@@ -31,3 +31,13 @@ def test_the_preset(system):
         before = set(Path("results").rglob("*.png"))
         assert not eval_command.main(f"{words} {more} --how_many 1".split())
         assert set(Path("results").rglob("*.png")) - before
+
+
+def test_both_directions_of_samples_with_one_name_are_shown():
+    for name in ("streets", "simulated_streets"):
+        make_streets(Path("datasets") / name, train=2, test=1)
+    words = f"--config_path configs/cyclegan_streets.yaml {COMMON}"
+    assert not train_command.main(f"{words} {SMALL['cyclegan']}".split())
+    assert not eval_command.main(words.split())
+    shown = [path.name for path in Path("results").rglob("gallery/images/results/*")]
+    assert len(shown) == 4 and sum("real" in name for name in shown) == 2

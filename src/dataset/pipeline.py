@@ -11,9 +11,10 @@ __all__ = ["Pipeline"]
 import contextlib
 import itertools
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -94,6 +95,15 @@ class Pipeline:
     def name(self, index: int) -> str:
         """The stem that the files of sample ``index`` share."""
         return self.reader.rows[int(index)].stem
+
+    def title(self, index: int) -> str:
+        """What no other sample is called: the stem, with the column behind it where samples share the stem."""
+        stem = self.name(index)
+        return f"{stem} ({next(iter(self.files(index)))})" if self._stems[stem] > 1 else stem
+
+    @cached_property
+    def _stems(self) -> Counter[str]:
+        return Counter(row.stem for row in self.reader.rows)
 
     def files(self, index: int) -> dict[str, Path]:
         """The files of sample ``index`` by column."""

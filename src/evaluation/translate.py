@@ -115,7 +115,7 @@ def translate_all(job: Translation) -> None:
         shown = system.visuals(batch, outputs)
         if system.shows_side_by_side:
             write_png(folder / "side_by_side" / f"{stem}.png", side_by_side(list(shown.values())))
-        gallery.add_result(stem, shown, _numbers(batch, outputs) | looks.add(batch, outputs))
+        gallery.add_result(data.title(number), shown, _numbers(batch, outputs) | looks.add(batch, outputs))
     looks.report(folder, get_logger().info)
     video = getattr(data, "video", None)
     for name, frames in written.items() if video else ():

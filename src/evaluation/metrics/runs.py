@@ -58,7 +58,7 @@ def _compare(
     # a sample's label map has its name; of unpaired data only the source's belongs to what is depicted
     known = {number: truths.owner(stem) if truths else None for number, stem in stems.items()}
     items = [
-        Item(stems[number], (path.stem, stems[number]), partial(_load, data, number, path, columns), known[number])
+        Item(data.title(number), (path.stem, stems[number]), partial(_load, data, number, path, columns), known[number])
         for number, path in files.items()
     ]
     reals = None
