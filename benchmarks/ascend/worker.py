@@ -17,10 +17,6 @@ from src.utils.config import load_config
 from src.utils.errors import UserError
 from src.utils.runtime import start
 
-# With one thread for its operators, which is the default of a host with few cores, MindSpore refuses branches that
-# the device decides ("Can not build a sub graph which contains ConditionSwitch"). Hosts of NPUs have many cores.
-_THREADS = 5
-
 
 def main(job: Job, answer: Path) -> None:
     """Compile what ``job`` says, and write times, peak memory or the error to ``answer`` as JSON."""
@@ -48,7 +44,6 @@ def _prepare(job: Job):
     config = load_config([*words, *job.options]).replace(run_distribute=job.cards > 1)
     config = _with_random_features(config)
     device = start(config)
-    ms.runtime.dispatch_threads_num(_THREADS)
     # the first operator starts the device
     (Tensor(np.zeros(1, np.float32)) + 1.0).asnumpy()
     _calm_pollers()

@@ -28,20 +28,32 @@ class Adam(nn.Cell):
         self.beta1_power = Parameter(Tensor(1.0, ms.float32), name="beta1_power", requires_grad=False)
         self.beta2_power = Parameter(Tensor(1.0, ms.float32), name="beta2_power", requires_grad=False)
         self.learning_rate = Parameter(Tensor(group.lr, ms.float32), name="learning_rate", requires_grad=False)
-        self.beta1, self.beta2, self.eps = group.beta1, group.beta2, group.eps
+        self.beta1, self.beta2 = Tensor(group.beta1, ms.float32), Tensor(group.beta2, ms.float32)
+        self._zero, self._half, self._one = (Tensor(value, ms.float32) for value in (0.0, 0.5, 1.0))
+        self.eps = group.eps
         self.weight_decay = group.weight_decay
         # a map, because compiled loops nest a call for each turn, and large networks have thousands of parameters
         self.map = ops.HyperMap()
 
-    def construct(self, gradients: tuple[Tensor, ...]) -> Tensor:
-        power1 = self.beta1_power * self.beta1
-        power2 = self.beta2_power * self.beta2
+    def construct(self, gradients: tuple[Tensor, ...], finite: Tensor) -> Tensor:
+        """Step every parameter, or nothing at all where ``finite``, a bool tensor (), is false.
+
+        A branch would carry every gradient across, and compiling that takes time quadratic in their number. So the
+        kernels always run; on a bad step with decays of 1, a rate of 0 and gradients of 0, which changes no bit.
+        """
+        beta1, beta2 = ops.select(finite, self.beta1, self._one), ops.select(finite, self.beta2, self._one)
+        power1, power2 = self.beta1_power * beta1, self.beta2_power * beta2
         ops.assign(self.beta1_power, power1)
         ops.assign(self.beta2_power, power2)
+        # before the first good step both are 1, and the kernel would divide by 0
+        power1, power2 = ops.select(finite, power1, self._half), ops.select(finite, power2, self._half)
+        rate = ops.select(finite, self.learning_rate.value(), self._zero)
         eps = self.eps * ops.sqrt(1.0 - power2)
+        bad = ops.logical_not(finite).reshape(1)
+        gradients = self.map(ops.partial(_unless, bad), gradients)
         if self.weight_decay > 0:
             gradients = self.map(ops.partial(_decayed, self.weight_decay), self.weights, gradients)
-        step = ops.partial(_adam_step, power1, power2, self.learning_rate, self.beta1, self.beta2, eps)
+        step = ops.partial(_adam_step, power1, power2, rate, beta1, beta2, eps)
         # the result must hang on the map: the compiler drops a map whose result nobody uses, updates and all
         return ops.depend(power1, self.map(step, self.weights, self.moment1, self.moment2, gradients))
 
@@ -56,12 +68,15 @@ class Adam(nn.Cell):
 _adam = ops.Adam()
 
 
+def _unless(bad, gradient):
+    return ops.masked_fill(gradient.astype(ms.float32), bad, 0.0)
+
+
 def _decayed(weight_decay, weight, gradient):
-    return gradient.astype(ms.float32) + weight_decay * weight
+    return gradient + weight_decay * weight
 
 
 def _adam_step(power1, power2, learning_rate, beta1, beta2, eps, weight, moment1, moment2, gradient):
-    gradient = gradient.astype(ms.float32)
     stepped = _adam(weight, moment1, moment2, power1, power2, learning_rate, beta1, beta2, eps, gradient)
     return ops.depend(power1, stepped)
 

@@ -63,7 +63,7 @@ class TrainStep(nn.Cell):
         self.options, self.groups, self.applies = options, groups, applies
         self.gradients = gradients
         self.n_groups = len(groups)
-        # gradients of all groups in one flat tuple: a compiled branch cannot take nested ones
+        # gradients of all groups in one flat tuple
         self.starts = [0, *accumulate(len(group.parameters) for group in groups)]
         self.rescales = options.dynamic_loss_scale or options.loss_scale != 1.0 or options.accumulation > 1
         self.scale = _scalar(options.loss_scale, "scale")
@@ -108,8 +108,7 @@ class TrainStep(nn.Cell):
             self._count(finite)
             if self.options.clip_norm > 0:
                 ready = self._clip(ready, norms)
-            if finite:
-                losses = ops.depend(losses, self._update(ready))
+            losses = ops.depend(losses, self._update(ready, finite))
             if self.accumulates:
                 for total in self.sums:
                     # hung on the result, or the compiler drops the map
@@ -148,10 +147,10 @@ class TrainStep(nn.Cell):
     def _group(self, ready, i):
         return ready[self.starts[i] : self.starts[i + 1]]
 
-    def _update(self, ready):
+    def _update(self, ready, finite):
         done = ()
         for i in range(self.n_groups):
-            done = done + (self.optimizers[i](self._group(ready, i)),)
+            done = done + (self.optimizers[i](self._group(ready, i), finite),)
         return ops.stack(done)
 
 

@@ -60,7 +60,7 @@ def check_training(system: FlowSystem, inputs: list[np.ndarray], io: dict, histo
     report("grad_norms of idle parameters", np.array([0.0, *idle]), np.zeros(len(idle) + 1), atol=2e-5)
     for i, want in enumerate(history):
         if i > 0:
-            optimizer(gradients[0])
+            optimizer(gradients[0], Tensor(True))
             losses, gradients, _ = gradients_of(scale, *tensors)
         for j, name in enumerate(system.loss_names):
             report(f"step {i} {name}", losses.asnumpy()[j], want[j], atol=0, rtol=1e-4 if i == 0 else 1e-3)

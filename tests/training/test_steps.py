@@ -88,7 +88,7 @@ def test_adam_has_the_epsilon_of_pytorch(mode, beta1, decay):
         gradients = [rng.standard_normal(value.shape) * 0.02 for value in start]
         rate = 0.1 if t < 3 else 0.05
         ops.assign(optimizer.learning_rate, Tensor(rate, ms.float32))
-        optimizer(tuple(Tensor(g.astype(np.float32)) for g in gradients))
+        optimizer(tuple(Tensor(g.astype(np.float32)) for g in gradients), Tensor(True))
         model.step(gradients, rate)
         for got, want in zip(parameters.values(), model.values, strict=True):
             np.testing.assert_allclose(got.asnumpy(), want, rtol=1e-5, atol=1e-6)
