@@ -49,7 +49,7 @@ class Adam(nn.Cell):
         power1, power2 = ops.select(finite, power1, self._half), ops.select(finite, power2, self._half)
         rate = ops.select(finite, self.learning_rate.value(), self._zero)
         eps = self.eps * ops.sqrt(1.0 - power2)
-        bad = ops.logical_not(finite).reshape(1)
+        bad = ops.logical_not(finite)
         gradients = self.map(ops.partial(_unless, bad), gradients)
         if self.weight_decay > 0:
             gradients = self.map(ops.partial(_decayed, self.weight_decay), self.weights, gradients)
