@@ -15,7 +15,8 @@ from tests.tiny_runs import make_streets
 OPTIONS = (
     "--config_path", "configs/fullglow_streets.yaml", "--name", "run", "--data_root", "data", "--mode", "pynative",
     "--device_target", "CPU", "--img_size", "[12, 24]", "--n_block", "1", "--n_flow", "[1]", "--coupling_filters", "8",
-    "--batch_size", "2", "--niter", "1", "--print_freq", "99", "--no_html", "True", "--do_lu", "False", "--scale_limit", "0",
+    "--batch_size", "2", "--niter", "1", "--print_freq", "99", "--no_html", "True", "--do_lu", "False",
+    "--scale_limit", "0",
 )  # fmt: skip
 
 
