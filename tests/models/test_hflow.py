@@ -13,7 +13,7 @@ from src.models.hflow.initial import init_parameters
 from src.models.hflow.network import HFlow
 from src.models.hflow.objective import Objective, noise_size
 from src.models.hflow.options import from_published
-from src.models.hflow.system import HFlowSystem, flat_options, image_grid, model_options
+from src.models.hflow.system import HFlowSystem, flat_options, image_grid, latent_shares, model_options
 from src.models.state import named_parameters, state_arrays
 from src.training.steps import StepOptions, TrainStep
 from src.utils.config import load_config
@@ -393,3 +393,10 @@ def test_image_grid():
     grid = image_grid(images, 2)
     assert grid.shape == (8, 8, 3)
     assert (grid[5:7, 1:3] == 7).all() and (grid[4:, 4:] == 255).all() and (grid[1:3, 5:7] == 0).all()
+
+
+@pytest.mark.parametrize("resolution", [128, 256])
+def test_shares_of_large_pictures_stay_in_single_precision(resolution):
+    shares = latent_shares([3 * resolution**2, 64], 3 * resolution**2)
+    assert shares.dtype == np.float32 and shares.shape == (2, 1)
+    np.testing.assert_allclose(shares[:, 0], [1.0, 64 / (3 * resolution**2)], rtol=1e-7)

@@ -1,7 +1,8 @@
 """hflow as a system: the noise of a step, its three learning rates, and what is looked at."""
 
-__all__ = ["HFlowSystem"]
+__all__ = ["HFlowSystem", "flat_options", "image_grid", "latent_shares", "model_options"]
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -259,13 +260,18 @@ def image_grid(images: np.ndarray, columns: int, frame: int = 1) -> np.ndarray:
     return np.ascontiguousarray(tiles.reshape(rows * padded.shape[1], columns * padded.shape[2], channels))
 
 
+def latent_shares(dims: Sequence[int], image_dim: int) -> np.ndarray:
+    """(latents, 1) float32: the numbers of each latent for one of the picture."""
+    # the type last: numpy 1 divides float32 by a whole number above 65535, which 256x256 pictures have, in float64
+    return (np.array(dims) / image_dim).astype(np.float32).reshape(-1, 1)
+
+
 class _ScaledLoss(nn.Cell):
     def __init__(self, objective: Objective, bits: int):
         super().__init__()
         self.objective = objective
         self.bits = float(bits)
-        dims = np.array(objective.dims, np.float32) / objective.image_dim
-        self.shares = Tensor(dims.reshape(-1, 1))
+        self.shares = Tensor(latent_shares(objective.dims, objective.image_dim))
 
     def construct(self, scale, image, noise):
         loss, bits = self.objective(image, noise)
