@@ -7,7 +7,6 @@ the loss scale and gradient accumulation live in parameters of the step.
 __all__ = ["StepOptions", "TrainStep"]
 
 from dataclasses import dataclass
-from itertools import accumulate
 
 import mindspore as ms
 import numpy as np
@@ -63,8 +62,6 @@ class TrainStep(nn.Cell):
         self.options, self.groups, self.applies = options, groups, applies
         self.gradients = gradients
         self.n_groups = len(groups)
-        # gradients of all groups in one flat tuple
-        self.starts = [0, *accumulate(len(group.parameters) for group in groups)]
         self.rescales = options.dynamic_loss_scale or options.loss_scale != 1.0 or options.accumulation > 1
         self.scale = _scalar(options.loss_scale, "scale")
         self.good_steps, self.bad_steps = _scalar(0, "good_steps"), _scalar(0, "bad_steps")
@@ -100,7 +97,7 @@ class TrainStep(nn.Cell):
             if self.reduces and self.applies:
                 group = self.reducers[i](group)
             norm = self._norm(group)
-            ready = ready + group
+            ready = ready + (group,)
             norms = norms + (norm,)
         norms = ops.stack(norms)
         if self.applies:
@@ -141,16 +138,13 @@ class TrainStep(nn.Cell):
         shrinks = ops.minimum(self.options.clip_norm / (norms + 1e-6), ops.ones_like(norms))
         clipped = ()
         for i in range(self.n_groups):
-            clipped = clipped + self.map(ops.partial(_times, shrinks[i]), self._group(ready, i))
+            clipped = clipped + (self.map(ops.partial(_times, shrinks[i]), ready[i]),)
         return clipped
-
-    def _group(self, ready, i):
-        return ready[self.starts[i] : self.starts[i + 1]]
 
     def _update(self, ready, finite):
         done = ()
         for i in range(self.n_groups):
-            done = done + (self.optimizers[i](self._group(ready, i), finite),)
+            done = done + (self.optimizers[i](ready[i], finite),)
         return ops.stack(done)
 
 
