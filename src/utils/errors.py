@@ -1,6 +1,6 @@
 """The one exception type for everything a user can cause and can mend."""
 
-__all__ = ["UserError", "run_command"]
+__all__ = ["UserError", "run_command", "shown"]
 
 import sys
 from collections.abc import Callable
@@ -8,6 +8,22 @@ from collections.abc import Callable
 
 class UserError(Exception):
     """A mistake in options, files or data: the message names the value, the file and the way out."""
+
+
+def shown(value: object, most: int = 200) -> str:
+    """Return what a file says in a form that may be printed: one line of at most ``most`` characters.
+
+    Characters that steer a terminal are escaped. Anything but text, bytes and ordinary numbers is only named by its
+    type: to write it out could take for ever.
+    """
+    if isinstance(value, bytes):
+        value = value[: most + 1].decode("latin1")
+    if isinstance(value, str):
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in value[:most])
+        return f"{text}..." if len(value) > most else text
+    if value is None or isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
+        return str(value)
+    return f"a value of the type {type(value).__name__}"
 
 
 def run_command(main: Callable[[list[str]], int | None], argv: list[str] | None = None) -> None:

@@ -1,18 +1,27 @@
-"""A pickle interpreter that can build plain data and tensor descriptions, and cannot do anything else."""
+"""A pickle reader that can build plain data and tensor descriptions, and cannot do anything else.
 
-__all__ = ["Damaged", "ObjectRef", "Refused", "Storage", "TensorRef", "Unpickled", "unpickle"]
+It is the standard library's reader in Python with the instructions left out that call or look up anything. Names in
+a pickle become inert, and what its values take is paid from a budget.
+"""
 
-import io
-import pickletools
+__all__ = ["Budget", "Damaged", "ObjectRef", "Refused", "Storage", "TensorRef", "Unpickled", "unpickle"]
+
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-# pix2pixHD's widest network has about 100 tensors and 30 instructions for each; this is for huge flows
-_MAX_INSTRUCTIONS = 5_000_000
+from .errors import shown
+
 _MAX_DIMENSIONS = 32
 # of numbers in a tensor and between its neighbours; more than any storage holds
 _MAX_COUNT = 1 << 48
+# characters of a dictionary's key or a storage's; long ones that are equal are compared in full
+_MAX_TEXT = 1000
+# the hashes of numbers can be made to collide, and each look-up then searches through all of them
+_MAX_NUMBERS = 20_000
+# bytes in memory of what one instruction leaves behind, and of a set or an object
+_INSTRUCTION, _OBJECT = 64, 256
 _DTYPES = {
     "FloatStorage": "float32",
     "DoubleStorage": "float64",
@@ -43,6 +52,23 @@ class Damaged(Exception):
 
 class Refused(Exception):
     """The pickle names or does something that plain data and tensors do not need; the text says what."""
+
+
+class Budget:
+    """Bytes that the values in a file of ``size`` bytes may take in memory: no small file describes a huge tree."""
+
+    def __init__(self, size: int):
+        self._left = min((32 << 20) + 16 * size, 1 << 30)
+
+    def spend(self, count: int) -> None:
+        """Take ``count`` bytes.
+
+        Raises:
+            Damaged: nothing is left.
+        """
+        self._left -= count
+        if self._left < 0:
+            raise Damaged("its values unfold to far more bytes than the file has")
 
 
 @dataclass(frozen=True)
@@ -80,7 +106,7 @@ class Unpickled:
     storages: dict[str, Storage]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Name:
     """A global that the pickle mentions. It is only ever compared, never looked up."""
 
@@ -88,168 +114,97 @@ class _Name:
     name: str
 
     def __str__(self) -> str:
-        return f"the global {self.module}.{self.name}"
+        return f"the global {shown(self.module)}.{shown(self.name)}"
 
 
-class _Mark:
-    """The one object between the items of a collection and what lies below them on the stack."""
-
-
-_MARK = _Mark()
-
-
-def unpickle(source: bytes | BinaryIO, knows: Callable[[str, str], bool] | None = None) -> Unpickled:
-    """Interpret one pickle; a stream is left just behind it.
+def unpickle(stream: BinaryIO, budget: Budget, knows: Callable[[str, str], bool] | None = None) -> Unpickled:
+    """Interpret one pickle and leave the stream just behind it.
 
     ``knows(module, name)`` says which classes and functions may be mentioned beside those of tensors. What the
     pickle would build or call with them becomes an inert :class:`ObjectRef`.
 
     Raises:
-        Damaged: the pickle is malformed.
+        Damaged: the pickle is malformed, or its values take more than the budget.
         Refused: it holds an instruction or a name that plain data and tensors do not need.
     """
-    machine = _Machine(knows=knows or _knows_nothing)
-    stream = io.BytesIO(source) if isinstance(source, (bytes, bytearray)) else source
+    reader = _Reader(stream, budget, knows or _knows_nothing)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count > _MAX_INSTRUCTIONS:
-                raise Damaged("its pickle is absurdly long")
-            action = _ACTIONS.get(opcode.name)
-            if action is None:
-                raise Refused(f"the pickle instruction {opcode.name}")
-            action(machine, argument)
-        if len(machine.stack) != 1:
+        value = reader.load()
+        if reader.stack or reader.metastack:
             raise Damaged("its pickle ends in the middle")
-        return Unpickled(machine.stack.pop(), machine.storages)
-    except (ArithmeticError, LookupError, MemoryError, RecursionError, TypeError, ValueError) as error:
+        return Unpickled(value, reader.storages)
+    except (Damaged, Refused):
+        raise
+    except Exception as error:  # whatever the library stumbles over is the file's fault
         raise Damaged(f"its pickle is malformed: {type(error).__name__}: {error}") from error
 
 
-@dataclass
-class _Machine:
-    stack: list = field(default_factory=list)
-    memo: dict[int, object] = field(default_factory=dict)
-    storages: dict[str, Storage] = field(default_factory=dict)
-    knows: Callable[[str, str], bool] | None = None
+class _Instructions(dict):
+    """What each instruction does; the value for one that is not allowed is an error."""
 
-    def pop_to_mark(self) -> list:
-        for place in range(len(self.stack) - 1, -1, -1):
-            if self.stack[place] is _MARK:
-                items = self.stack[place + 1 :]
-                del self.stack[place:]
-                return items
-        raise Damaged("its pickle closes a collection that was not opened")
+    def __missing__(self, code: int):
+        if code in pickle._Unpickler.dispatch:
+            raise Refused(f"the pickle instruction {bytes([code])!r}")
+        raise Damaged(f"its pickle has the unknown instruction {bytes([code])!r}")
 
-    def pop(self) -> object:
-        value = self.stack.pop()
-        if value is _MARK:
-            raise Damaged("its pickle closes a collection too early")
-        return value
 
-    def top(self, kind: type) -> object:
-        value = self.stack[-1]
-        if not isinstance(value, kind):
-            raise Damaged(f"its pickle adds items to a {type(value).__name__}")
-        return value
+class _Reader(pickle._Unpickler):
+    def __init__(self, stream: BinaryIO, budget: Budget, knows: Callable[[str, str], bool]):
+        # Python 2 has no bytes: what it wrote as texts may be anything
+        super().__init__(stream, encoding="latin1")
+        self.storages: dict[str, Storage] = {}
+        self._budget, self._knows, self._numbers = budget, knows, 0
 
-    # ------------------------------------------------------------- instructions
+    def find_class(self, module: str, name: str) -> _Name:
+        if (module, name) not in _KNOWN and not self._knows(module, name):
+            raise Refused(str(_Name(module, name)))
+        return _Name(module, name)
 
-    def push(self, value: object) -> None:
-        self.stack.append(value)
-
-    def store(self, place: int) -> None:
-        value = self.stack[-1]
-        if value is _MARK:
-            raise Damaged("its pickle remembers a mark")
-        self.memo[place] = value
-
-    def memoize(self, _: None) -> None:
-        self.store(len(self.memo))
-
-    def recall(self, place: int) -> None:
-        self.stack.append(self.memo[place])
-
-    def fill_dict(self, _: None) -> None:
-        items = self.pop_to_mark()
-        target = self.top(dict)
-        target.update(_pairs(items))
-
-    def fill_dict_once(self, _: None) -> None:
-        value, key = self.pop(), self.pop()
-        self.top(dict).update(_pairs([key, value]))
-
-    def fill_list(self, _: None) -> None:
-        items = self.pop_to_mark()
-        self.top(list).extend(items)
-
-    def fill_list_once(self, _: None) -> None:
-        value = self.pop()
-        self.top(list).append(value)
-
-    def fill_set(self, _: None) -> None:
-        items = self.pop_to_mark()
-        self.top(set).update(map(_scalar, items))
-
-    def make_dict(self, _: None) -> None:
-        self.push(dict(_pairs(self.pop_to_mark())))
-
-    def make_list(self, _: None) -> None:
-        self.push(self.pop_to_mark())
-
-    def make_tuple(self, _: None) -> None:
-        self.push(tuple(self.pop_to_mark()))
-
-    def make_short_tuple(self, length: int) -> None:
-        items = [self.pop() for _ in range(length)]
-        self.push(tuple(items[::-1]))
-
-    def name(self, text: str) -> None:
-        module, name = text.split(" ", 1)
-        self._push_name(module, name)
-
-    def name_to_call(self, text: str) -> None:
-        self.name(text)
-        raise Refused(f"a call of {self.stack[-1]}")
-
-    def name_from_stack(self, _: None) -> None:
-        name, module = self.pop(), self.pop()
-        if not isinstance(module, str) or not isinstance(name, str):
-            raise Damaged("its pickle names a global by something that is no text")
-        self._push_name(module, name)
-
-    def _push_name(self, module: str, name: str) -> None:
-        name_ = _Name(module, name)
-        if (module, name) not in _KNOWN and not self.knows(module, name):
-            raise Refused(str(name_))
-        self.push(name_)
-
-    def persistent(self, _: None) -> None:
+    def persistent_load(self, item: object) -> object:
         """('storage', type, key, device, count, [view]): a block of numbers outside the pickle."""
-        item = self.pop()
+        self._budget.spend(_OBJECT)
         if isinstance(item, tuple) and len(item) == 4 and item[0] == "module":
-            if not isinstance(item[1], _Name) or not self.knows(item[1].module, item[1].name):
+            if not isinstance(item[1], _Name) or not self._knows(item[1].module, item[1].name):
                 raise Refused("a pickled module with its source code")
-            self.push(item[1])
-            return
+            return item[1]
         if not isinstance(item, tuple) or len(item) not in (5, 6) or item[0] != "storage":
             raise Damaged("its pickle refers to something other than a storage")
         kind, key, count = item[1], item[2], item[4]
         if not isinstance(kind, _Name) or (kind.module, kind.name) not in _STORAGES:
-            raise Refused(f"a storage of the type {kind}")
-        if not isinstance(key, str) or type(count) is not int or count < 0:
-            raise Damaged(f"storage {key!r} claims {count!r} numbers")
+            raise Refused(f"a storage of the type {kind}" if isinstance(kind, _Name) else "a storage without a type")
+        if not isinstance(key, str) or len(key) > _MAX_TEXT:
+            raise Damaged("the name of a storage is no short text")
+        if type(count) is not int or not 0 <= count <= _MAX_COUNT:
+            raise Damaged(f"storage {shown(key)} claims an impossible size")
         if len(item) == 6 and item[5] is not None:
             raise Refused("a view of a storage (PyTorch before 0.4)")
         storage = Storage(key, _DTYPES[kind.name], count)
         if self.storages.setdefault(key, storage) != storage:
-            raise Damaged(f"storage {key!r} is described in two ways")
-        self.push(storage)
+            raise Damaged(f"storage {shown(key)} is described in two ways")
+        return storage
 
-    def reduce(self, _: None) -> None:
-        arguments, name = self.pop(), self.pop()
-        if not isinstance(name, _Name) or not isinstance(arguments, tuple):
-            raise Refused(f"a call of {name if isinstance(name, _Name) else type(name).__name__}")
-        self.push(self._build(name, arguments))
+    def _key(self, key: object) -> object:
+        # the hash of a tuple nested a million deep overflows the C stack, and no state dict has such a key
+        if isinstance(key, (str, bytes)):
+            if len(key) > _MAX_TEXT:
+                raise Damaged(f"it has a name of {len(key)} characters")
+        elif key is None or isinstance(key, (int, float)):
+            self._numbers += 1
+            if self._numbers > _MAX_NUMBERS or (isinstance(key, int) and key.bit_length() > 64):
+                raise Damaged(f"it has numbers beyond 64 bits or more than {_MAX_NUMBERS} of them as names")
+        else:
+            raise Refused(f"a key of the type {type(key).__name__}")
+        return key
+
+    def _top(self, kind: type | tuple[type, ...]) -> object:
+        if not isinstance(self.stack[-1], kind):
+            raise Damaged(f"its pickle adds items to a {type(self.stack[-1]).__name__}")
+        return self.stack[-1]
+
+    def _fill(self, items: list) -> None:
+        target = self._top(dict)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[self._key(key)] = value
 
     def _build(self, name: _Name, arguments: tuple) -> object:
         identity = (name.module, name.name)
@@ -257,56 +212,65 @@ class _Machine:
             return _tensor(arguments)
         if identity in _PARAMETERS and arguments and isinstance(arguments[0], TensorRef):
             return arguments[0]
-        if identity == _SIZE and len(arguments) == 1 and isinstance(arguments[0], (tuple, list)):
-            return tuple(arguments[0])
-        if identity == _DICT:
-            if not arguments:
-                return {}
-            if len(arguments) == 1 and isinstance(arguments[0], (list, tuple)):
-                return dict(_pairs([part for pair in arguments[0] for part in _pair(pair)]))
-        if self.knows(*identity):
+        if identity in (_DICT, _SIZE) and len(arguments) <= 1:
+            items = arguments[0] if arguments else ()
+            if isinstance(items, (tuple, list)):
+                self._budget.spend(_INSTRUCTION * len(items))
+                if identity == _SIZE:
+                    return tuple(items)
+                return {self._key(key): value for key, value in map(_pair, items)}
+        if self._knows(*identity):
             return ObjectRef(name.name)
         raise Refused(f"a call of {name}")
 
-    def new_object(self, _: None) -> None:
-        self.pop()
-        name = self.pop()
-        if not isinstance(name, _Name) or not self.knows(name.module, name.name):
-            raise Refused(f"an object of {name if isinstance(name, _Name) else type(name).__name__}")
-        self.push(ObjectRef(name.name))
+    # ------------------------------------------------------------- instructions
 
-    def set_attributes(self, _: None) -> None:
+    def load_empty_set(self) -> None:
+        self._budget.spend(_OBJECT)
+        self.append(set())
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._fill([key, value])
+
+    def load_setitems(self) -> None:
+        self._fill(self.pop_mark())
+
+    def load_additems(self) -> None:
+        items = self.pop_mark()
+        self._top(set).update(map(self._key, items))
+
+    def load_reduce(self) -> None:
+        self._budget.spend(_OBJECT)
+        arguments, name = self.stack.pop(), self.stack.pop()
+        if not isinstance(name, _Name) or not isinstance(arguments, tuple):
+            raise Refused(f"a call of {name if isinstance(name, _Name) else type(name).__name__}")
+        self.append(self._build(name, arguments))
+
+    def load_newobj(self) -> None:
+        self._budget.spend(_OBJECT)
+        _, name = self.stack.pop(), self.stack.pop()
+        if not isinstance(name, _Name) or not self._knows(name.module, name.name):
+            raise Refused(f"an object of {name if isinstance(name, _Name) else type(name).__name__}")
+        self.append(ObjectRef(name.name))
+
+    def load_build(self) -> None:
         """Attributes of anything but an :class:`ObjectRef` (``_metadata`` of a state dict) are dropped."""
-        state = self.pop()
-        if isinstance(self.stack[-1], ObjectRef):
-            # numpy's types have a tuple there, which says nothing about arrays
-            self.stack[-1].attributes.update(state if isinstance(state, dict) else {})
-            return
-        if not isinstance(self.stack[-1], (dict, TensorRef)):
-            raise Refused(f"setting attributes of a {type(self.stack[-1]).__name__}")
+        state = self.stack.pop()
+        target = self._top((ObjectRef, dict, TensorRef))
+        # numpy's types have a tuple there, which says nothing about arrays
+        if isinstance(target, ObjectRef) and isinstance(state, dict):
+            target.attributes = state
 
 
 def _knows_nothing(module: str, name: str) -> bool:
     return False
 
 
-def _scalar(key: object) -> object:
-    # the hash of a tuple nested a million deep overflows the C stack, and no state dict has such a key
-    if key is None or isinstance(key, (bool, int, float, str, bytes)):
-        return key
-    raise Refused(f"a key of the type {type(key).__name__}")
-
-
-def _pair(item: object) -> tuple:
+def _pair(item: object) -> tuple | list:
     if not isinstance(item, (tuple, list)) or len(item) != 2:
         raise Damaged("its pickle describes a dictionary by something other than pairs")
-    return tuple(item)
-
-
-def _pairs(items: list) -> list[tuple]:
-    if len(items) % 2:
-        raise Damaged("its pickle gives a key without a value")
-    return [(_scalar(key), value) for key, value in zip(items[::2], items[1::2], strict=True)]
+    return item
 
 
 def _tensor(arguments: tuple) -> TensorRef:
@@ -314,59 +278,42 @@ def _tensor(arguments: tuple) -> TensorRef:
         raise Damaged("its pickle describes a tensor without a storage")
     storage, offset, size, stride = arguments[:4]
     if len(arguments) > 6 and arguments[6]:
-        raise Refused(f"a tensor with the metadata {arguments[6]!r}")
+        raise Refused("a tensor with metadata")
     if not isinstance(size, tuple) or not isinstance(stride, tuple) or len(size) != len(stride):
         raise Damaged("its pickle describes a tensor whose shape and strides do not belong together")
     if len(size) > _MAX_DIMENSIONS or any(
         type(n) is not int or not 0 <= n <= _MAX_COUNT for n in (offset, *size, *stride)
     ):
-        raise Damaged(f"a tensor claims the shape {size}, strides {stride} and offset {offset}")
+        raise Damaged("a tensor claims a shape, strides or an offset that no tensor has")
     return TensorRef(storage, offset, size, stride)
 
 
-def _nothing(machine: _Machine, argument: object) -> None:
-    pass
+def _charged(action: Callable[[_Reader], None]) -> Callable[[_Reader], None]:
+    def run(reader: _Reader) -> None:
+        reader._budget.spend(_INSTRUCTION)
+        action(reader)
+
+    return run
 
 
-def _constant(make):
-    return lambda machine, argument: machine.push(make())
-
-
-_LITERALS = (
-    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
-    "STRING BINSTRING SHORT_BINSTRING UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 "
-    "BINBYTES SHORT_BINBYTES BINBYTES8"
-)
-_ACTIONS = {
-    **dict.fromkeys(("PROTO", "FRAME", "STOP"), _nothing),
-    **dict.fromkeys(_LITERALS.split(), _Machine.push),
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.store),
-    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine.recall),
-    "NONE": _constant(lambda: None),
-    "NEWTRUE": _constant(lambda: True),
-    "NEWFALSE": _constant(lambda: False),
-    "EMPTY_TUPLE": _constant(tuple),
-    "EMPTY_LIST": _constant(list),
-    "EMPTY_DICT": _constant(dict),
-    "EMPTY_SET": _constant(set),
-    "MARK": _constant(lambda: _MARK),
-    "MEMOIZE": _Machine.memoize,
-    "TUPLE1": lambda machine, _: machine.make_short_tuple(1),
-    "TUPLE2": lambda machine, _: machine.make_short_tuple(2),
-    "TUPLE3": lambda machine, _: machine.make_short_tuple(3),
-    "TUPLE": _Machine.make_tuple,
-    "LIST": _Machine.make_list,
-    "DICT": _Machine.make_dict,
-    "APPEND": _Machine.fill_list_once,
-    "APPENDS": _Machine.fill_list,
-    "SETITEM": _Machine.fill_dict_once,
-    "SETITEMS": _Machine.fill_dict,
-    "ADDITEMS": _Machine.fill_set,
-    "GLOBAL": _Machine.name,
-    "INST": _Machine.name_to_call,
-    "STACK_GLOBAL": _Machine.name_from_stack,
-    "BINPERSID": _Machine.persistent,
-    "REDUCE": _Machine.reduce,
-    "BUILD": _Machine.set_attributes,
-    "NEWOBJ": _Machine.new_object,
+# none of the standard library's own that is used calls, imports or hashes what a file says
+_PLAIN = (
+    pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE,
+    pickle.INT, pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG, pickle.LONG1, pickle.LONG4,
+    pickle.BINFLOAT, pickle.BINSTRING, pickle.SHORT_BINSTRING, pickle.BINUNICODE, pickle.SHORT_BINUNICODE,
+    pickle.BINUNICODE8, pickle.BINBYTES, pickle.SHORT_BINBYTES, pickle.BINBYTES8, pickle.EMPTY_TUPLE, pickle.TUPLE1,
+    pickle.TUPLE2, pickle.TUPLE3, pickle.TUPLE, pickle.EMPTY_LIST, pickle.APPEND, pickle.APPENDS, pickle.EMPTY_DICT,
+    pickle.BINPUT, pickle.LONG_BINPUT, pickle.MEMOIZE, pickle.BINGET, pickle.LONG_BINGET, pickle.GLOBAL,
+    pickle.STACK_GLOBAL, pickle.BINPERSID,
+)  # fmt: skip
+_OWN = {
+    pickle.EMPTY_SET: _Reader.load_empty_set,
+    pickle.SETITEM: _Reader.load_setitem,
+    pickle.SETITEMS: _Reader.load_setitems,
+    pickle.ADDITEMS: _Reader.load_additems,
+    pickle.REDUCE: _Reader.load_reduce,
+    pickle.NEWOBJ: _Reader.load_newobj,
+    pickle.BUILD: _Reader.load_build,
 }
+_ACTIONS = {**{code: pickle._Unpickler.dispatch[code[0]] for code in _PLAIN}, **_OWN}
+_Reader.dispatch = _Instructions({code[0]: _charged(action) for code, action in _ACTIONS.items()})

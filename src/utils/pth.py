@@ -1,6 +1,6 @@
 """Read the files of ``torch.save`` without PyTorch and without running anything that is in them.
 
-Such a file is a pickle, a small program, beside the raw numbers. It is interpreted here by a machine that
+Such a file is a pickle, a small program, beside the raw numbers. It is interpreted here by a reader that
 knows only the instructions which build numbers, texts, lists and dictionaries. Names in the pickle stay
 inert: the few that describe tensors are recognised, any other ends the reading. Nothing is imported, looked
 up or called.
@@ -11,6 +11,7 @@ Both layouts are read: the zip archive (PyTorch 1.6 and later) and the older seq
 __all__ = ["read_module", "read_pth", "read_pth_tree"]
 
 import contextlib
+import io
 import os
 import struct
 import zipfile
@@ -20,19 +21,18 @@ from typing import BinaryIO
 
 import numpy as np
 
-from src.utils.errors import UserError
-from src.utils.files import explain_os_error
-from src.utils.pickles import Damaged, ObjectRef, Refused, Storage, TensorRef, Unpickled, unpickle
+from .errors import UserError, shown
+from .files import explain_os_error
+from .foreign import check_name, decode_numbers, describe_head, item_size
+from .pickles import Budget, Damaged, ObjectRef, Refused, Storage, TensorRef, Unpickled, unpickle
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _MAX_DEPTH = 64
 _MAX_LEAVES = 200_000
 _MAX_PICKLE = 256 << 20
-_MOST_SAID = 300
 # tied and strided tensors are stored once and returned several times; beyond this a file is an attack
 _EXPANSION = 8
-_ITEM_SIZE = {"bfloat16": 2}
 # what zipfile raises on archives that were damaged or made to confuse it
 _ZIP_ERRORS = (EOFError, MemoryError, NotImplementedError, ValueError, struct.error, zipfile.BadZipFile)
 
@@ -47,11 +47,13 @@ def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
         UserError: the file cannot be read, is damaged or cut short, claims impossible sizes, names anything
             beyond tensors, or is no dictionary that holds arrays.
     """
-    tree = read_pth_tree(path)
+    path = Path(path)
+    tree, resolver = _read_tree(path)
     if not isinstance(tree, dict):
         raise UserError(f"{path} holds a {type(tree).__name__}, not a state dict: save model.state_dict() in PyTorch")
     arrays: dict[str, np.ndarray] = {}
-    _flatten(tree, "", arrays, Path(path))
+    with _explained(path):
+        _flatten(tree, "", resolver, arrays)
     if not arrays:
         raise UserError(f"{path} holds a dictionary without any tensor, not a state dict: use another file")
     return arrays
@@ -63,18 +65,24 @@ def read_pth_tree(path: str | os.PathLike) -> object:
     Raises:
         UserError: as :func:`read_pth`, without the demand for a dictionary.
     """
-    path = Path(path)
-    with _explained(path):
-        size = path.stat().st_size
-        with open(path, "rb") as stream:
-            head = stream.read(512)
-            stream.seek(0)
-            if head.startswith(b"PK\x03\x04"):
-                result, read_storage = _open_zip(stream, path, size)
-            else:
-                _check_head(head, path)
-                result, read_storage = _open_legacy(stream, path, size)
-            return _Resolver(path, size, read_storage).resolve(result.value)
+    return _read_tree(Path(path))[0]
+
+
+def _read_tree(path: Path) -> tuple[object, "_Resolver"]:
+    with _explained(path), open(path, "rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        budget = Budget(size)
+        head = stream.read(512)
+        stream.seek(0)
+        if head.startswith(b"PK\x03\x04"):
+            result, read_storage = _open_zip(stream, path, size, budget)
+        else:
+            guess = describe_head(head) or (None if head.startswith(b"\x80") else f"it starts with {head[:8]!r}")
+            if guess:
+                raise UserError(f"{path} is not a file of torch.save: {guess}: download it again or use another one")
+            result, read_storage = _open_legacy(stream, path, size, budget)
+        resolver = _Resolver(path, size, budget, read_storage)
+        return resolver.resolve(result.value), resolver
 
 
 def read_module(
@@ -91,33 +99,31 @@ def read_module(
     """
     with _explained(path):
         size = os.fstat(stream.fileno()).st_size
-        result, read_storage = _open_legacy(stream, path, size, knows)
+        budget = Budget(size)
+        result, read_storage = _open_legacy(stream, path, size, budget, knows)
         end = stream.tell()
         arrays: dict[str, np.ndarray] = {}
         if wants:
             if not isinstance(result.value, ObjectRef):
                 raise Refused(f"a {type(result.value).__name__} instead of a module")
-            _collect(result.value, "", _Resolver(path, size, read_storage), arrays)
+            _collect(result.value, "", _Resolver(path, size, budget, read_storage), arrays)
         stream.seek(end)
         return arrays
 
 
 def _collect(module: ObjectRef, prefix: str, resolver: "_Resolver", arrays: dict[str, np.ndarray], depth: int = 0):
     resolver.visit(depth)
-    for kind in ("_parameters", "_buffers"):
-        for name, value in _entries(module, kind):
-            if isinstance(value, TensorRef):
-                arrays[f"{prefix}{name}"] = resolver.resolve(value)
-    for name, value in _entries(module, "_modules"):
-        if isinstance(value, ObjectRef):
-            _collect(value, f"{prefix}{name}.", resolver, arrays, depth + 1)
-
-
-def _entries(module: ObjectRef, kind: str) -> list[tuple[str, object]]:
-    entries = module.attributes.get(kind, {})
-    if not isinstance(entries, dict):
-        raise Damaged(f"the {kind} of a {module.name} are no dictionary")
-    return [(str(name), value) for name, value in entries.items()]
+    for kind in ("_parameters", "_buffers", "_modules"):
+        entries = module.attributes.get(kind, {})
+        if not isinstance(entries, dict):
+            raise Damaged(f"the {kind} of a {shown(module.name)} are no dictionary")
+        for key, value in entries.items():
+            resolver.visit(depth)
+            name = resolver.join(prefix, key)
+            if kind == "_modules" and isinstance(value, ObjectRef):
+                _collect(value, name, resolver, arrays, depth + 1)
+            elif kind != "_modules" and isinstance(value, TensorRef):
+                resolver.keep(arrays, name, resolver.resolve(value))
 
 
 @contextlib.contextmanager
@@ -126,40 +132,19 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except Refused as error:
         raise UserError(
-            f"{path} refers to {_brief(error)}, which is not part of a state dict; nothing was executed: "
+            f"{path} refers to {shown(str(error), 300)}, which is not part of a state dict; nothing was executed: "
             "save model.state_dict() in PyTorch, or use a file that holds only tensors"
         ) from error
     except (*_ZIP_ERRORS, Damaged) as error:
-        raise UserError(f"{path} is damaged or cut short ({_brief(error)}): download or copy it again") from error
+        reason = shown(str(error), 300)
+        raise UserError(f"{path} is damaged or cut short ({reason}): download or copy it again") from error
     except OSError as error:
         raise explain_os_error(error, path, "read") from error
 
 
-def _brief(error: Exception) -> str:
-    """The reason, which may quote what the file says: as much of it as anybody would read."""
-    text = str(error)
-    return text if len(text) <= _MOST_SAID else f"{text[:_MOST_SAID]}..."
-
-
-def _check_head(head: bytes, path: Path) -> None:
-    guess = None
-    if not head:
-        guess = "it is empty"
-    elif head.startswith(b"version https://git-lfs"):
-        guess = "it is a Git LFS pointer, not the file itself"
-    elif head.lstrip()[:1] == b"<":
-        guess = "it is a web page, probably an error message of the download"
-    elif head[257:262] == b"ustar":
-        guess = "it is a tar archive"
-    elif head[8:10] == b'{"':
-        guess = "it looks like a safetensors file, which needs no conversion"
-    elif not head.startswith(b"\x80"):
-        guess = f"it starts with {head[:8]!r}"
-    if guess:
-        raise UserError(f"{path} is not a file of torch.save: {guess}: download it again or use another one")
-
-
-def _open_zip(stream, path: Path, size: int) -> tuple[Unpickled, Callable[[Storage], np.ndarray]]:
+def _open_zip(
+    stream: BinaryIO, path: Path, size: int, budget: Budget
+) -> tuple[Unpickled, Callable[[Storage], np.ndarray]]:
     archive = zipfile.ZipFile(stream)
     entries = {entry.filename: entry for entry in archive.infolist()}
     pickles = [name for name in entries if name == "data.pkl" or name.endswith("/data.pkl")]
@@ -171,7 +156,7 @@ def _open_zip(stream, path: Path, size: int) -> tuple[Unpickled, Callable[[Stora
     for entry in entries.values():
         # torch.save never compresses, so a compressed entry can only be a bomb or a repacked archive
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
-            raise UserError(f"{path} holds the compressed entry {entry.filename}: unpack and save it anew")
+            raise UserError(f"{path} holds the compressed entry {shown(entry.filename)}: unpack and save it anew")
         if entry.flag_bits & 1:
             raise UserError(f"{path} is encrypted: save it anew without a password")
     if sum(entry.file_size for entry in entries.values()) > size:
@@ -181,85 +166,69 @@ def _open_zip(stream, path: Path, size: int) -> tuple[Unpickled, Callable[[Stora
     order = "<"
     if prefix + "byteorder" in entries and archive.read(prefix + "byteorder").strip() == b"big":
         order = ">"
-    result = unpickle(archive.read(pickles[0]))
+    result = unpickle(io.BytesIO(archive.read(pickles[0])), budget)
 
     def read_storage(storage: Storage) -> np.ndarray:
         name = f"{prefix}data/{storage.key}"
         if name not in entries:
-            raise Damaged(f"the numbers of storage {storage.key!r} are missing")
-        if storage.count * _item_size(storage) > entries[name].file_size:
+            raise Damaged(f"the numbers of storage {shown(storage.key)} are missing")
+        if storage.count * item_size(storage.dtype) > entries[name].file_size:
             raise Damaged(
-                f"storage {storage.key!r} claims {storage.count} numbers, but only {entries[name].file_size} "
+                f"storage {shown(storage.key)} claims {storage.count} numbers, but only {entries[name].file_size} "
                 "bytes are there"
             )
-        return _decode(archive.read(name), storage, order)
+        return decode_numbers(archive.read(name), storage.dtype, storage.count, order)
 
     return result, read_storage
 
 
 def _open_legacy(
-    stream, path: Path, size: int, knows: Callable[[str, str], bool] | None = None
+    stream: BinaryIO, path: Path, size: int, budget: Budget, knows: Callable[[str, str], bool] | None = None
 ) -> tuple[Unpickled, Callable[[Storage], np.ndarray]]:
-    if unpickle(stream).value != _MAGIC:
+    if unpickle(stream, budget).value != _MAGIC:
         raise UserError(f"{path} is a pickle, but not one of torch.save: save model.state_dict() in PyTorch")
-    if unpickle(stream).value != _PROTOCOL:
+    if unpickle(stream, budget).value != _PROTOCOL:
         raise UserError(f"{path} has an unknown torch.save protocol: save it anew with a current PyTorch")
-    unpickle(stream)  # properties of the machine that wrote it; the numbers are little-endian in any case
-    result = unpickle(stream, knows)
-    keys = unpickle(stream).value
+    unpickle(stream, budget)  # properties of the machine that wrote it; the numbers are little-endian in any case
+    result = unpickle(stream, budget, knows)
+    keys = unpickle(stream, budget).value
     if not isinstance(keys, list):
         raise Damaged("its list of storages is missing")
     places: dict[str, tuple[int, int]] = {}
     for key in keys:
         storage = result.storages.get(key) if isinstance(key, str) else None
         if storage is None:
-            raise Damaged(f"storage {key!r} belongs to no tensor")
+            raise Damaged(f"storage {shown(key)} belongs to no tensor")
         head = stream.read(8)
         if len(head) < 8:
-            raise Damaged(f"the numbers of storage {key!r} are missing")
+            raise Damaged(f"the numbers of storage {shown(key)} are missing")
         (count,) = struct.unpack("<q", head)
         start = stream.tell()
-        if count < 0 or start + count * _item_size(storage) > size:
-            raise Damaged(f"storage {key!r} claims {count} numbers, but the file ends before")
+        if count < 0 or start + count * item_size(storage.dtype) > size:
+            raise Damaged(f"storage {shown(key)} claims {count} numbers, but the file ends before")
         places[key] = (start, count)
-        stream.seek(start + count * _item_size(storage))
+        stream.seek(start + count * item_size(storage.dtype))
 
     def read_storage(storage: Storage) -> np.ndarray:
         if storage.key not in places:
-            raise Damaged(f"the numbers of storage {storage.key!r} are missing")
+            raise Damaged(f"the numbers of storage {shown(storage.key)} are missing")
         start, count = places[storage.key]
         if count < storage.count:
-            raise Damaged(f"storage {storage.key!r} claims {storage.count} numbers, but holds {count}")
+            raise Damaged(f"storage {shown(storage.key)} claims {storage.count} numbers, but holds {count}")
         stream.seek(start)
-        return _decode(stream.read(count * _item_size(storage)), storage, "<")
+        return decode_numbers(stream.read(count * item_size(storage.dtype)), storage.dtype, storage.count)
 
     return result, read_storage
-
-
-def _item_size(storage: Storage) -> int:
-    return _ITEM_SIZE.get(storage.dtype) or np.dtype(storage.dtype).itemsize
-
-
-def _decode(data: bytes, storage: Storage, order: str) -> np.ndarray:
-    data = memoryview(data)[: storage.count * _item_size(storage)]
-    if storage.dtype == "bfloat16":
-        wide = np.frombuffer(data, np.dtype(np.uint16).newbyteorder(order)).astype(np.uint32)
-        return np.left_shift(wide, 16).view(np.float32)
-    if storage.dtype == "bool":
-        return np.frombuffer(data, np.uint8) != 0
-    values = np.frombuffer(data, np.dtype(storage.dtype).newbyteorder(order))
-    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 class _Resolver:
     """Replaces the tensor descriptions in a tree by arrays, within bounds that the file must respect."""
 
-    def __init__(self, path: Path, size: int, read_storage: Callable[[Storage], np.ndarray]):
-        self._path = path
+    def __init__(self, path: Path, size: int, budget: Budget, read_storage: Callable[[Storage], np.ndarray]):
+        self._path, self._names = path, budget
         self._budget = _EXPANSION * size + (1 << 20)
         self._read_storage = read_storage
         self._storages: dict[str, np.ndarray] = {}
-        self._arrays: dict[TensorRef, np.ndarray] = {}
         self._leaves = 0
 
     def visit(self, depth: int) -> None:
@@ -269,6 +238,18 @@ class _Resolver:
         self._leaves += 1
         if self._leaves > _MAX_LEAVES:
             raise Damaged(f"it holds more than {_MAX_LEAVES} values")
+
+    def join(self, prefix: str, key: object) -> str:
+        """The dotted name of an entry of what ``prefix`` names."""
+        name = f"{prefix}.{key}" if prefix else str(key)
+        self._names.spend(len(name))
+        return name
+
+    def keep(self, arrays: dict[str, np.ndarray], name: str, array: np.ndarray) -> None:
+        check_name(name, self._path)
+        if name in arrays:
+            raise UserError(f"{self._path} holds the name {name} twice: save it anew without nesting")
+        arrays[name] = array
 
     def resolve(self, value: object, depth: int = 0) -> object:
         self.visit(depth)
@@ -284,11 +265,9 @@ class _Resolver:
             raise Refused("a bare storage")
         if value is None or isinstance(value, (bool, int, float, str, bytes, set)):
             return value
-        raise Refused(str(value))
+        raise Refused(f"an object of {shown(value.name)}" if isinstance(value, ObjectRef) else str(value))
 
     def _array(self, ref: TensorRef) -> np.ndarray:
-        if ref in self._arrays:
-            return self._arrays[ref]
         key = ref.storage.key
         if key not in self._storages:
             self._storages[key] = self._read_storage(ref.storage)
@@ -305,20 +284,14 @@ class _Resolver:
         if self._budget < 0:
             raise Damaged(f"its tensors (one of shape {ref.size}) unfold to far more bytes than the file has")
         if count == 0:
-            array = np.zeros(ref.size, flat.dtype)
-        else:
-            steps = [step * flat.itemsize for step in ref.stride]
-            view = np.lib.stride_tricks.as_strided(flat[ref.offset :], ref.size, steps, writeable=False)
-            array = view.copy()
-        self._arrays[ref] = array
-        return array
+            return np.zeros(ref.size, flat.dtype)
+        steps = [step * flat.itemsize for step in ref.stride]
+        return np.lib.stride_tricks.as_strided(flat[ref.offset :], ref.size, steps, writeable=False).copy()
 
 
-def _flatten(value: object, name: str, arrays: dict[str, np.ndarray], path: Path) -> None:
+def _flatten(value: object, name: str, resolver: _Resolver, arrays: dict[str, np.ndarray]) -> None:
     if isinstance(value, np.ndarray):
-        if name in arrays:
-            raise UserError(f"{path} holds the name {name} twice: save it anew without nesting")
-        arrays[name] = value
+        resolver.keep(arrays, name, value)
         return
     if isinstance(value, dict):
         items = value.items()
@@ -327,4 +300,4 @@ def _flatten(value: object, name: str, arrays: dict[str, np.ndarray], path: Path
     else:
         return
     for key, item in items:
-        _flatten(item, f"{name}.{key}" if name else str(key), arrays, path)
+        _flatten(item, resolver.join(name, key), resolver, arrays)

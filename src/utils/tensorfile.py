@@ -14,8 +14,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from src.utils.errors import UserError
-from src.utils.files import atomic_write, explain_os_error
+from .errors import UserError, shown
+from .files import atomic_write, explain_os_error
+from .foreign import check_name
 
 _DTYPES = {
     "bool": "BOOL",
@@ -145,12 +146,14 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         # the library's own errors carry no number that says what is wrong
         with open(path, "rb"), safe_open(str(path), framework="np") as file:
+            for name in file.keys():  # noqa: SIM118
+                check_name(name, path)
             yield file
     except OSError as error:
         raise explain_os_error(error, path, "read") from error
     except (SafetensorError, KeyError, MemoryError, OverflowError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} is damaged or not a safetensors file ({error}): copy it again or use another one"
+            f"{path} is damaged or not a safetensors file ({shown(str(error))}): copy it again or use another one"
         ) from error
 
 

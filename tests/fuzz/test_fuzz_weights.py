@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from data import convert_checkpoint
-from src.models.hflow.published import read_published
-from src.models.registry import SYSTEMS, system_class
 from src.models.vgg import load_vgg
+from src.systems.hflow.published import read_published
+from src.systems.registry import SYSTEMS, system_class
 from src.utils.errors import UserError
-from src.utils.pickles import Damaged, Refused, unpickle
+from src.utils.pickles import Budget, Damaged, Refused, unpickle
 from src.utils.pth import read_pth, read_pth_tree
 from src.utils.tensorfile import read_arrays, read_metadata
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
@@ -167,7 +167,7 @@ def test_pickles(working_folder):
 
     def read(program):
         try:
-            unpickle(program)
+            unpickle(io.BytesIO(program), Budget(len(program)))
         except (Damaged, Refused) as reason:
             raise UserError(str(reason)[:500] or "no reason") from reason
 

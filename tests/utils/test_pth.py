@@ -2,10 +2,14 @@
 
 import collections
 import io
+import json
 import os
 import pickle
 import pickletools
 import struct
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -15,6 +19,7 @@ import pytest
 from src.utils.errors import UserError
 from src.utils.pth import read_module, read_pth, read_pth_tree
 from tests.torch_files import Block, Parameter, Tensor, save_legacy, save_zip, state_dict
+from tests.utils.pickle_bombs import BOMBS, ESCAPES, legacy, zipped
 
 REFERENCE = Path(__file__).resolve().parents[1] / "reference"
 SAVERS = {"zip": save_zip, "legacy": save_legacy}
@@ -181,6 +186,45 @@ def test_billion_laughs_are_bounded(tmp_path):
         read_pth(save_zip(tmp_path / "a.pth", layer))
 
 
+def test_bombs_are_refused_in_no_time_and_no_memory(tmp_path):
+    paths = []
+    for name, program in BOMBS.items():
+        for layout, write in (("zip", zipped), ("legacy", legacy)):
+            paths.append(tmp_path / f"{name}, {layout}.pth")
+            write(paths[-1], program)
+    for name in ("key of a storage", "copies of a size", "numbers that collide in a set"):
+        for place in (2, 4):
+            paths.append(tmp_path / f"{name}, pickle {place}.pth")
+            legacy(paths[-1], BOMBS[name], place)
+    command = [sys.executable, Path(__file__).with_name("pickle_bombs.py"), *paths]
+    reader = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert reader.returncode == 0, reader.stderr
+    results = [json.loads(line) for line in reader.stdout.splitlines()]
+    assert len(results) == len(paths)
+    for path, said, seconds, grown in results:
+        assert said.startswith(path) and len(said) < len(path) + 500, said[:1000]
+        assert seconds < 2 and grown < 200 << 20, (path, seconds, grown)
+
+
+@pytest.mark.parametrize("write", [zipped, legacy])
+@pytest.mark.parametrize("name", ESCAPES)
+def test_what_steers_a_terminal_is_escaped(tmp_path, name, write):
+    path = tmp_path / "a.pth"
+    write(path, ESCAPES[name])
+    with pytest.raises(UserError) as raised:
+        read_pth(path)
+    assert str(raised.value).isprintable()
+
+
+def test_names_of_entries_are_escaped(tmp_path):
+    path = tmp_path / "a.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/data.pkl", b"", zipfile.ZIP_STORED)
+        archive.writestr("a/\x1b[2J", bytes(100))
+    with pytest.raises(UserError, match=r"compressed entry a/\\x1b\[2J: unpack"):
+        read_pth(path)
+
+
 class Module:
     """Pickles as a module of PyTorch does: its class by name, then its attributes."""
 
@@ -202,6 +246,12 @@ def test_modules_that_share_modules_are_bounded(tmp_path):
     path = save_legacy(tmp_path / "b.bin", layer)
     with open(path, "rb") as stream, pytest.raises(UserError, match="holds more than"):
         read_module(stream, path, knows)
+    numbers = {f"number {k}": k for k in range(5000)}
+    save_legacy(path, Module({}, {str(k): Module(numbers, {}) for k in range(2000)}))
+    start = time.process_time()
+    with open(path, "rb") as stream, pytest.raises(UserError, match="holds more than"):
+        read_module(stream, path, knows)
+    assert time.process_time() - start < 1
     with open(path, "rb") as stream, pytest.raises(UserError, match=r"the global .*Module.*nothing was executed"):
         read_module(stream, path, lambda module, name: False)
 
