@@ -1,0 +1,29 @@
+"""VGG19's published weights: torchvision's, and those of MindSpore's model zoo, which have no biases."""
+
+__all__ = ["vgg19_arrays"]
+
+import numpy as np
+
+# in front of a layer's number: in our own files, in torchvision's, in the zoo's; the numbers are the same
+_PREFIXES = ("", "features.", "layers.")
+
+
+def vgg19_arrays(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], bool]:
+    """Return a published VGG19's convolutions under the names of :class:`src.models.vgg.VGG19`, and whether they had
+    no biases.
+
+    Then zeros are in their place: the zoo's network was trained without (``has_bias: False``). Names are ``0.weight``,
+    ``0.bias``, ``2.weight``, ...; dense layers and an optimizer's state are left out. Arrays of another network give
+    what there is of such names, perhaps nothing.
+    """
+    prefix = next((prefix for prefix in _PREFIXES if f"{prefix}0.weight" in arrays), None)
+    if prefix is None:
+        return {}, False
+    found = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    found = {name: array for name, array in found.items() if name.split(".")[0].isdecimal()}
+    bare = not any(name.endswith(".bias") for name in found)
+    if bare:
+        for name, array in list(found.items()):
+            if name.endswith(".weight") and array.ndim == 4:
+                found[f"{name.removesuffix('.weight')}.bias"] = np.zeros(array.shape[0], array.dtype)
+    return found, bare
