@@ -21,7 +21,7 @@ _MAX_TEXT = 1000
 # the hashes of numbers can be made to collide, and each look-up then searches through all of them
 _MAX_NUMBERS = 20_000
 # bytes in memory of what one instruction leaves behind, and of a set or an object
-_INSTRUCTION, _OBJECT = 64, 256
+_INSTRUCTION, _OBJECT = 48, 192
 _DTYPES = {
     "FloatStorage": "float32",
     "DoubleStorage": "float64",

@@ -88,6 +88,13 @@ def test_nested_trees_in_every_protocol(tmp_path, save, protocol):
     assert whole["optimizer"]["param_groups"] == [{"params": [0]}]
 
 
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_many_small_tensors_are_within_the_budget(tmp_path, save, protocol):
+    block = Block(np.zeros(1, np.float32))
+    tree = {f"blocks.{k}.norm.bias": Tensor(0, block=block, size=(1,), stride=(1,)) for k in range(20_000)}
+    assert len(read_pth(save(tmp_path / "a.pth", tree, protocol))) == len(tree)
+
+
 def test_big_endian_archive(tmp_path):
     values = np.arange(5, dtype=np.float32)
     read = read_pth(save_zip(tmp_path / "a.pth", {"w": Tensor(values)}, order="big"))["w"]
