@@ -2,6 +2,7 @@
 
 __all__ = ["UserError", "run_command", "shown"]
 
+import io
 import sys
 from collections.abc import Callable
 
@@ -30,7 +31,11 @@ def run_command(main: Callable[[list[str]], int | None], argv: list[str] | None 
     """Run an entry script's ``main`` and exit with its status.
 
     A :class:`UserError` is printed without a traceback and exits with status 2, so that shell scripts stop there.
+    Letters that the locale lacks are printed as escapes.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = main(sys.argv[1:] if argv is None else argv)
     except UserError as error:

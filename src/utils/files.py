@@ -6,6 +6,7 @@ __all__ = [
     "claim_run_folder",
     "explain_os_error",
     "leftovers",
+    "open_unlinked",
     "sha256_file",
     "sync_folder",
     "temporary_name",
@@ -22,7 +23,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from src.utils.errors import UserError
+from .errors import UserError
+from .text import readable
 
 try:
     import fcntl
@@ -34,12 +36,17 @@ _LOCK_FILE = ".run.lock"
 _PART = ".part"
 
 
-def explain_os_error(error: OSError, path: str | os.PathLike, doing: str = "write") -> UserError:
+def explain_os_error(error: OSError | UnicodeEncodeError, path: str | os.PathLike, doing: str = "write") -> UserError:
     """Turn a system error into a message that names the file and the way out.
 
-    ``doing`` is the verb of the failed action ("write", "read", "delete").
+    ``doing`` is the verb of the failed action ("write", "read", "delete"). A ``UnicodeEncodeError`` is what the system
+    calls raise for a name that the locale cannot spell.
     """
     path = Path(path)
+    if isinstance(error, UnicodeEncodeError):
+        return UserError(
+            f"cannot {doing} {path}: the locale has only {error.encoding} names: set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+        )
     code = error.errno
     if code in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
         return UserError(
@@ -58,6 +65,8 @@ def explain_os_error(error: OSError, path: str | os.PathLike, doing: str = "writ
             f"cannot {doing} {path}: permission denied: change the permissions of {path.parent} "
             "or choose another folder"
         )
+    if code == errno.ELOOP:
+        return UserError(f"cannot {doing} {path}: it is a link, and what it leads to may belong to others: remove it")
     if code == errno.ENOENT:
         return UserError(f"cannot {doing} {path}: it does not exist: check the path")
     if code == errno.ENOTDIR:
@@ -72,6 +81,11 @@ def _free_space(path: Path) -> str:
         state = os.statvfs(path.parent)
         return f" ({state.f_bavail * state.f_frsize / 2**20:.0f} MiB free)"
     return ""
+
+
+def open_unlinked(path: str | os.PathLike, flags: int) -> int:
+    """Open a file as ``os.open`` does, but never what a link in its place leads to (``OSError`` with ``ELOOP``)."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def temporary_name(path: str | os.PathLike) -> Path:
@@ -103,7 +117,7 @@ def sync_folder(folder: str | os.PathLike) -> None:
 def _explained(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
-    except OSError as error:
+    except (OSError, UnicodeEncodeError) as error:
         raise explain_os_error(error, path, doing) from error
 
 
@@ -114,9 +128,9 @@ def atomic_write(
 ) -> None:
     """Write a file so that a reader, a crash or a full disk never meets half of it.
 
-    The content (bytes, text as UTF-8, or a function that writes to the open binary file) goes to a
-    temporary file in the same folder, is flushed to the disk and then renamed. ``overwrite=False`` keeps an
-    existing file and raises.
+    The content (bytes, text as UTF-8, or a function that writes to the open binary file) goes to a temporary file in
+    the same folder, is flushed to the disk and then renamed. Text that UTF-8 cannot hold is escaped.
+    ``overwrite=False`` keeps an existing file and raises.
 
     Raises:
         UserError: full disk, missing permission, read-only or missing folder, or the file exists and must
@@ -132,7 +146,7 @@ def atomic_write(
                 if callable(content):
                     content(stream)
                 else:
-                    stream.write(content.encode() if isinstance(content, str) else content)
+                    stream.write(readable(content).encode() if isinstance(content, str) else content)
                 stream.flush()
                 os.fsync(stream.fileno())
             if overwrite:
@@ -224,7 +238,7 @@ def claim_run_folder(
 def _lock(folder: Path) -> int | None:
     path = folder / _LOCK_FILE
     with _explained(path, "write"):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = open_unlinked(path, os.O_RDWR | os.O_CREAT)
     if fcntl is None:
         return handle
     try:
@@ -251,7 +265,7 @@ def _check_run(folder: Path, fingerprint: dict[str, object], continue_run: bool)
         )
     if held and run_file.is_file():
         try:
-            earlier = json.loads(run_file.read_text())["fingerprint"]
+            earlier = json.loads(run_file.read_text(encoding="utf-8"))["fingerprint"]
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise UserError(f"{run_file} is damaged ({error}): delete it to go on without this check") from error
         now = json.loads(json.dumps(fingerprint))

@@ -12,10 +12,10 @@ from typing import Any
 
 import mindspore as ms
 
-from src.utils.errors import UserError
+from .errors import UserError
 
 _PROOF = (
-    "import src, mindspore as ms, numpy as np; ms.set_device({target!r}, {device}); "
+    "import mindspore as ms, numpy as np; ms.set_device({target!r}, {device}); "
     "print(float((ms.Tensor(np.ones(2, np.float32)) + 1).sum().asnumpy()))"
 )
 
@@ -43,9 +43,10 @@ def choose_target(wanted: str, number: int = 0) -> tuple[str, str]:
             reasons.append(f"no {target} device")
             continue
         code = _PROOF.format(target=target, device=number)
-        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         try:
-            proof = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=300)
+            proof = subprocess.run(
+                [sys.executable, "-c", code], capture_output=True, text=True, errors="replace", timeout=300
+            )
         except subprocess.TimeoutExpired:
             reasons.append(f"{target} did not answer within 300 s")
             continue
@@ -56,11 +57,11 @@ def choose_target(wanted: str, number: int = 0) -> tuple[str, str]:
     return "CPU", "; ".join(reasons)
 
 
-def start(config: Any, say=print) -> Device:
-    """Set device, mode, seed and determinism from the options; join the other workers of a distributed run.
+def start(config: Any, say=print, join: bool = False) -> Device:
+    """Set device, mode, seed and determinism from the options; with ``join`` meet the other workers of the run.
 
     Raises:
-        UserError: the device does not work, or there is no launcher although ``run_distribute`` is set.
+        UserError: the device does not work, or there is no launcher although this is to ``join``.
     """
     number = config.device_id if config.device_id >= 0 else int(os.environ.get("DEVICE_ID", "0"))
     target, why = choose_target(config.device_target, number)
@@ -80,7 +81,7 @@ def start(config: Any, say=print) -> Device:
             f"device {target} {number} does not work: {_first_lines(error)}\n"
             "Choose another with --device_target (Ascend, GPU, CPU) or DEVICE_TARGET."
         ) from None
-    if config.run_distribute:
+    if join:
         rank, world = _join()
     if target == "CPU" and config.mode == "pynative":
         # the asynchronous pipeline stalls on few cores

@@ -264,3 +264,12 @@ def test_a_folder_in_use_is_refused_until_its_process_dies(tmp_path):
         process.communicate()
     time.sleep(0.01)
     claim_run_folder(tmp_path, {}).release()
+
+
+def test_a_lock_that_is_a_link_is_not_written_through(tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".run.lock").symlink_to(tmp_path / "mine")
+    with pytest.raises(UserError, match=r"cannot write .*\.run\.lock: it is a link"):
+        claim_run_folder(tmp_path / "run", {})
+    assert (tmp_path / "mine").read_bytes() == b"mine"
