@@ -6,6 +6,7 @@ Ascend and CUDA have too. Shapes are NCHW.
 
 __all__ = [
     "AvgPool",
+    "BatchStatistics",
     "InstanceNorm",
     "LeakyReLU",
     "MaxPool",
@@ -168,8 +169,26 @@ class NarrowConv(nn.Cell):
         return self.add_bias(y, self.bias)
 
 
+class BatchStatistics(nn.BatchNorm2d):
+    """Batch normalisation by the batch at hand, in training and at test time; running statistics stay as loaded."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        y = x.astype(ms.float32)
+        y = y - y.mean((0, 2, 3), keep_dims=True)
+        deviation = ops.sqrt((y * y).mean((0, 2, 3), keep_dims=True) + self.eps)
+        shape = (1, self.num_features, 1, 1)
+        return (y * (self.gamma.reshape(shape) / deviation) + self.beta.reshape(shape)).astype(x.dtype)
+
+
 def norm_layer(norm: str, channels: int) -> nn.Cell:
-    """``norm`` is ``instance`` (no parameters) or ``batch`` (affine, running statistics used at test time)."""
+    """A normalisation layer.
+
+    Args:
+        norm: ``instance`` (no parameters); ``batch`` (affine, running statistics at test time); or
+            ``batch_statistics``, the same parameters with the statistics of the batch at all times.
+        channels: of its input.
+    """
     if norm == "instance":
         return InstanceNorm(channels)
-    return nn.BatchNorm2d(channels, eps=1e-5, momentum=0.9)
+    kind = BatchStatistics if norm == "batch_statistics" else nn.BatchNorm2d
+    return kind(channels, eps=1e-5, momentum=0.9)
