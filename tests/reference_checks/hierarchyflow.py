@@ -2,40 +2,30 @@
 
 import ast
 from pathlib import Path
-from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
-from src.models.hierarchyflow.system import HierarchyFlowSystem
-from src.models.state import count_parameters, load_arrays, named_parameters
+from src.models.parameters import count_parameters, load_arrays, named_parameters
+from src.systems.hierarchyflow.system import HierarchyFlowSystem
+from src.systems.programs import TRAIN, read_command
 from src.training.steps import TrainStep
-from src.utils.pth import read_pth
-
-# ours that the published configuration has no word for
-_OURS = {
-    "reverse": "public",
-    "content_weight": 1.0,
-    "beta1": 0.9,
-    "beta2": 0.999,
-    "weight_decay": 0.0,
-    "seed": 0,
-    "recompute": False,
-    "precision": "fp32",
-    "vgg_pre_trained": "random:4321",
-}
+from src.utils.weights import read_weights
 
 
 def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None:
     """Compare every quantity of ``folder``; ``report(name, got, want, atol=, rtol=)`` collects verdicts."""
-    config = SimpleNamespace(**(_OURS | ast.literal_eval(str(options))))
+    published = ast.literal_eval(str(options))
+    total = published.pop("n_params")
+    words = ["--model=hierarchyflow", "--reverse=public", "--vgg_pre_trained=random:4321"]
+    _, config = read_command(TRAIN, [*words, *(f"--{k}={v}" for k, v in published.items())])
     system = HierarchyFlowSystem(config, training=True)
     network, path = system.networks["HF"], folder / "model.pth"
-    load_arrays(network, HierarchyFlowSystem.published_names("HF", read_pth(path)), source=str(path))
+    load_arrays(network, system.published.names("HF", read_weights(path)), source=str(path))
     system.set_train(True)
     names = list(named_parameters(network))
-    report("n_params", count_parameters(network), config.n_params, atol=0)
+    report("n_params", count_parameters(network), total, atol=0)
     report("param_names", float(names == list(io["param_names"])), 1.0, atol=0)
 
     content, style = Tensor(io["content"]), Tensor(io["style"])
@@ -45,10 +35,11 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     report("block0_forward_mean", wide.mean((2, 3)), io["block0_forward_mean"], atol=1e-4)
     report("block0_forward_std", wide.std((2, 3), ddof=1), io["block0_forward_std"], atol=1e-4)
 
-    groups = system.update_groups(1)
-    step = TrainStep(system.gradients(groups), groups)
+    objective = system.objective(io["content"].shape[2:])
+    groups = objective.groups(1)
+    step = TrainStep(objective.gradients(groups), groups)
     batch = {"A": io["content"] * 2 - 1, "B": io["style"] * 2 - 1}
-    inputs = [Tensor(array) for array in system.inputs(batch)]
+    inputs = [Tensor(array) for array in objective.inputs(batch)]
     _, gradients, _ = step.gradients(Tensor(1.0, ms.float32), *inputs)
     norms = np.array([float(np.linalg.norm(g.asnumpy())) for g in gradients[0]])
     meaningful = io["grad_norms"] > 1e-5

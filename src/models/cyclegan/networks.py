@@ -1,11 +1,10 @@
 """CycleGAN's generator and patch discriminators (Zhu et al. 2017, section 4): Cells without losses.
 
-Two published families share the layers and differ in how the generator doubles the size and in the depth of
-the discriminator. The indices inside every ``model`` equal those of the family, so a parameter has its
-published name.
+Two published families share the layers and differ in how the generator doubles the size and in the depth of the
+discriminator. The indices inside every ``model`` equal those of the family, so a parameter has its published name.
 """
 
-__all__ = ["PatchDiscriminator", "ResidualBlock", "ResnetGenerator", "UpsampleConv"]
+__all__ = ["PATCHES", "PatchDiscriminator", "ResidualBlock", "ResnetGenerator", "UpsampleConv"]
 
 from typing import Any
 
@@ -13,8 +12,11 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, conv, deconv
-from src.models.recompute import recompute_stages
+from ..layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, conv, deconv
+from ..recompute import recompute_stages
+
+#: receptive fields of the discriminators, and the smallest height and width that give them a map to judge
+PATCHES = {94: 32, 70: 24}
 
 # Row t of the matrix gives the taps of a 3-tap kernel that meet tap t of the 4-tap transposed kernel.
 _NEAREST_TAPS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
@@ -23,9 +25,9 @@ _NEAREST_TAPS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float3
 class UpsampleConv(nn.Cell):
     """Nearest-neighbour doubling, then a zero padded 3x3 convolution: (N, in, H, W) to (N, out, 2H, 2W).
 
-    The two together are exactly one transposed convolution with a 4x4 kernel that is a fixed linear map of
-    the 3x3 kernel: 2.2 times fewer multiplications and no doubled copy of the input. ``weight`` keeps its 3x3
-    form, so files and gradients are those of the published pair of layers.
+    The two together are exactly one transposed convolution with a 4x4 kernel that is a fixed linear map of the 3x3
+    kernel: 2.2 times fewer multiplications and no doubled copy of the input. ``weight`` keeps its 3x3 form, so files
+    and gradients are those of the published pair of layers.
     """
 
     def __init__(self, in_channels: int, out_channels: int):
@@ -77,11 +79,10 @@ class ResidualBlock(nn.Cell):
 
 
 class ResnetGenerator(nn.Cell):
-    """(N, channels, H, W) in [-1, 1] to the same shape and range; H and W must be multiples of 4.
+    """(N, channels, H, W) in [-1, 1] to the same shape and range; H and W are multiples of 4, with blocks from 8 on.
 
-    ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family) or ``transposed`` (the
-    junyanz family). The residual blocks are independent. The outer reflection pads are 3 whatever
-    ``channels`` is.
+    ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family) or ``transposed`` (the junyanz family).
+    The residual blocks are independent. The outer reflection pads are 3 whatever ``channels`` is.
     """
 
     def __init__(
@@ -119,11 +120,11 @@ class ResnetGenerator(nn.Cell):
 
 
 class PatchDiscriminator(nn.Cell):
-    """(N, channels, H, W) to patch scores (N, 1, h, w), without a sigmoid.
+    """(N, channels, H, W) to patch scores (N, 1, h, w), without a sigmoid; H and W are at least ``PATCHES[patch]``.
 
-    ``patch=94``: four halvings, then a convolution that keeps the size (h = H/16; the huggan family; H and W
-    of at least 32). ``patch=70``: three halvings and two convolutions that lose a pixel each (h = H/8 - 2,
-    the junyanz family). Both have the same parameters count; the number is the receptive field.
+    ``patch=94``: four halvings, then a convolution that keeps the size (h = H/16; the huggan family). ``patch=70``:
+    three halvings and two convolutions that lose a pixel each (h = H/8 - 2, the junyanz family). Both have the same
+    number of parameters.
     """
 
     def __init__(self, channels: int = 3, base_channels: int = 64, patch: int = 94):

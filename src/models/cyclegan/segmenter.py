@@ -8,9 +8,9 @@ __all__ = ["Segmenter", "label_loss", "semantic_loss"]
 
 from mindspore import Tensor, nn, ops
 
-from src.models.cyclegan.networks import ResidualBlock
-from src.models.layers import InstanceNorm, ReflectionPad, conv
-from src.models.recompute import recompute_stages
+from ..layers import InstanceNorm, ReflectionPad, conv
+from ..recompute import recompute_stages
+from .networks import ResidualBlock
 
 
 class Segmenter(nn.Cell):

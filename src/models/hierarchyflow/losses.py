@@ -5,7 +5,7 @@ __all__ = ["AlignedStyleLoss", "ContentLoss", "StyleTransferLoss"]
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from src.models.hierarchyflow.vgg import NormalisedVgg
+from .vgg import NormalisedVgg
 
 EPS = 1e-5
 
@@ -22,14 +22,14 @@ def _centred(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _normalised(x: Tensor) -> Tensor:
     # not InstanceNorm: on maps of some dozen pixels the unbiased variance differs visibly
-    centred, _, deviation = _centred(x)
-    return centred / deviation
+    centred, _, std = _centred(x)
+    return centred / std
 
 
-def _mean_deviation(x: Tensor) -> tuple[Tensor, Tensor]:
+def _mean_std(x: Tensor) -> tuple[Tensor, Tensor]:
     n, c = x.shape[0], x.shape[1]
-    _, mean, deviation = _centred(x)
-    return mean.reshape(n, c), deviation.reshape(n, c)
+    _, mean, std = _centred(x)
+    return mean.reshape(n, c), std.reshape(n, c)
 
 
 class ContentLoss(nn.Cell):
@@ -41,10 +41,10 @@ class ContentLoss(nn.Cell):
 
 
 class AlignedStyleLoss(nn.Cell):
-    """Squared differences of channel means and deviations over the ``int(C * k)`` best agreeing means.
+    """Squared differences of channel means and standard deviations over the ``int(C * k)`` best agreeing means.
 
-    The ranking is per sample and carries no gradient; the sum over the kept channels is divided by all C of
-    them. ``k`` below 0 keeps every channel (Huang and Belongie's style loss).
+    The ranking is per sample and carries no gradient; the sum over the kept channels is divided by all C of them. ``k``
+    below 0 keeps every channel (Huang and Belongie's style loss).
     """
 
     def __init__(self, k: float = 0.8):
@@ -52,18 +52,17 @@ class AlignedStyleLoss(nn.Cell):
         self.k = k
 
     def construct(self, output: Tensor, style: Tensor) -> Tensor:
-        mean_o, deviation_o = _mean_deviation(output)
-        mean_s, deviation_s = _mean_deviation(style)
+        mean_o, std_o = _mean_std(output)
+        mean_s, std_s = _mean_std(style)
         means = (mean_o - mean_s) * (mean_o - mean_s)
-        deviations = (deviation_o - deviation_s) * (deviation_o - deviation_s)
+        stds = (std_o - std_s) * (std_o - std_s)
         if self.k >= 0:
             kept = self._kept(ops.stop_gradient(means))
-            means, deviations = means * kept, deviations * kept
-        return means.mean() + deviations.mean()
+            means, stds = means * kept, stds * kept
+        return means.mean() + stds.mean()
 
     def _kept(self, errors: Tensor) -> Tensor:
-        # a channel's rank is the number of channels before it in ascending order; equal errors keep their
-        # order
+        # a channel's rank is the number of channels before it in ascending order; equal errors keep their order
         n, c = errors.shape
         mine, other = errors.reshape(n, c, 1), errors.reshape(n, 1, c)
         index = ops.arange(c)

@@ -1,24 +1,27 @@
 """Hierarchy Flow (Fan et al. 2023, arXiv 2308.06909): couplings that widen an image's channels, and back.
 
-Nothing is squeezed or permuted and no determinant is taken: the widening is undone by the same couplings in
-reverse order, and between the two the channel statistics are exchanged for those that a style image asks for.
-Images are RGB in [0, 1]; the result is not clamped. Parameter names equal those of the published PyTorch
-modules.
+Nothing is squeezed or permuted and no determinant is taken: the widening is undone by the same couplings in reverse
+order, and between the two the channel statistics are exchanged for those that a style image asks for. Images are RGB in
+[0, 1]; the result is not clamped. Parameter names equal those of the published PyTorch modules.
 """
 
-__all__ = ["WEIGHT_TYPES", "HierarchyCoupling", "HierarchyFlow", "StyleEncoder"]
+__all__ = ["GATED", "SMALLEST_STYLE", "WEIGHT_TYPES", "HierarchyCoupling", "HierarchyFlow", "StyleEncoder"]
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.layers import InstanceNorm, ReflectionPad, conv
-from src.models.recompute import recompute_stages
-from src.utils.errors import UserError
+from ...utils.errors import UserError
+from ..layers import InstanceNorm, ReflectionPad, conv
+from ..recompute import recompute_stages
 
 STYLE_DIM = 8
 EPS = 1e-5
-WEIGHT_TYPES = ("attention", "fixed", "learned", "sigmoid", "softmax")
+#: weight types that multiply channels on the way forward
+GATED = ("attention", "sigmoid", "softmax")
+WEIGHT_TYPES = (*GATED, "fixed", "learned")
+#: height and width that the style encoder's mirrored borders need
+SMALLEST_STYLE = 4
 
 
 class _ConvBlock(nn.Cell):
@@ -67,7 +70,10 @@ class _GlobalMean(nn.Cell):
 
 
 class StyleEncoder(nn.Cell):
-    """(N, 3, H, W) in [0, 1] to a style code (N, 8, 1, 1): three convolutions, a mean, a linear map."""
+    """(N, 3, H, W) in [0, 1] to a style code (N, 8, 1, 1): three convolutions, a mean, a linear map.
+
+    H and W are at least :data:`SMALLEST_STYLE`.
+    """
 
     def __init__(self, in_channel: int = 3, width: int = 64):
         super().__init__()
@@ -117,15 +123,19 @@ class HierarchyCoupling(nn.Cell):
     Forward: features F >= 0 of the input are split into S slices f_0..f_{S-1}, and slice i of the result is
     ``x - f_0 - ... - f_i``, weighted by ``weight_type``. The result travels with F, which the way back needs.
 
-    Backward: with z the incoming slices (their statistics replaced by the style's, unless the style is off),
-    every published recursion over the slices is linear in z and F, so the result is one weighted sum of each.
-    ``reverse='exact'``: ``t_{S-1} = z + f``, then ``t_i = g * t_{i+1} + (1 - g) * z_i + f_i``: with the style
-    off it inverts forward for every g. ``reverse='public'`` is the recursion of the published code, ``t_i = w
-    * (t_{i+1} + z_i) + (1 - w) * f_i``, which is no inverse.
+    Backward: with z the incoming slices (their statistics replaced by the style's, unless the style is off), every
+    published recursion over the slices is linear in z and F, so the result is one weighted sum of each.
+    ``reverse='exact'``: ``t_{S-1} = z + f``, then ``t_i = g * t_{i+1} + (1 - g) * z_i + f_i``: with the style off it
+    inverts forward for every g. ``reverse='public'`` is the recursion of the published code,
+    ``t_i = w * (t_{i+1} + z_i) + (1 - w) * f_i``, which is no inverse.
 
-    ``weight_type``: ``fixed`` (g = w = 0.5), ``learned`` (that number is a parameter), ``softmax`` and
-    ``sigmoid`` (one weight a slice) and ``attention`` (one gate a channel and sample); the last three keep
-    0.5.
+    ``weight_type``: ``fixed`` (g = w = 0.5), ``learned`` (that number is a parameter), ``softmax`` and ``sigmoid`` (one
+    weight a slice) and ``attention`` (one gate a channel and sample); the last three keep 0.5. What they multiply on
+    the way forward is normalised on the way back, so that they matter to the couplings behind alone; softmax and
+    sigmoid weights also mix the steps of the public recursion.
+
+    Raises:
+        UserError: a width that is no multiple of the one before, or an unknown weight type or reverse.
     """
 
     def __init__(self, in_channel: int, out_channel: int, weight_type: str = "learned", reverse: str = "exact"):
@@ -198,15 +208,15 @@ class HierarchyCoupling(nn.Cell):
         return self._weighted_sum(wide, scale, z_weights, features, f_weights).reshape(n, self.in_channel, h, w)
 
     def narrow_styled(self, wide: Tensor, features: Tensor, style_code: Tensor) -> Tensor:
-        """The way back with every channel's mean and deviation replaced by those of the style code (N, 8)."""
+        """The way back with every channel's mean and standard deviation replaced by those of the style code (N, 8)."""
         n, _, h, w = wide.shape
         style = self.style_mlp(style_code)
-        mean, deviation = style[:, : self.out_channel], style[:, self.out_channel :]
+        mean, std = style[:, : self.out_channel], style[:, self.out_channel :]
         z_weights, f_weights = self._slice_weights()
-        # the published deviation divides by H*W - 1 where the group norm divides by H*W
+        # the published standard deviation divides by H*W - 1 where the group norm divides by H*W
         ratio = (h * w - 1.0) / (h * w)
         normal = ops.group_norm(wide, self.out_channel, self._one, self._zero, EPS * ratio)
-        y = self._weighted_sum(normal, deviation * ratio**0.5, z_weights, features, f_weights)
+        y = self._weighted_sum(normal, std * ratio**0.5, z_weights, features, f_weights)
         shift = mean.reshape(n, self.n_slices, self.in_channel) * z_weights.reshape(1, self.n_slices, 1)
         return y.reshape(n, self.in_channel, h, w) + shift.sum(1).reshape(n, self.in_channel, 1, 1)
 
@@ -241,8 +251,8 @@ class HierarchyCoupling(nn.Cell):
 def _recursion(n_slices: int, exact: bool, every_step: bool, w: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
     """Coefficients of z and of F in the published recursion with the number ``w``.
 
-    The last step's, two vectors (S,), or with ``every_step`` those of all steps in the order in which they
-    are taken (deepest slice first), two matrices (S, S): the softmax and sigmoid weights mix the steps.
+    The last step's, two vectors (S,), or with ``every_step`` those of all steps in the order in which they are taken
+    (deepest slice first), two matrices (S, S): the softmax and sigmoid weights mix the steps.
     """
     z, f = np.zeros(n_slices), np.zeros(n_slices)
     z[-1] = f[-1] = 1
@@ -258,10 +268,10 @@ def _recursion(n_slices: int, exact: bool, every_step: bool, w: float = 0.5) -> 
 
 
 class HierarchyFlow(nn.Cell):
-    """Content and style (N, 3, H, W) in [0, 1] to the content in the style's look, same shape, not clamped.
+    """Content and style (N, 3, H, W) in [0, 1] to the content in the style of the other, same shape, not clamped.
 
-    H and W of the content must exceed ``pad_size``: the border is mirrored so that the zero padding of the
-    convolutions (3 pixels a coupling) stays outside the result.
+    H and W of the content must exceed ``pad_size``: the border is mirrored so that the zero padding of the convolutions
+    (3 pixels a coupling) stays outside the result.
     """
 
     def __init__(

@@ -1,17 +1,16 @@
 """The normalised VGG-19 of Hierarchy Flow's losses (encoder of Huang and Belongie 2017), up to relu4_1."""
 
-__all__ = ["LAYERS", "NormalisedVgg", "load_normalised_vgg"]
+__all__ = ["LAYERS", "SMALLEST", "NormalisedVgg", "load_normalised_vgg"]
 
 from pathlib import Path
 
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.models.layers import ReflectionPad, conv
-from src.models.state import load_arrays
-from src.utils.errors import UserError
-from src.utils.pth import read_pth
-from src.utils.tensorfile import read_arrays
+from ...utils.errors import UserError
+from ...utils.weights import read_weights
+from ..layers import ReflectionPad, conv
+from ..parameters import load_arrays
 
 # (index, in, out) of each convolution in the published 53-layer sequence; a pool follows indices 5, 12 and 25
 LAYERS = (
@@ -26,6 +25,8 @@ LAYERS = (
     (25, 256, 256),
     (29, 256, 512),
 )
+#: height and width below which a map becomes too small to be mirrored at its border
+SMALLEST = 9
 _POOL_AFTER = (5, 12, 25)
 _TAPS = (2, 9, 16, 29)
 _BGR_MEAN = np.array([-103.939, -116.779, -123.68], np.float32)
@@ -34,9 +35,9 @@ _BGR_MEAN = np.array([-103.939, -116.779, -123.68], np.float32)
 class NormalisedVgg(nn.Cell):
     """RGB (N, 3, H, W) in [0, 1] to relu1_1, 2_1, 3_1 and 4_1: (N, 64, H, W) ... (N, 512, H/8, W/8).
 
-    The first, 1x1, convolution turns the image into BGR with the channel means removed, so nothing else
-    normalises it. Every 3x3 convolution pads by reflection, and odd sizes are halved upwards. The weights are
-    never trained.
+    The first, 1x1, convolution turns the image into BGR with the channel means removed, so nothing else normalises it.
+    Every 3x3 convolution pads by reflection, and odd sizes are halved upwards; H and W are at least :data:`SMALLEST`.
+    The weights are never trained.
     """
 
     def __init__(self) -> None:
@@ -65,12 +66,10 @@ class NormalisedVgg(nn.Cell):
 def load_normalised_vgg(path: str) -> NormalisedVgg:
     """Build the encoder from a file of the published weights (``.pth`` or ``.safetensors``), or from ``random:SEED``.
 
-    Random weights need no download. Their features compare colours, contrasts and textures, and know no
-    objects.
+    Random weights need no download. Their features compare colours, contrasts and textures, and know no objects.
 
     Raises:
-        UserError: no such file, or weights of another network; the message says where the right ones come
-        from.
+        UserError: no such file, or weights of another network; the message says where the right ones come from.
     """
     way_out = (
         "Hierarchy Flow's losses need vgg_normalised.pth, the encoder published with AdaIN in PyTorch: pass "
@@ -85,7 +84,7 @@ def load_normalised_vgg(path: str) -> NormalisedVgg:
     elif not Path(path).is_file():
         raise UserError(f"the VGG weights {path} do not exist. {way_out}")
     else:
-        arrays = read_arrays(path)[0] if path.endswith(".safetensors") else read_pth(path)
+        arrays = read_weights(path)
     ours = {f"{i}.{kind}": f"convs.{n}.{kind}" for n, (i, _, _) in enumerate(LAYERS) for kind in ("weight", "bias")}
     try:
         load_arrays(vgg, {ours[k]: np.asarray(v, np.float32) for k, v in arrays.items() if k in ours}, source=path)

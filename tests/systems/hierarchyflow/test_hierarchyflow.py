@@ -1,49 +1,48 @@
 """Hierarchy Flow: published numbers, the exact inverse, the losses, and what bad options get."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from mindspore import Tensor, ops
 from safetensors.numpy import save_file
 
 from src.models.hierarchyflow.losses import AlignedStyleLoss
-from src.models.hierarchyflow.networks import WEIGHT_TYPES, HierarchyCoupling, HierarchyFlow
-from src.models.hierarchyflow.system import HierarchyFlowSystem, _initialise
+from src.models.hierarchyflow.networks import GATED, WEIGHT_TYPES, HierarchyCoupling, HierarchyFlow
 from src.models.hierarchyflow.vgg import NormalisedVgg, load_normalised_vgg
-from src.models.state import count_parameters, named_parameters
+from src.models.parameters import count_parameters, named_parameters
+from src.systems.hierarchyflow.system import HierarchyFlowSystem, initialise
+from src.systems.programs import EVAL, TRAIN, read_command
 from src.training.steps import TrainStep
 from src.utils.errors import UserError
 
-
-def options(**changes):
-    values = {
-        "out_channels": [6, 12],
-        "weight_type": "learned",
-        "reverse": "exact",
-        "pad_size": 4,
-        "seed": 3,
-        "vgg_pre_trained": "random:1",
-        "k": 0.8,
-        "content_weight": 1.0,
-        "style_weight": 0.1,
-        "lr": 1e-4,
-        "beta1": 0.9,
-        "beta2": 0.999,
-        "weight_decay": 0.0,
-        "recompute": False,
-        "precision": "fp32",
-    }
-    return SimpleNamespace(**(values | changes))
+_TINY = {"model": "hierarchyflow", "out_channels": "[6,12]", "pad_size": 4, "seed": 3}
 
 
-def picture(*shape, seed=0):
+def trained(**changes):
+    """A system for training, with the options that train.py has."""
+    words = [f"--{key}={value}" for key, value in (_TINY | {"vgg_pre_trained": "random:1"} | changes).items()]
+    return HierarchyFlowSystem(read_command(TRAIN, words)[1], training=True)
+
+
+def translating(**changes):
+    """A system for translation, with the options that eval.py has."""
+    words = [f"--{key}={value}" for key, value in (_TINY | changes).items()]
+    return HierarchyFlowSystem(read_command(EVAL, words)[1], training=False)
+
+
+def image(*shape, seed=0):
     return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def one_step(system, batch):
+    objective = system.objective(batch["A"].shape[2:])
+    groups = objective.groups(1)
+    step = TrainStep(objective.gradients(groups), groups)
+    return step(*[Tensor(array) for array in objective.inputs(batch)])
 
 
 def perturbed(network, seed=0):
     """Weights that make every path count, with a learned number away from its start."""
-    _initialise(network, seed)
+    initialise(network, seed)
     rng = np.random.default_rng(seed)
     for name, parameter in named_parameters(network).items():
         if name.endswith("fixed_weight"):
@@ -63,14 +62,14 @@ def test_counts_of_published_widths(out_channels, total):
 @pytest.mark.parametrize("weight_type", WEIGHT_TYPES)
 def test_exact_reverse_inverts_with_style_off(weight_type):
     network = perturbed(HierarchyFlow(3, [12, 24], weight_type, "exact", 6))
-    content = picture(2, 3, 18, 23)
+    content = image(2, 3, 18, 23)
     back = network.reconstruct(Tensor(content)).asnumpy()
     np.testing.assert_allclose(back, content, atol=1e-4)
 
 
 def test_public_reverse_is_no_inverse():
     network = perturbed(HierarchyFlow(3, [12, 24], "fixed", "public", 6))
-    content = picture(1, 3, 18, 23)
+    content = image(1, 3, 18, 23)
     assert np.abs(network.reconstruct(Tensor(content)).asnumpy() - content).max() > 0.05
 
 
@@ -78,15 +77,15 @@ def test_public_reverse_is_no_inverse():
 @pytest.mark.parametrize("weight_type", WEIGHT_TYPES)
 def test_weighted_sum_equals_the_recursion(weight_type, reverse):
     block = perturbed(HierarchyCoupling(3, 15, weight_type, reverse))
-    x, code = Tensor(picture(2, 3, 9, 8)), Tensor(picture(2, 8, seed=1))
+    x, code = Tensor(image(2, 3, 9, 8)), Tensor(image(2, 8, seed=1))
     wide, features, gate = (t.asnumpy() for t in block(x))
     f = np.split(features, 5, axis=1)
     forward = np.concatenate([x.asnumpy() - np.sum(f[: i + 1], axis=0) for i in range(5)], axis=1)
     np.testing.assert_allclose(wide, forward * gate[:, :, None, None], atol=1e-5)
 
-    mean, deviation = np.split(block.style_mlp(code).asnumpy()[:, :, None, None], 2, axis=1)
+    mean, std = np.split(block.style_mlp(code).asnumpy()[:, :, None, None], 2, axis=1)
     spread = np.sqrt(wide.var((2, 3), keepdims=True, ddof=1) + 1e-5)
-    z = np.split(deviation * (wide - wide.mean((2, 3), keepdims=True)) / spread + mean, 5, axis=1)
+    z = np.split(std * (wide - wide.mean((2, 3), keepdims=True)) / spread + mean, 5, axis=1)
     w = 0.35 if weight_type == "learned" else 0.5
     steps = [z[4] + f[4]]
     for i in (3, 2, 1, 0):
@@ -102,20 +101,20 @@ def test_weighted_sum_equals_the_recursion(weight_type, reverse):
 
 
 def test_style_loss_drops_channels_per_sample():
-    output, style = picture(3, 10, 5, 6), picture(3, 10, 5, 6, seed=1)
+    output, style = image(3, 10, 5, 6), image(3, 10, 5, 6, seed=1)
     loss = AlignedStyleLoss(0.8)
     together = float(loss(Tensor(output), Tensor(style)))
     alone = [float(loss(Tensor(output[i : i + 1]), Tensor(style[i : i + 1]))) for i in range(3)]
     assert together == pytest.approx(np.mean(alone), rel=1e-5)
     means = (output.mean((2, 3)) - style.mean((2, 3))) ** 2
-    spreads = [np.sqrt(p.var((2, 3), ddof=1) + 1e-5) for p in (output, style)]
+    stds = [np.sqrt(p.var((2, 3), ddof=1) + 1e-5) for p in (output, style)]
     kept = means.argsort(1).argsort(1) < 8
-    want = ((means + (spreads[0] - spreads[1]) ** 2) * kept).mean()
+    want = ((means + (stds[0] - stds[1]) ** 2) * kept).mean()
     assert together == pytest.approx(want, rel=1e-4)
 
 
 def test_style_loss_keeps_every_channel_for_negative_k_and_for_one():
-    output, style = Tensor(picture(1, 10, 5, 6)), Tensor(picture(1, 10, 5, 6, seed=1))
+    output, style = Tensor(image(1, 10, 5, 6)), Tensor(image(1, 10, 5, 6, seed=1))
     losses = [float(AlignedStyleLoss(k)(output, style)) for k in (-1.0, 1.0, 0.5)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
     assert losses[2] < losses[0]
@@ -130,7 +129,7 @@ def test_style_loss_counts_of_kept_channels(channels, kept):
 def test_vgg_halves_odd_sizes_upwards_and_counts_published_parameters():
     vgg = NormalisedVgg()
     assert sum(int(np.prod(p.shape)) for p in vgg.get_parameters()) == 3_505_740
-    taps = vgg(Tensor(picture(1, 3, 21, 30)))
+    taps = vgg(Tensor(image(1, 3, 21, 30)))
     assert [t.shape[2:] for t in taps] == [(21, 30), (11, 15), (6, 8), (3, 4)]
 
 
@@ -161,27 +160,54 @@ def test_vgg_with_another_first_layer_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"out_channels": [30, 100]}, "100 is not a multiple of 30"),
-        ({"out_channels": [4]}, "4 is not a multiple of 3"),
-        ({"out_channels": []}, "out_channels is empty"),
+        ({"out_channels": "[30,100]"}, "100 is not a multiple of 30"),
+        ({"out_channels": "[4]"}, "4 is not a multiple of 3"),
+        ({"out_channels": "[]"}, "out_channels is empty"),
         ({"weight_type": "softmin"}, "softmin"),
+        ({"test_pairs": False}, "test_pairs False is not one of True"),
+        ({"direction": "BtoA"}, "direction BtoA is not one of AtoB"),
     ],
 )
 def test_bad_options_are_explained(changes, message):
     with pytest.raises(UserError, match=message):
-        HierarchyFlowSystem(options(**changes), training=False)
+        translating(**changes)
 
 
-def test_picture_smaller_than_the_pad_is_explained():
-    system = HierarchyFlowSystem(options(pad_size=10), training=False)
-    small = np.zeros((1, 3, 10, 40), np.float32)
-    with pytest.raises(UserError, match="40x10 are too small to mirror 10 pixels"):
-        system.translate({"A": small, "B": small})
+@pytest.mark.parametrize(("pad_size", "smallest"), [(10, 11), (4, 9)])
+def test_training_images_too_small_to_mirror_are_refused(pad_size, smallest):
+    system = trained(pad_size=pad_size)
+    batch = {name: np.zeros((1, 3, smallest, smallest), np.float32) for name in "AB"}
+    assert all(np.isfinite(one_step(system, batch)[0].asnumpy()))
+    with pytest.raises(UserError, match=f"40x{smallest - 1} are too small: {pad_size} pixels are mirrored"):
+        system.objective((smallest - 1, 40))
+
+
+@pytest.mark.parametrize("weight_type", WEIGHT_TYPES)
+def test_weights_that_the_way_back_cancels_are_not_trained(weight_type):
+    """AdaIN normalises what the last coupling's gates multiply; only the public formula uses them again."""
+    trained(weight_type=weight_type, reverse="public").objective((12, 14))
+    system = trained(weight_type=weight_type)
+    if weight_type not in GATED:
+        system.objective((12, 14))
+        return
+    with pytest.raises(UserError, match=f"weight_type {weight_type} multiplies .*--weight_type learned"):
+        system.objective((12, 14))
+    with pytest.raises(UserError, match="model.pth was trained with the published formula.*--reverse public"):
+        system.published.check(system, "HF", {}, "model.pth")
+    # runs that were trained so are translated as ever, and this is why no more should be
+    network = perturbed(system.networks["HF"])
+    images = [Tensor(image(1, 3, 12, 14, seed=i)) for i in range(2)]
+    before = network(*images).asnumpy()
+    gates = [p for name, p in named_parameters(network.blocks[1]).items() if name.startswith("weight.")]
+    for parameter in gates:
+        ops.assign(parameter, parameter + 1.0)
+    assert gates
+    np.testing.assert_allclose(network(*images).asnumpy(), before, atol=1e-3 * np.abs(before).max())
 
 
 def test_translation_takes_any_two_sizes_and_stays_in_range():
-    system = HierarchyFlowSystem(options(), training=False)
-    content, style = picture(1, 3, 21, 34) * 2 - 1, picture(1, 3, 16, 18, seed=1) * 2 - 1
+    system = translating()
+    content, style = image(1, 3, 21, 34) * 2 - 1, image(1, 3, 16, 18, seed=1) * 2 - 1
     output = system.translate({"A": content, "B": style})["output"]
     assert output.shape == content.shape
     assert output.min() >= -1 and output.max() <= 1
@@ -193,27 +219,18 @@ def test_translation_takes_any_two_sizes_and_stays_in_range():
     }
 
 
-def test_published_checkpoint_names():
-    arrays = {"state_dict.module.blocks.0.fixed_weight": np.ones(()), "step": np.ones(())}
-    assert list(HierarchyFlowSystem.published_names("HF", arrays)) == ["blocks.0.fixed_weight"]
-    assert list(HierarchyFlowSystem.published_names("HF", {"module.a": np.ones(1)})) == ["a"]
-
-
 def test_half_precision_and_recomputation_stay_near_the_plain_step():
     rng = np.random.default_rng(0)
     batch = {name: rng.uniform(-1, 1, (1, 3, 24, 28)).astype(np.float32) for name in "AB"}
     losses = {}
     for name, changes in (("plain", {}), ("half", {"precision": "fp16"}), ("again", {"recompute": True})):
-        system = HierarchyFlowSystem(options(**changes))
-        groups = system.update_groups(1)
-        step = TrainStep(system.gradients(groups), groups)
-        losses[name] = step(*[Tensor(array) for array in system.inputs(batch)])[0].asnumpy()
+        losses[name] = one_step(trained(**changes), batch)[0].asnumpy()
     np.testing.assert_allclose(losses["again"], losses["plain"], rtol=1e-5)
     np.testing.assert_allclose(losses["half"], losses["plain"], rtol=0.02)
 
 
 def test_half_precision_still_inverts_exactly():
-    system = HierarchyFlowSystem(options(precision="fp16"), training=False)
-    content = picture(1, 3, 18, 23)
+    system = translating(precision="fp16")
+    content = image(1, 3, 18, 23)
     back = system.networks["HF"].reconstruct(Tensor(content)).asnumpy()
     np.testing.assert_allclose(back, content, atol=1e-4)

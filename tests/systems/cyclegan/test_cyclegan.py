@@ -1,6 +1,4 @@
-"""CycleGAN: published numbers of both families, the replay buffer, the semantic branch, what bad options get."""
-
-from types import SimpleNamespace
+"""CycleGAN: published numbers of both families, what one step trains, the semantic branch, what bad options get."""
 
 import mindspore as ms
 import numpy as np
@@ -9,44 +7,27 @@ from mindspore import Tensor, nn, ops
 from safetensors.numpy import save_file
 
 from src.models.cyclegan.networks import PatchDiscriminator, ResnetGenerator, UpsampleConv
-from src.models.cyclegan.published import published_arrays, published_options
-from src.models.cyclegan.replay import ReplayBuffer, draw_slots
-from src.models.cyclegan.system import CycleGAN
 from src.models.layers import conv
-from src.models.state import count_parameters, init_weights, named_parameters, state_arrays
+from src.models.parameters import count_parameters, init_weights, named_parameters, state_arrays
+from src.systems.cyclegan.published import CycleGANWeights
+from src.systems.cyclegan.system import CycleGAN
+from src.systems.programs import EVAL, TRAIN, read_command
 from src.training.steps import TrainStep
 from src.utils.errors import UserError
 
+_TINY = {"model": "cyclegan", "ngf": 4, "ndf": 4, "n_residual_blocks": 1, "semantic_nc": 5, "semantic_width": 4}
 
-def options(**changes):
-    values = {
-        "input_nc": 3,
-        "ngf": 4,
-        "ndf": 4,
-        "n_residual_blocks": 1,
-        "upsampling": "nearest",
-        "patch": 94,
-        "no_lsgan": False,
-        "sum_directions": False,
-        "lambda_cyc": 10.0,
-        "lambda_id": 5.0,
-        "pool_size": 0,
-        "semantic": "none",
-        "semantic_nc": 5,
-        "semantic_width": 4,
-        "semantic_weights": "",
-        "lambda_semantic": 1.0,
-        "direction": "both",
-        "recompute": False,
-        "precision": "fp32",
-        "init_type": "normal",
-        "init_gain": 0.02,
-        "seed": 0,
-        "lr": 2e-4,
-        "beta1": 0.5,
-        "beta2": 0.999,
-    }
-    return SimpleNamespace(**(values | changes))
+
+def trained(**changes):
+    """A system for training, with the options that train.py has."""
+    words = [f"--{key}={value}" for key, value in (_TINY | {"pool_size": 0} | changes).items()]
+    return CycleGAN(read_command(TRAIN, words)[1], training=True)
+
+
+def translating(**changes):
+    """A system for translation, with the options that eval.py has."""
+    words = [f"--{key}={value}" for key, value in (_TINY | changes).items()]
+    return CycleGAN(read_command(EVAL, words)[1], training=False)
 
 
 def batch_of(n=1, height=32, width=36):
@@ -55,12 +36,13 @@ def batch_of(n=1, height=32, width=36):
     return {"A": a, "B": b, "label_A": rng.integers(0, 6, (n, 1, height, width)).astype(np.int32)}
 
 
-def one_step(system, batch, step=0):
-    groups = system.update_groups(1)
-    inputs = [Tensor(array) for array in system.inputs(batch, step)]
-    train = TrainStep(system.gradients(groups), groups)
+def one_step(system, batch, step=0, objective=None):
+    objective = objective or system.objective(batch["A"].shape[2:])
+    groups = objective.groups(1)
+    inputs = [Tensor(array) for array in objective.inputs(batch, step)]
+    train = TrainStep(objective.gradients(groups), groups)
     losses, _, outputs = train(*inputs)
-    return dict(zip(system.loss_names, losses.asnumpy(), strict=True)), system.training_outputs(outputs)
+    return dict(zip(objective.loss_names, losses.asnumpy(), strict=True)), objective.outputs(outputs)
 
 
 def test_published_sizes():
@@ -113,16 +95,17 @@ def test_names_of_both_families(upsampling, names):
     network = ResnetGenerator(3, 4, 2, upsampling)
     assert names <= set(named_parameters(network))
     assert network(Tensor(np.zeros((1, 3, 16, 20), np.float32))).shape == (1, 3, 16, 20)
-    arrays = {f"module.{name}": value for name, value in state_arrays(network).items()}
-    arrays["module.model.2.running_mean"] = np.zeros(4, np.float32)
-    assert set(published_arrays(arrays)) == set(named_parameters(network))
+    published = CycleGANWeights()
+    # as instance norms of old PyTorch versions wrote them
+    arrays = state_arrays(network) | {"model.2.running_mean": np.zeros(4, np.float32)}
+    assert set(published.names("G_AB", arrays)) == set(named_parameters(network))
     want = {"upsampling": upsampling, "n_residual_blocks": 2, "ngf": 4, "input_nc": 3}
-    assert published_options(arrays) == want
+    assert published.options("G_AB", arrays) == want and published.options("D_A", arrays) == {}
 
 
 def test_weights_of_another_network_are_explained():
     with pytest.raises(UserError, match="no CycleGAN generator"):
-        published_options({"features.0.weight": np.zeros((64, 3, 3, 3), np.float32)})
+        CycleGANWeights().options("G_AB", {"features.0.weight": np.zeros((64, 3, 3, 3), np.float32)})
 
 
 def test_a_step_translates_each_image_once(monkeypatch):
@@ -136,91 +119,78 @@ def test_a_step_translates_each_image_once(monkeypatch):
     monkeypatch.setattr(ResnetGenerator, "construct", counted)
     for lambda_id, images in ((5.0, 6), (0.0, 4)):
         seen.clear()
-        system = CycleGAN(options(lambda_id=lambda_id))
+        system = trained(lambda_id=lambda_id)
         one_step(system, batch_of(2))
         assert sum(seen) == 2 * images
 
 
 def test_directions_are_averaged_or_added():
     """The two families weigh the same terms; one adds the directions, the other averages them."""
-    mean, _ = one_step(CycleGAN(options()), batch_of())
-    total, _ = one_step(CycleGAN(options(sum_directions=True)), batch_of())
+    mean, _ = one_step(trained(), batch_of())
+    total, _ = one_step(trained(sum_directions=True), batch_of())
     for name in ("G_GAN", "cycle", "identity"):
         assert total[name] == pytest.approx(2 * mean[name], rel=1e-5)
     assert total["D_A"] == pytest.approx(mean["D_A"], rel=1e-5)
 
 
 def test_directions_start_from_different_weights():
-    networks = CycleGAN(options()).networks
+    networks = trained().networks
     first, second = (state_arrays(networks[n])["model.1.weight"] for n in ("G_AB", "G_BA"))
     assert np.abs(first - second).max() > 0.01
 
 
-@pytest.mark.parametrize(("batch", "size"), [(1, 3), (3, 4), (5, 2)])
-def test_replay_buffer_swaps_images(batch, size):
-    """Against a list of images on the host that follows the published rule, over many steps."""
-    buffer, stored, swaps, steps = ReplayBuffer(size, (1, 2, 2)), {}, 0, 30
-    for step in range(steps):
-        new = np.arange(step * batch, (step + 1) * batch, dtype=np.float32)
-        images = np.broadcast_to(new.reshape(-1, 1, 1, 1), (batch, 1, 2, 2)).copy()
-        slots = draw_slots(size, batch, step, [0])
-        shown = buffer(Tensor(images), Tensor(slots)).asnumpy()[:, 0, 0, 0]
-        taken = [slot for slot in slots[1] if slot < size]
-        assert len(taken) == len(set(taken))
-        before = dict(stored)
-        for i in range(batch):
-            read, write = slots[:, i]
-            assert shown[i] == (new[i] if read < 0 else before[read])
-            swaps += int(read >= 0)
-            if write < size:
-                stored[int(write)] = new[i]
-    assert sorted(stored) == list(range(size))
-    kept = buffer.images.asnumpy()[:size, 0, 0, 0]
-    np.testing.assert_array_equal(kept, [stored[i] for i in range(size)])
-    # every image after the first ``size`` is swapped with probability one half, as far as slots go round
-    expected = 0.5 * min(batch, size) * (steps - np.ceil(size / batch))
-    assert abs(swaps - expected) < 4 * np.sqrt(expected)
-
-
-def test_replay_buffer_is_training_state_of_the_step():
-    system = CycleGAN(options(pool_size=2))
-    one_step(system, batch_of())
-    assert set(system.buffers) == {"replay_A", "replay_B"}
-    kept = system.buffers["replay_B"].images.asnumpy()
-    assert np.abs(kept[0]).max() > 0 and np.abs(kept[1]).max() == 0
+def test_replay_buffers_are_training_state_and_keep_what_is_finite():
+    system = trained(pool_size=2)
+    objective = system.objective((32, 36))
+    assert {name: buffer.images.shape for name, buffer in objective.buffers.items()} == {
+        "replay_A": (3, 3, 32, 36),
+        "replay_B": (3, 3, 32, 36),
+    }
+    batch = batch_of()
+    bias = [p for name, p in named_parameters(system.networks["G_AB"]).items() if name.endswith(".bias")][-1]
+    ops.assign(bias, ops.full_like(bias, np.nan))
+    _, made = one_step(system, batch, 0, objective)
+    assert np.isnan(made["fake_B"]).all()
+    ops.assign(bias, ops.zeros_like(bias))
+    one_step(system, batch, 1, objective)
+    kept_A, kept_B = (buffer.images.asnumpy() for buffer in objective.buffers.values())
+    # translations of B were finite in both steps, those of A in the second
+    assert [np.abs(row).max() > 0 for row in kept_A] == [True, True, False]
+    assert [np.abs(row).max() > 0 for row in kept_B] == [False, True, False]
+    assert np.isfinite(kept_A).all() and np.isfinite(kept_B).all()
 
 
 def test_segmenter_trains_with_the_generators_and_then_frozen(tmp_path):
-    system = CycleGAN(options(semantic="joint"))
+    system = trained(semantic="joint")
     before = state_arrays(system.networks["S"])
     losses, _ = one_step(system, batch_of())
     assert {"semantic", "S"} <= set(losses) and losses["S"] == pytest.approx(np.log(5), rel=0.3)
-    trained = state_arrays(system.networks["S"])
-    assert any(np.abs(trained[n] - before[n]).max() > 1e-5 for n in before)
+    learned = state_arrays(system.networks["S"])
+    assert any(np.abs(learned[n] - before[n]).max() > 1e-5 for n in before)
 
     path = tmp_path / "net_S.safetensors"
-    save_file(trained, path)
-    system = CycleGAN(options(semantic="frozen", semantic_weights=str(path)))
+    save_file(learned, path)
+    system = trained(semantic="frozen", semantic_weights=str(path))
     losses, _ = one_step(system, batch_of())
     assert "semantic" in losses and "S" not in losses
     for name, value in state_arrays(system.networks["S"]).items():
-        np.testing.assert_array_equal(value, trained[name])
+        np.testing.assert_array_equal(value, learned[name])
 
 
 def test_semantic_branch_says_what_it_lacks():
-    system = CycleGAN(options(semantic="joint"))
-    with pytest.raises(UserError, match="needs the label maps of A"):
-        system.inputs({k: v for k, v in batch_of().items() if k != "label_A"})
+    system = trained(semantic="joint")
+    assert system.request(system.config, training=True).labels
+    assert not system.request(system.config, training=False).labels
     with pytest.raises(UserError, match="needs a trained segmenter"):
-        CycleGAN(options(semantic="frozen"))
+        trained(semantic="frozen")
 
 
 def test_translation_follows_the_direction():
     batch = {k: v for k, v in batch_of().items() if k != "label_A"}
+    system = translating()
+    assert set(system.networks) == {"G_AB", "G_BA"}
     for direction, names in (("AtoB", {"fake_B"}), ("BtoA", {"fake_A"}), ("both", {"fake_A", "fake_B"})):
-        system = CycleGAN(options(direction=direction), training=False)
-        assert set(system.networks) == {"G_AB", "G_BA"}
-        fakes = system.translate(batch)
+        fakes = system.translate(batch, direction=direction)
         assert set(fakes) == names
         assert all(fake.shape == batch["A"].shape for fake in fakes.values())
     assert set(system.translate({"B": batch["B"]})) == {"fake_A"}
@@ -229,34 +199,43 @@ def test_translation_follows_the_direction():
 
 
 def test_groups_hold_every_trained_parameter_once():
-    system = CycleGAN(options(semantic="joint"))
-    groups = system.update_groups(1)
+    system = trained(semantic="joint")
+    objective = system.objective((32, 36))
+    groups = objective.groups(1)
     assert [group.name for group in groups] == ["G", "D_A", "D_B", "S"]
     names = [name for group in groups for name in group.parameters]
     assert len(names) == len(set(names))
     total = sum(len(named_parameters(cell)) for cell in system.networks.values())
     assert len(names) == total
-    assert isinstance(system.gradients(groups), nn.Cell)
+    assert isinstance(objective.gradients(groups), nn.Cell)
 
 
 def test_recomputation_changes_no_number():
-    plain, _ = one_step(CycleGAN(options()), batch_of())
-    again, _ = one_step(CycleGAN(options(recompute=True)), batch_of())
+    plain, _ = one_step(trained(), batch_of())
+    again, _ = one_step(trained(recompute=True), batch_of())
     assert plain == pytest.approx(again, rel=1e-6)
 
 
 def test_one_generator_is_enough_for_its_direction():
-    system = CycleGAN(options(), training=False)
+    system = translating()
     del system.networks["G_BA"]  # what loading does where a checkpoint has one direction only
     batch = batch_of()
     assert set(system.translate(batch)) == {"fake_B"}
-    system.config.direction = "BtoA"
     with pytest.raises(UserError, match="needs the generator G_BA"):
-        system.translate(batch)
+        system.translate(batch, direction="BtoA")
 
 
 def test_half_precision_stays_near_full_precision():
-    full, _ = one_step(CycleGAN(options()), batch_of())
-    half, outputs = one_step(CycleGAN(options(precision="fp16")), batch_of())
+    full, _ = one_step(trained(), batch_of())
+    half, outputs = one_step(trained(precision="fp16"), batch_of())
     assert half == pytest.approx(full, rel=0.02)
     assert all(value.dtype == np.float32 for value in outputs.values())
+
+
+@pytest.mark.parametrize(("patch", "smallest"), [(94, 32), (70, 24)])
+def test_training_images_that_give_the_discriminators_nothing_are_refused(patch, smallest):
+    system = trained(patch=patch)
+    assert system.networks["D_A"](Tensor(np.zeros((1, 3, smallest, smallest), np.float32))).size >= 1
+    system.objective((smallest, smallest))
+    with pytest.raises(UserError, match=f"64x{smallest - 4} are too small for discriminators with --patch {patch}"):
+        system.objective((smallest - 4, 64))

@@ -1,0 +1,43 @@
+"""CycleGAN in the editor: an image and a direction."""
+
+__all__ = ["CycleGANStudio"]
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ...dataset.folders import list_images
+from ...editing.documents import Document, picture_source
+from ...editing.studio import Studio, as_colour, fit_width, pictures
+from ...options.config import Config
+from .calls import CycleGANModel
+
+
+class CycleGANStudio(Studio):
+    """Images of both domains, as far as there are generators for them, in one list."""
+
+    model: CycleGANModel
+
+    def __init__(self, model: CycleGANModel, config: Config):
+        fitted = fit_width(config, 0) if config.view_width else model.at_evaluation_size
+        folders = [model.folders(way[0], config.phase) for way in model.directions]
+        found = [
+            next(((folder, files) for folder in domain if folder.is_dir() and (files := list_images(folder))), None)
+            for domain in folders
+        ]
+        if len(found) > 1 and all(found) and not config.pictures:
+            where = " and ".join(str(folder) for folder, _ in found)
+            source = picture_source([file for _, files in found for file in files], fitted, where)
+        else:
+            source = pictures([folder for domain in folders for folder in domain], config, fitted)
+        super().__init__(model, source)
+
+    def controls(self) -> list[dict[str, Any]]:
+        words = {"A2B": "A to B", "B2A": "B to A"}
+        options = [[way, words[way]] for way in self.model.directions]
+        return [{"type": "choice", "id": "direction", "label": "Direction", "options": options}]
+
+    def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
+        direction = str(settings.get("direction", self.model.directions[0]))
+        return as_colour(self.model.translate(Image.fromarray(document.rgb), direction, output="numpy"))
