@@ -69,6 +69,21 @@ def test_contents_always_come_with_styles(program):
             read_command(program, ["--model=hierarchyflow", words])
 
 
+def test_every_style_can_be_compared_with_whatever_is_translated(tmp_path):
+    """Metrics of sets look at all images of B, of which pairs need not show each."""
+    for folder, seed in (("testA/a", 0), ("testB/b", 1), ("testB/c", 2)):
+        write_png(tmp_path / f"{folder}.png", noise(24, 48, seed))
+    model = model_of(data_root=tmp_path, phase="test")
+    assert [set(row) for row in _files(model.data("test"))] == [{"A", "B"}]
+    kind, config = model.system.data, model.config.replace(**model.system.data.whole)
+    data = kind.open(model.system.request(config, training=False), config, "test", training=False)
+    assert [path.stem for row in _files(data) for path in row.values()] == ["a", "b", "c"]
+
+
+def _files(data):
+    return [data.files(i) for i in range(data.num_samples)]
+
+
 def test_the_editor_gives_contents_the_style_of_a_chosen_image(tmp_path):
     for folder, seed in (("testA", 0), ("trainB", 1), ("styles", 2)):
         write_png(tmp_path / folder / f"{folder}.png", noise(24, 48, seed))
