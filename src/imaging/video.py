@@ -1,0 +1,80 @@
+"""Videos as folders of frames, and back."""
+
+__all__ = ["VIDEO_EXTENSIONS", "Video", "write_video"]
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+
+from ..utils.errors import UserError
+from .images import read_image, write_png
+from .names import file_name
+
+VIDEO_EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+
+
+class Video:
+    """The frames of a video file as images in a temporary folder, which lives as long as this object.
+
+    Attributes:
+        path: the video.
+        rate: frames per second.
+        frames: the images in order, ``{stem}_000001.png`` and so on.
+
+    Raises:
+        UserError: the file cannot be decoded, or holds no frame.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._folder = tempfile.TemporaryDirectory(prefix="mindi2i_frames_")
+        # OpenCV takes no names that are not UTF-8, and reads some names as patterns of many files
+        link = Path(self._folder.name, f"video{path.suffix}")
+        try:
+            link.symlink_to(path.resolve())
+        except OSError:  # a file system without links
+            link = path
+        capture = cv2.VideoCapture(str(link))
+        try:
+            self.rate = float(capture.get(cv2.CAP_PROP_FPS)) or 25.0
+            self.frames: list[Path] = []
+            stem = file_name(path.stem)
+            while True:
+                readable, frame = capture.read()
+                if not readable:
+                    break
+                file = Path(self._folder.name, f"{stem}_{len(self.frames) + 1:06d}.png")
+                write_png(file, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                self.frames.append(file)
+        finally:
+            capture.release()
+        if not self.frames:
+            raise UserError(
+                f"{path} cannot be decoded as a video: convert it to MP4 (H.264), or pass a folder with its frames"
+            )
+
+
+def write_video(path: Path, frames: Sequence[Path], rate: float) -> Path:
+    """Write images of one size as an MP4 video of ``rate`` frames per second; odd sides lose a row or column.
+
+    Browsers play it, unless this OpenCV has neither of their codecs.
+
+    Raises:
+        UserError: this OpenCV cannot encode videos, or the file cannot be written.
+    """
+    height, width = (side // 2 * 2 for side in read_image(frames[0]).shape[:2])
+    # VP9 and H.264 are what browsers play, and not every OpenCV has them
+    for codec in ("vp09", "avc1", "mp4v"):
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
+        if writer.isOpened():
+            break
+    else:
+        raise UserError(f"{path} cannot be written as a video: its frames are in {frames[0].parent}")
+    try:
+        for frame in frames:
+            writer.write(cv2.cvtColor(read_image(frame)[:height, :width], cv2.COLOR_RGB2BGR))
+    finally:
+        writer.release()
+    return path
