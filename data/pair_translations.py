@@ -1,23 +1,26 @@
-"""Pair pictures with their translations, so that pix2pixHD can learn the translation (label_nc 0).
+"""Pair images with their translations, so that pix2pixHD can learn the translation (label_nc 0).
 
     python data/pair_translations.py SOURCE TRANSLATIONS TARGET
 
-SOURCE holds the pictures that a trained CycleGAN or Hierarchy Flow translated, TRANSLATIONS what eval.py wrote
-(results/predict/NAME/PHASE_TAG/images). TARGET gets train_A and test_A (the pictures) and train_B and test_B (their
-translations) under common names. Nothing that exists is overwritten, except by the same.
+SOURCE holds the images that a trained CycleGAN or Hierarchy Flow translated, TRANSLATIONS what eval.py wrote
+(results/predict/NAME/PHASE_TAG/images). TARGET gets train_A and test_A (the images) and train_B and test_B (their
+translations) under the names that the samples had in the translation. Existing files are kept, never overwritten.
 """
 
 import argparse
+import re
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from src.dataset.folders import list_images, stem_of
+from src.dataset.folders import list_images, names_of
+from src.imaging.images import picture_info, read_image, write_png
+from src.imaging.names import half_name
 from src.utils.errors import UserError, run_command
-from src.utils.images import picture_info, read_image, write_png
 from src.utils.progress import track
 
 
@@ -26,10 +29,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("source", type=Path, help="folder of the pictures")
+    parser.add_argument("source", type=Path, help="folder of the images")
     parser.add_argument("translations", type=Path, help="folder of their translations")
     parser.add_argument("target", type=Path, help="folder for the pairs")
-    parser.add_argument("--test_share", type=float, default=0.1, help="share kept for testing (default: 0.1)")
+    parser.add_argument("--test_share", type=float, default=0.1, help="fraction kept for testing (default: 0.1)")
     parser.add_argument("--seed", type=int, default=0, help="which pairs are kept for testing (default: 0)")
     return parser.parse_args(argv)
 
@@ -38,7 +41,7 @@ def main(argv: list[str]) -> int:
     """Match, then copy."""
     options = parse(argv)
     if not 0 <= options.test_share < 1:
-        raise UserError(f"--test_share {options.test_share} is not a share: it must be at least 0 and below 1")
+        raise UserError(f"--test_share {options.test_share} is not a fraction: it must be at least 0 and below 1")
     pairs = match(options.source, options.translations)
     tested = round(len(pairs) * options.test_share)
     if len(pairs) > 1 and options.test_share:
@@ -54,41 +57,53 @@ def main(argv: list[str]) -> int:
 
 
 def match(source: Path, translations: Path) -> list[tuple[str, Path, Path]]:
-    """Stem, picture and translation of every picture that was translated, sorted by stem.
+    """Name, image and translation of every image that was translated, sorted by name.
 
-    Translations are named ``STEM_fake_B.png`` (CycleGAN; also fake_A) or ``STEM_to_STYLE.png`` (Hierarchy Flow).
+    Translations are named ``NAME_fake_B.png`` (CycleGAN; also fake_A) or ``NAME_to_STYLE.png`` (Hierarchy Flow).
+
+    Raises:
+        UserError: two translations of one image, none at all, or one of another size.
     """
-    made: dict[str, Path] = {}
-    for file in list_images(translations):
-        stem = file.stem.rpartition("_fake_")[0] or file.stem.partition("_to_")[0]
-        if stem in made:
-            raise UserError(f"{made[stem]} and {file} are translations of one picture: keep one of them")
-        made[stem] = file
-    pairs = []
-    for file in list_images(source):
-        stem = next((s for s in (stem_of(file), file.name.split(".")[0]) if s in made), None)
-        if stem is not None:
-            pairs.append((stem, file, made[stem]))
-    if not pairs:
-        raise UserError(f"{translations} holds no translation of a picture in {source}: they are matched by name")
-    for stem, file, translation in pairs:
+    files = list_images(source)
+    named = dict(zip(names_of(files, source), files, strict=True))
+    contents = dict(zip(names_of(files, source, stem=attrgetter("stem")), files, strict=True))
+    contents |= {half_name(name): file for name, file in contents.items()}
+    made: dict[Path, tuple[str, Path]] = {}
+    for translation in list_images(translations):
+        name, is_fake = re.subn("_fake_[AB]$", "", translation.stem)
+        file = named.get(name)
+        if not is_fake:
+            # a name may hold "_to_" itself
+            while (name := name.rpartition("_to_")[0]) and name not in contents:
+                pass
+            file = contents.get(name)
+        if file is None:
+            continue
+        if (other := made.setdefault(file, (name, translation))[1]) != translation:
+            raise UserError(f"{other} and {translation} are translations of one image: keep one of them")
+    if not made:
+        raise UserError(
+            f"{translations} holds no translation of an image in {source}: they are matched by name; translate with "
+            f"eval.py --input {source}"
+        )
+    for file, (name, translation) in made.items():
         sizes = [(info.width, info.height) for info in (picture_info(file), picture_info(translation))]
         if sizes[0] != sizes[1]:
             raise UserError(
-                f"{stem}: the picture is {sizes[0][0]}x{sizes[0][1]} and its translation {sizes[1][0]}x{sizes[1][1]}: "
+                f"{name}: the image is {sizes[0][0]}x{sizes[0][1]} and its translation {sizes[1][0]}x{sizes[1][1]}: "
                 "translate with --eval_size original"
             )
-    return sorted(pairs)
+    return sorted((name, file, translation) for file, (name, translation) in made.items())
 
 
 def copy(source: Path, target: Path) -> None:
-    """Write a picture as an RGB PNG unless the same is there."""
-    picture = read_image(source)
+    """Write an image as an RGB PNG unless the same is there."""
+    image = read_image(source)
     if target.exists():
-        if np.array_equal(read_image(target), picture):
+        if np.array_equal(read_image(target), image):
             return
         raise UserError(f"{target} exists and differs: nothing is overwritten; choose another target folder")
-    write_png(target, picture)
+    write_png(target, image)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,36 @@
-"""Square pictures without labels, for models of images: a folder of pictures, at any depth.
+"""Square images without labels, for models of images: a folder of images, at any depth.
 
-Where ``data_root`` holds ``{phase}_img`` the pictures of a phase are those. Otherwise all pictures below
-``data_root`` are one set, in the order of their paths: the last ``held_out`` of them are the phase ``test``, the
-others ``train``.
+Where ``data_root`` holds ``{phase}_img``, the images of a phase are those. Otherwise all images below ``data_root``
+are one set, in the order of their paths: the last ``held_out`` of them are the phase ``test``, the others ``train``.
 """
 
-__all__ = ["FITS", "ImageReader", "image_rows", "open_images", "to_square"]
+__all__ = ["FITS", "IMAGES", "ImageReader", "ImagesRequest", "image_rows", "to_square"]
 
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from src.dataset.folders import Row, list_images
-from src.dataset.opening import open_pipeline
-from src.dataset.pipeline import Pipeline
-from src.dataset.reader import Reader
-from src.utils.errors import UserError
-from src.utils.images import IMAGE_EXTENSIONS, image_to_unit, notice_once, read_image, verify_picture
+from ..imaging.images import IMAGE_EXTENSIONS, image_to_unit, notice_once, read_image, verify_picture
+from ..options.config import Config
+from ..utils.errors import UserError
+from . import owners
+from .folders import Row, list_images, names_of
+from .kind import DataKind
+from .opening import open_pipeline
+from .pipeline import Pipeline
+from .reader import Reader
+from .report import Report
 
 FITS = ("crop", "squash")
-# with held_out 0 nothing is kept from training, and published evaluation looks at this many of the last pictures
+# with held_out 0 nothing is kept from training, and published evaluation takes this many of the last images
 _PUBLISHED_TEST = 200
 
 
 def to_square(image: np.ndarray, size: int, fit: str) -> np.ndarray:
-    """(H, W, C) uint8 to (size, size, C), Lanczos; ``squash`` ignores the shape, ``crop`` cuts the middle out."""
+    """Resize (H, W, C) uint8 to (size, size, C), Lanczos: the whole (``squash``) or the central square (``crop``)."""
     height, width = image.shape[:2]
     side = min(height, width)
     if fit == "crop" and height != width:
@@ -38,59 +43,66 @@ def to_square(image: np.ndarray, size: int, fit: str) -> np.ndarray:
 
 
 def image_rows(data_root: str | Path, phase: str, held_out: int) -> list[Row]:
-    """The pictures of a phase, each with its path below the folder as its name.
+    """The images of a phase, named by their paths below the folder.
 
     Raises:
-        UserError: no such folder, no pictures in it, or fewer than would be held out.
+        UserError: no such folder, no images in it, or not more than are held out.
     """
     root = Path(data_root)
     if not root.is_dir():
         raise UserError(
-            f"data_root {root} does not exist: pass --data_root with a folder of pictures, or make one from a zip "
+            f"data_root {root} does not exist: pass --data_root with a folder of images, or make one from a zip "
             "file with data/create_hflow_dataset.py"
         )
     own = root / f"{phase}_img"
     folder = own if own.is_dir() else root
-    rows = [
-        Row("_".join(path.relative_to(folder).with_suffix("").parts), {"image": path}) for path in list_images(folder)
-    ]
+    files = list_images(folder)
+    names = names_of(files, folder, stem=attrgetter("stem"), with_folders=True)
+    rows = [Row(name, {"image": path}) for name, path in zip(names, files, strict=True)]
     if not rows:
-        raise UserError(f"folder {folder} holds no pictures ({', '.join(IMAGE_EXTENSIONS)}): check --data_root")
+        raise UserError(f"folder {folder} holds no images ({', '.join(IMAGE_EXTENSIONS)}): check --data_root")
     if folder is own:
         return rows
     if held_out >= len(rows):
         raise UserError(
-            f"held_out {held_out} leaves nothing to train on: {root} holds {len(rows)} pictures; pass a smaller "
+            f"held_out {held_out} leaves nothing to train on: {root} holds {len(rows)} images; pass a smaller "
             f"--held_out, such as {max(1, len(rows) // 10)}"
         )
     if phase == "train":
         return rows[: len(rows) - held_out]
     if not held_out:
-        notice_once(str(root), f"held_out is 0: evaluation looks at pictures of {root} that training has seen")
+        notice_once(str(root), f"held_out is 0: evaluation uses images of {root} that training has seen")
     return rows[-(held_out or _PUBLISHED_TEST) :]
 
 
-class ImageReader(Reader):
-    """Reads pictures as ``image``: float32 (3, R, R) in [-1, 1], mirrored at random in training.
+@dataclass(frozen=True)
+class ImagesRequest:
+    """What a system needs of square images: height and width in pixels."""
 
-    R is the first of ``resolutions``; ``image_fit`` says how other shapes become squares.
+    resolution: int
+
+
+class ImageReader(Reader):
+    """Reads images as ``image``: float32 (3, R, R) in [-1, 1], mirrored at random in training.
+
+    R is the resolution of the request; ``image_fit`` says how images that are not square become so.
     """
 
     kind = "images"
     stored = ("image",)
     columns = ("image",)
 
-    def __init__(self, config, phase: str, training: bool):
+    def __init__(self, request: ImagesRequest, options: Config, phase: str, training: bool):
         self.phase = phase
-        self.rows = image_rows(config.data_root, phase, config.held_out)
-        if config.max_dataset_size:
-            self.rows = self.rows[: int(config.max_dataset_size)]
-        self.size, self.fit = int(config.resolutions[0]), config.image_fit
-        self._flips = training and not config.no_flip
+        self.rows = image_rows(options.data_root, phase, options.held_out)
+        if options.max_dataset_size:
+            self.rows = self.rows[: int(options.max_dataset_size)]
+        self.size, self.fit = request.resolution, options.image_fit
+        self._flips = training and not options.no_flip
         self.settings = {"size": self.size, "image_fit": self.fit, "rows": len(self.rows)}
 
     def load(self, index: int) -> dict[str, np.ndarray]:
-        """Read one picture and make it a square; see :meth:`Reader.load`."""
+        """Read one image and make it a square; see :meth:`Reader.load`."""
         return {"image": to_square(read_image(self.rows[index].files["image"], 3), self.size, self.fit)}
 
     def final_size(self, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
@@ -98,22 +110,42 @@ class ImageReader(Reader):
         return arrays["image"].shape[:2]
 
     def sample(self, arrays: dict[str, np.ndarray], rng: np.random.Generator | None) -> dict[str, np.ndarray]:
-        """Mirror half of the pictures left to right, and normalise."""
+        """Mirror half of the images left to right, and normalise."""
         image = arrays["image"]
         if rng is not None and self._flips and rng.random() < 0.5:
             image = image[:, ::-1]
         return {"image": image_to_unit(image)}
 
     def inspect(self, index: int) -> None:
-        """Check a picture by its checksums where it has some, because decoding is slow."""
+        """Check an image by its checksums where it has some, because decoding is slow."""
         verify_picture(self.rows[index].files["image"])
 
 
-def open_images(config, phase: str, rank: int, world: int, training: bool) -> Pipeline:
-    """Open pictures for training (from records) or for evaluation (from the files, checked first).
+def open_images(request: ImagesRequest, options: Config, phase: str, rank: int, world: int, training: bool) -> Pipeline:
+    """Open images for training (from records) or for evaluation (from the files, checked first).
 
     Raises:
         UserError: anything about the options or the files that would stop the run later.
     """
-    reader = ImageReader(config, phase, training)
-    return open_pipeline(reader, config, rank, world, training)
+    reader = ImageReader(request, options, phase, training)
+    return open_pipeline(reader, options, rank, world, training)
+
+
+def training_size(request: ImagesRequest, options: Config) -> tuple[int, int]:
+    """Height and width of training samples."""
+    return request.resolution, request.resolution
+
+
+def example(request: ImagesRequest, batch_size: int, size: tuple[int, int], training: bool) -> dict[str, np.ndarray]:
+    """A batch of zeros."""
+    return {"image": np.zeros((batch_size, 3, *size), np.float32), "id": np.zeros(batch_size, np.int32)}
+
+
+def _examine(request: ImagesRequest, options: Config, phase: str) -> Report:
+    # here, because an examination is rare and reads what training does not
+    from .check import examine_reader
+
+    return examine_reader(lambda: ImageReader(request, options, phase, training=True), options)
+
+
+IMAGES = DataKind("images", owners.IMAGES, ImagesRequest, open_images, _examine, training_size, example)

@@ -1,13 +1,13 @@
-"""Pictures named by a list file: one path a line, relative to a root."""
+"""Images named by a list file: one path a line, relative to a root."""
 
 __all__ = ["read_list"]
 
 import os
 from pathlib import Path
 
-from src.utils.errors import UserError
-from src.utils.files import explain_os_error
-from src.utils.images import IMAGE_EXTENSIONS
+from ..imaging.images import IMAGE_EXTENSIONS
+from ..utils.errors import UserError
+from ..utils.files import explain_os_error
 
 _SHOWN = 5
 _LONGEST = 300
@@ -19,20 +19,21 @@ def read_list(path: str | Path, root: str | Path) -> list[Path]:
     Spaces around a line and blank lines at the end are ignored.
 
     Raises:
-        UserError: a missing or unreadable list, a blank line between others or one that names no picture (with
-            its number and text), or files that ``root`` does not hold (up to five are named).
+        UserError: a missing or unreadable list, a blank line between others or one that names no image (with its
+            number and text), or files that ``root`` does not hold (up to five are named).
     """
     path, root = Path(path), Path(root)
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except OSError as error:
         raise explain_os_error(error, path, "read") from error
-    except UnicodeDecodeError as error:
-        number = error.object[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}, line {number} is no text (UTF-8): save the list as plain text") from error
-    lines = text.rstrip().splitlines()
+    if b"\0" in data:
+        number = data[: data.index(b"\0")].count(b"\n") + 1
+        raise UserError(f"{path}, line {number} is not text (UTF-8): save the list as plain text")
+    # as names of files are decoded, which need not be UTF-8
+    lines = os.fsdecode(data).rstrip().splitlines()
     if not lines:
-        raise UserError(f"the list {path} is empty: write one picture a line, relative to {root}")
+        raise UserError(f"the list {path} is empty: write one image per line, relative to {root}")
     files = []
     for number, line in enumerate(lines, 1):
         name = line.strip()
@@ -40,7 +41,7 @@ def read_list(path: str | Path, root: str | Path) -> list[Path]:
             raise UserError(f"{path}, line {number} is empty: remove it")
         if Path(name).suffix.lower() not in IMAGE_EXTENSIONS:
             raise UserError(
-                f"{path}, line {number}: {name[:_LONGEST]!r} is no picture by its name, expected a path such as "
+                f"{path}, line {number}: {name[:_LONGEST]!r} is not an image by its name, expected a path such as "
                 f"images/04945.png that ends in one of {', '.join(IMAGE_EXTENSIONS)}"
             )
         files.append(root / name)

@@ -1,4 +1,4 @@
-"""What every kind of data set has in common: rows of files become arrays, and arrays become samples."""
+"""What all kinds of data sets have in common: rows of files become arrays, and arrays become samples."""
 
 __all__ = ["MOST_PROBLEMS", "OptionError", "Reader", "describe_problems", "inspect_rows"]
 
@@ -8,15 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from src.dataset.folders import Row
-from src.utils.errors import UserError
-from src.utils.progress import track
+from ..utils.errors import UserError
+from ..utils.progress import track
+from .folders import Row
 
 MOST_PROBLEMS = 20
 
 
 class OptionError(UserError):
-    """An option that does not fit the files at all: looking at more of them would only repeat it."""
+    """An option that does not fit the files at all: reading more of them would only repeat the message."""
 
 
 class Reader(ABC):
@@ -42,8 +42,8 @@ class Reader(ABC):
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read and resize the files of one row: uint8 or uint16 arrays, ``(H, W)`` or ``(H, W, 1|3|4)``.
 
-        Deterministic. Raises ``UserError`` naming the file for anything that could not be trained on, and
-        ``OptionError`` where that is the options' fault.
+        Deterministic. Raises ``UserError`` naming the file if it cannot be used for training, and ``OptionError`` if
+        the options are the reason.
         """
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Reader(ABC):
     def sample(self, arrays: dict[str, np.ndarray], rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Turn loaded arrays into network inputs, ``(C, H, W)`` each.
 
-        ``rng`` draws the augmentation of this sample in this epoch; None augments nothing (evaluation).
+        ``rng`` draws the augmentation of this sample in this epoch; None means no augmentation (evaluation).
         """
 
     def inspect(self, index: int) -> None:
@@ -63,7 +63,7 @@ class Reader(ABC):
 
 
 def describe_problems(problems: Sequence[str], more: bool = False) -> str:
-    """One message for several unusable files; ``more`` says that the search stopped early."""
+    """One message for several unusable files; ``more`` tells that the search stopped early."""
     if len(problems) == 1 and not more:
         return problems[0]
     title = f"{len(problems)} problems with the data" + (" (the search stopped there)" if more else "")
@@ -71,7 +71,7 @@ def describe_problems(problems: Sequence[str], more: bool = False) -> str:
 
 
 def inspect_rows(reader: Reader, indices: Sequence[int], threads: int, show: bool = True) -> None:
-    """Check rows in ``threads`` threads before anything is computed from them; ``show`` the progress.
+    """Check rows in ``threads`` threads before anything is computed from them; ``show`` shows the progress.
 
     Raises ``UserError`` with the problems of up to 20 rows.
     """

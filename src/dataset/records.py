@@ -1,9 +1,8 @@
 """MindRecord shards of a data set at training resolution, built once and rebuilt when anything changed.
 
-A set of records lives in the records folder as a pointer file ``<set>.json`` and a folder
-``<set>/build-.../`` with the shards. MindRecord files must keep the name they were written under, so a
-build gets a folder name of its own and becomes valid when the pointer is replaced; whatever the pointer
-does not name is an unfinished or superseded build.
+A set of records lies in the records folder as a pointer file ``<set>.json`` and a folder ``<set>/build-.../`` with the
+shards. MindRecord files must keep the name they were written under, so every build has a folder of its own and becomes
+valid when the pointer is replaced. A folder that the pointer does not name is an unfinished or superseded build.
 """
 
 __all__ = ["DEFAULT_FOLDER", "Records", "open_records"]
@@ -20,11 +19,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.dataset.reader import Reader
-from src.dataset.shards import write_shards
-from src.utils.errors import UserError
-from src.utils.files import atomic_write, explain_os_error
-from src.utils.logging import get_logger
+from ..utils.errors import UserError, shown
+from ..utils.files import atomic_write, explain_os_error
+from ..utils.logging import get_logger
+from .reader import Reader
+from .shards import write_shards
 
 try:
     import fcntl
@@ -57,14 +56,14 @@ class Records:
 def open_records(reader: Reader, data_root: str | Path, records_dir: str = "", shards: int = 0) -> Records:
     """Return the records of ``reader``'s rows, building them where they are missing or out of date.
 
-    Every file is read and checked while building, so that unusable data ends the run before its first step.
-    Processes of one host (and of several, where the file system has locks) build one at a time; the others
-    wait and use the result.
+    Every file is read and checked while building, so that unusable data ends the run before its first step. Processes
+    of one host (and of several, where the file system has locks) build one at a time; the others wait and use the
+    result.
 
     Args:
-        data_root: the data set's folder; paths in the fingerprint are relative to it.
-        records_dir: where to keep records; '' is ``.mindi2i_records`` in ``data_root``, or in the user's
-            cache folder if that is read-only.
+        data_root: folder of the data set; paths in the fingerprint are relative to it.
+        records_dir: where to keep records; '' is ``.mindi2i_records`` in ``data_root``, or in the user's cache folder
+            if that is read-only.
         shards: number of MindRecord files; 0 chooses one per 2 GiB.
 
     Raises:
@@ -121,7 +120,7 @@ def _records_folder(data_root: Path, records_dir: str) -> Path:
 
 
 def _sources(reader: Reader, data_root: Path) -> dict[str, list[int]]:
-    """Relative path of every source file with its size and modification time."""
+    """Relative path of every source file with its size in bytes and modification time in nanoseconds."""
     sources = {}
     for row in reader.rows:
         for path in row.files.values():
@@ -157,7 +156,7 @@ def _find(pointer: Path, sources: dict[str, list[int]]) -> tuple[Records | None,
     if known != sources:
         every = known.keys() | sources.keys()
         changed = sorted(name for name in every if known.get(name) != sources.get(name))
-        return None, f"{len(changed)} source files changed (first: {changed[0]}), building again"
+        return None, f"{len(changed)} source files changed (first: {shown(changed[0])}), building again"
     return records, ""
 
 

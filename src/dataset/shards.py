@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from src.dataset.reader import MOST_PROBLEMS, OptionError, Reader, describe_problems
-from src.utils.errors import UserError
-from src.utils.images import decode_png, encode_png
-from src.utils.progress import Progress
+from ..imaging.images import decode_png, encode_png
+from ..utils.errors import UserError
+from ..utils.progress import Progress
+from .reader import MOST_PROBLEMS, OptionError, Reader, describe_problems
 
 SHARD_NAME = "samples.mindrecord"
 _SHARD_BYTES = 2 << 30
 _CHUNK_BYTES = 64 << 20
-# What files take beyond their rows, because they grow in whole pages: of tiny data sets, and of others.
+# what files take beyond their rows, because they grow in whole pages: for tiny data sets, and for others
 _PAGE_MARGIN = 4 << 20
 _FREE_MARGIN = 64 << 20
 _MEBIBYTE = 1 << 20
@@ -34,8 +34,7 @@ _STORED_TYPES = {1: np.dtype("u1"), 2: np.dtype("<u2")}
 def pack(array: np.ndarray) -> bytes:
     """A lossless blob of a uint8 or uint16 array: CRC-32 (4 bytes, little endian), then the data.
 
-    Maps of ids are deflated as they are, which is read four times faster than a PNG of them; photos become
-    PNGs.
+    Maps of ids are deflated, which is read four times faster than a PNG of them; photos become PNGs.
     """
     data = b""
     if array.ndim == 2:
@@ -62,15 +61,14 @@ def write_shards(reader: Reader, folder: Path, shards: int = 0) -> dict[str, obj
     """Read, check and write every row of ``reader`` into MindRecord files in ``folder``.
 
     Args:
-        shards: number of files; 0 chooses one per 2 GiB of what the first rows let expect.
+        shards: number of files; 0 chooses one per 2 GiB, estimated from the first rows.
 
     Returns:
         ``columns``, ``count``, ``size`` (height and width of the samples) and ``files`` (name to bytes).
 
     Raises:
-        UserError: files that cannot be used (reading goes on until up to 20 are known, so that they can be
-            mended together), samples of several sizes, a full disk. What was written so far is left to the
-            caller.
+        UserError: files that cannot be used (up to 20 are collected, so that they can be repaired together), samples of
+            several sizes, a full disk. The caller removes what was written so far.
     """
     rows = _EncodedRows(reader)
     writer = None
@@ -95,7 +93,7 @@ def write_shards(reader: Reader, folder: Path, shards: int = 0) -> dict[str, obj
 
 
 class _EncodedRows:
-    """Encodes rows in threads, in order, and collects what is wrong with them."""
+    """Encodes rows in threads, in order, and collects their problems."""
 
     def __init__(self, reader: Reader):
         self.reader = reader
@@ -156,10 +154,9 @@ class _EncodedRows:
             self.size, self._first_stem = size, stem
         elif size != self.size:
             self._add_problem(
-                f"{stem} is {size[1]}x{size[0]} but {self._first_stem} is {self.size[1]}x{self.size[0]} "
-                "after "
-                "resizing and cropping: training needs one size; pass --resize_or_crop resize_and_crop, "
-                "scale_width_and_crop or crop with a --fine_size that fits all pictures"
+                f"{stem} is {size[1]}x{size[0]} but {self._first_stem} is {self.size[1]}x{self.size[0]} after resizing "
+                "and cropping: training needs one size; pass --resize_or_crop resize_and_crop, scale_width_and_crop or "
+                "crop with a --fine_size that fits all images"
             )
             return False
         return True
@@ -180,8 +177,8 @@ def _check_space(folder: Path, chunk: list[dict[str, object]], margin: int) -> N
     if free < needed:
         raise UserError(
             f"the disk of {folder} is nearly full ({free / 2**20:.0f} MiB free) and the records need "
-            f"{needed / 2**20:.0f} MiB and more: free some space or pass "
-            "--records_dir with a folder on another disk; nothing was kept"
+            f"{needed / 2**20:.0f} MiB and more: free some space or pass --records_dir with a folder on another disk; "
+            "nothing was kept"
         )
 
 
@@ -192,7 +189,7 @@ def _open_writer(reader: Reader, folder: Path, shards: int, chunk: list[dict[str
     shards = shards or max(1, math.ceil(mean * len(reader.rows) / _SHARD_BYTES))
     writer = FileWriter(str(folder / SHARD_NAME), shard_num=min(shards, len(reader.rows)), overwrite=False)
     if is_all:
-        # A file grows in whole pages: the default of 32 MiB would make tiny data sets large.
+        # a file grows in whole pages, and the default of 32 MiB would make tiny data sets large
         largest = max(map(_row_bytes, chunk)) + 4096
         writer.set_header_size(_MEBIBYTE)
         writer.set_page_size(max(_MEBIBYTE, 1 << (largest - 1).bit_length()))
@@ -205,7 +202,6 @@ def _unwritable(folder: Path, error: Exception) -> UserError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip(" -")]
     reason = next((line for line in lines if line.startswith("[ERROR]")), lines[0] if lines else repr(error))
     return UserError(
-        f"the records in {folder} cannot be written ({reason}): check the space and the permissions there, "
-        "or pass "
+        f"the records in {folder} cannot be written ({reason}): check the space and the permissions there, or pass "
         "another --records_dir; nothing was kept"
     )

@@ -1,29 +1,25 @@
-"""Unpaired data: two sets of pictures, A and B, that share nothing but their size after cropping.
+"""Unpaired data: two sets of images, A and B, that have nothing in common but their size after cropping.
 
 Each set is a folder (``data_root/{phase}A`` and ``{phase}B``, or ``source_root`` and ``target_root``) or a list file
-with one path a line (``data_root/{phase}A.txt`` and ``{phase}B.txt``, or ``source_list`` and ``target_list``), relative
-to its root. ``{phase}`` in these options stands for the phase.
+with one path per line, relative to its root (``data_root/{phase}A.txt`` and ``{phase}B.txt``, or ``source_list`` and
+``target_list``). ``{phase}`` in these options stands for the phase.
 """
 
-__all__ = ["UnpairedPipeline", "UnpairedReader", "network_stride", "open_unpaired"]
+__all__ = ["UNPAIRED", "UnpairedPipeline", "UnpairedReader", "UnpairedRequest", "geometry_of"]
 
 import hashlib
 import itertools
+import os
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from src.dataset.crops import Cropper
-from src.dataset.folders import Row, list_images, stem_of
-from src.dataset.lists import read_list
-from src.dataset.opening import open_pipeline
-from src.dataset.pipeline import Batch, Pipeline
-from src.dataset.reader import Reader
-from src.dataset.transforms import resize_ids
-from src.dataset.video import VIDEO_EXTENSIONS, Video
-from src.utils.errors import UserError
-from src.utils.images import (
+from ..imaging.images import (
     IMAGE_EXTENSIONS,
     image_to_unit,
     notice_once,
@@ -31,6 +27,20 @@ from src.utils.images import (
     read_labels,
     verify_picture,
 )
+from ..imaging.names import file_name, pair_name
+from ..imaging.video import VIDEO_EXTENSIONS, Video
+from ..options.config import Config
+from ..utils.errors import UserError
+from . import owners
+from .folders import Row, find_partners, list_images, names_of
+from .geometry import Geometry
+from .kind import DataKind
+from .lists import read_list
+from .opening import open_pipeline
+from .pipeline import Batch, Pipeline
+from .reader import Reader
+from .report import Report
+from .transforms import resize_ids
 
 _OPTIONS = {"A": ("source_root", "source_list"), "B": ("target_root", "target_list")}
 _LABEL = "label_A"
@@ -38,35 +48,47 @@ _LABEL = "label_A"
 _OTHER_ORDER = 0x9E3779B1
 
 
+@dataclass(frozen=True)
+class UnpairedRequest:
+    """What a system needs of unpaired data.
+
+    Attributes:
+        stride: what both sides of a training image must be divisible by.
+        channels: of all images.
+        labels: whether A must have label maps.
+    """
+
+    stride: int = 1
+    channels: int = 3
+    labels: bool = False
+
+
 class UnpairedReader(Reader):
-    """Reads rows that hold a picture of A (with its label map, if there is one), of B, or one of each.
+    """Reads rows that hold an image of A (with its label map, if there is one), of B, or one of each.
 
     Columns of a sample: ``A`` and ``B`` float32 ``(input_nc, H, W)`` in [-1, 1], cropped independently of
     each other; ``label_A`` int32 ``(1, H, W)``, cropped with A.
 
     Args:
-        config: the options (attribute access).
+        request: what the system needs.
+        options: those of unpaired data.
         phase: name of the records.
         rows: the samples; rows may differ in what they hold, outside training.
-        training: pictures are cropped and flipped to one size; otherwise they are whole.
+        training: images are cropped and flipped to one size; otherwise they are whole.
     """
 
     kind = "unpaired"
 
-    def __init__(self, config, phase: str, rows: list[Row], training: bool):
-        if config.max_dataset_size:
-            rows = rows[: int(config.max_dataset_size)]
+    def __init__(self, request: UnpairedRequest, options: Config, phase: str, rows: list[Row], training: bool):
+        if options.max_dataset_size:
+            rows = rows[: int(options.max_dataset_size)]
         self.phase, self.rows, self.training = phase, rows, training
         self.columns = self.stored = tuple(dict.fromkeys(name for row in rows for name in row.files))
-        self.channels = config.input_nc
-        width = config.width or config.fine_size
-        height = config.height or config.fine_size
-        scales = config.scale_l, config.scale_h
-        stride = network_stride(config)
-        self.cropper = Cropper(config.resize_or_crop, config.load_size, width, height, *scales, stride)
-        self.keeps_size = not training and config.eval_size == "original"
-        self.flips = training and not config.no_flip, training and config.v_flip
-        self.settings = {"channels": self.channels, **self.cropper.settings, "rows": _digest(rows)}
+        self.channels = request.channels
+        self.geometry = geometry_of(request, options)
+        self.keeps_size = not training and options.eval_size != "training"
+        self.flips = training and not options.no_flip, training and options.v_flip
+        self.settings = {"channels": self.channels, **self.geometry.settings, "rows": _digest(rows)}
 
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read and resize one row's files; see :meth:`Reader.load`."""
@@ -78,9 +100,9 @@ class UnpairedReader(Reader):
             if _LABEL in raw:
                 raw[_LABEL] = self._fitted(raw[_LABEL], raw[group[0]], row.files[_LABEL])
             if self.training:
-                raw = self.cropper.store(raw, str(source))
+                raw = self.geometry.store(raw, str(source))
             elif not self.keeps_size:
-                raw = self.cropper.whole(raw)
+                raw = self.geometry.whole(raw)
             arrays |= raw
         return {name: a[:, :, 0] if a.ndim == 3 and a.shape[2] == 1 else a for name, a in arrays.items()}
 
@@ -99,15 +121,16 @@ class UnpairedReader(Reader):
     @staticmethod
     def _fitted(labels: np.ndarray, image: np.ndarray, path: Path) -> np.ndarray:
         if labels.shape != image.shape[:2]:
-            # some published GTA5 label maps have another size than their picture
-            notice_once("label size", f"label maps are resized to their picture's size (first: {path})")
+            # some published GTA5 label maps have another size than their image
+            notice_once("label size", f"label maps are resized to the size of their images (first: {path})")
         return resize_ids(labels, (image.shape[1], image.shape[0]))
 
     def final_size(self, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
         """Height and width of the sample these arrays become."""
-        if self.training and self.cropper.mode != "none":
-            return self.cropper.height, self.cropper.width
-        return next(iter(arrays.values())).shape[:2]
+        height, width = next(iter(arrays.values())).shape[:2]
+        if self.training:
+            width, height = self.geometry.cropped(width, height)
+        return height, width
 
     def sample(self, arrays: dict[str, np.ndarray], rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Crop, flip and normalise; see :meth:`Reader.sample`."""
@@ -115,7 +138,7 @@ class UnpairedReader(Reader):
         for group in self._groups(arrays):
             part = {n: arrays[n] if n == _LABEL else np.atleast_3d(arrays[n]) for n in group}
             if rng is not None:
-                part = self.cropper.sample(part, *self.flips, rng)
+                part = self.geometry.sample(part, *self.flips, rng)
             for name, array in part.items():
                 if name == _LABEL:
                     sample[name] = array.astype(np.int32, order="C")[None]
@@ -124,7 +147,7 @@ class UnpairedReader(Reader):
         return sample
 
     def inspect(self, index: int) -> None:
-        """Check pictures by their checksums only, because decoding them is slow."""
+        """Check images by their checksums only, because decoding them is slow."""
         for name, path in self.rows[index].files.items():
             if name == _LABEL:
                 read_labels(path)
@@ -154,7 +177,7 @@ class UnpairedPipeline:
         return {f"{d} {i}": text for d, p in (("A", self.a), ("B", self.b)) for i, text in p.problems.items()}
 
     def name(self, index: int) -> str:
-        """The stem of picture ``index`` of A."""
+        """The name of image ``index`` of A."""
         return self.a.name(index)
 
     def files(self, index: int) -> dict[str, Path]:
@@ -191,104 +214,120 @@ def _merge(a: Batch, b: Batch) -> Batch:
     return {**{k: v for k, v in a.items() if k != "id"}, **{k: v for k, v in b.items() if k != "id"}, **ids}
 
 
-def network_stride(config) -> int:
-    """What both sides of a training picture must be divisible by: CycleGAN's generators halve it twice."""
-    return 4 if hasattr(config, "n_residual_blocks") else 1
-
-
 def _digest(rows: list[Row]) -> str:
     """Which files a row holds: a list may order or pair the same files in another way."""
     text = "\n".join(str(path) for row in rows for path in row.files.values())
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(os.fsencode(text)).hexdigest()[:12]
 
 
-def open_unpaired(config, phase: str, rank: int, world: int, training: bool) -> Pipeline | UnpairedPipeline:
+def open_unpaired(
+    request: UnpairedRequest, options: Config, phase: str, rank: int, world: int, training: bool
+) -> Pipeline | UnpairedPipeline:
     """Open unpaired data for training (from records) or for evaluation (from files, checked first).
 
     Raises:
         UserError: anything about the options or the files that would stop the run later.
     """
     if not training:
-        return _open_whole(config, phase, rank, world)
-    files = {domain: _files(config, domain, phase) for domain in "AB"}
-    labels = _label_files(config, phase, files["A"])
+        return _open_whole(request, options, phase, rank, world)
+    a, b = (_files(options, domain, phase) for domain in "AB")
+    labels = _label_files(options, phase, a)
+    if request.labels and not labels:
+        raise UserError("the label maps of A are needed here: name their folder with --label_root FOLDER")
 
     def opened(rows: list[Row], name: str, seed: int) -> Pipeline:
-        reader = UnpairedReader(config, name, rows, training=True)
-        return open_pipeline(reader, config, rank, world, training=True, seed=seed)
+        reader = UnpairedReader(request, options, name, rows, training=True)
+        return open_pipeline(reader, options, rank, world, training=True, seed=seed)
 
-    if not config.random_pair:
-        return opened(_paired_rows(files["A"], files["B"], labels), phase, config.seed)
+    if not options.random_pair:
+        return opened(_paired_rows(a, b, labels), phase, options.seed)
     # lists repeat files to reach a length; shuffled passes over the distinct ones are the same distribution
-    a, b = (list(dict.fromkeys(files[domain])) for domain in "AB")
-    rows_a = [Row(stem_of(file), {"A": file} | ({_LABEL: labels[file]} if labels else {})) for file in a]
-    rows_b = [Row(stem_of(file), {"B": file}) for file in b]
+    a, b = (listed._replace(files=list(dict.fromkeys(listed.files))) for listed in (a, b))
+    rows_a, rows_b = _rows(a, "A"), _rows(b, "B")
+    if labels:
+        rows_a = [Row(row.stem, row.files | {_LABEL: labels[row.files["A"]]}) for row in rows_a]
     return UnpairedPipeline(
-        opened(rows_a, f"{phase}A", config.seed), opened(rows_b, f"{phase}B", config.seed + _OTHER_ORDER)
+        opened(rows_a, f"{phase}A", options.seed), opened(rows_b, f"{phase}B", options.seed + _OTHER_ORDER)
     )
 
 
-def _paired_rows(a: list[Path], b: list[Path], labels: dict[Path, Path] | None = None) -> list[Row]:
-    """Picture i of A with picture i of B, which starts again where it ends."""
+class _Listed(NamedTuple):
+    """The images of a domain, and the folder below which they are named."""
+
+    files: list[Path]
+    folder: Path
+
+
+def _rows(listed: _Listed, column: str) -> list[Row]:
+    return [Row(name, {column: file}) for name, file in zip(names_of(*listed), listed.files, strict=True)]
+
+
+def _paired_rows(a: _Listed, b: _Listed, labels: dict[Path, Path] | None = None) -> list[Row]:
+    """Image i of A with image i of B, which starts again where it ends, named ``{content}_to_{style}``."""
+    contents, styles = (names_of(*listed, stem=attrgetter("stem")) for listed in (a, b))
     rows = []
-    for i, file in enumerate(a):
-        other = b[i % len(b)]
+    for i, file in enumerate(a.files):
+        k = i % len(b.files)
         own = {"A": file} | ({_LABEL: labels[file]} if labels else {})
-        rows.append(Row(f"{file.name.split('.')[0]}_to_{other.name.split('.')[0]}", own | {"B": other}))
+        rows.append(Row(pair_name(contents[i], styles[k]), own | {"B": b.files[k]}))
     return rows
 
 
-def _open_whole(config, phase: str, rank: int, world: int) -> Pipeline:
-    video, rows = None, []
-    if config.input:
-        files, video = _given(config.input, "input")
-        column = "B" if getattr(config, "direction", "AtoB") == "BtoA" else "A"
+def _open_whole(request: UnpairedRequest, options: Config, phase: str, rank: int, world: int) -> Pipeline:
+    given, video = _given(options.input, "input") if options.input else (None, None)
+    if options.test_pairs:
+        styles = _given(options.style, "style")[0] if options.style else _files(options, "B", phase)
+        rows = _paired_rows(given or _files(options, "A", phase), styles)
+    elif given:
+        rows = _rows(given, "B" if options.direction == "BtoA" else "A")
     else:
-        files, column = [], ""
-    if config.test_pairs:
-        styles = _given(config.style, "style")[0] if config.style else _files(config, "B", phase)
-        rows = _paired_rows(files or _files(config, "A", phase), styles)
-    elif files:
-        rows = [Row(stem_of(file), {column: file}) for file in files]
-    else:
-        domains = {"AtoB": "A", "BtoA": "B"}.get(config.direction, "AB")
-        found = {domain: _files(config, domain, phase) for domain in domains}
-        rows = [Row(stem_of(file), {domain: file}) for domain, listed in found.items() for file in listed]
-    reader = UnpairedReader(config, phase, rows, training=False)
-    pipeline = open_pipeline(reader, config, rank, world, training=False)
-    pipeline.video = video
+        domains = {"AtoB": "A", "BtoA": "B"}.get(options.direction, "AB")
+        rows = [row for domain in domains for row in _rows(_files(options, domain, phase), domain)]
+        counts = Counter(row.stem for row in rows)
+        rows = [Row(row.stem + f"_{next(iter(row.files))}" * (counts[row.stem] > 1), row.files) for row in rows]
+    reader = UnpairedReader(request, options, phase, rows, training=False)
+    pipeline = open_pipeline(reader, options, rank, world, training=False)
+    pipeline.video, pipeline.source = video, _title(options.input)
+    pipeline.label_folder = options.label_root.replace("{phase}", phase)
     return pipeline
 
 
-def _given(text: str, option: str) -> tuple[list[Path], Video | None]:
-    """The pictures of a file, folder, list or video on the command line."""
+def _title(given: str) -> str:
+    """What results of ``given`` are filed under: the name of a folder, or of a file without its suffix."""
+    path = Path(given)
+    return file_name(path.resolve().name if path.is_dir() else path.stem) if given else ""
+
+
+def _given(text: str, option: str) -> tuple[_Listed, Video | None]:
+    """The images of a file, folder, list or video on the command line."""
     path = Path(text)
     if path.is_dir():
         found = list_images(path)
         if not found:
-            raise UserError(f"--{option} {path} holds no pictures ({', '.join(IMAGE_EXTENSIONS)})")
-        return found, None
+            raise UserError(f"--{option} {path} holds no images ({', '.join(IMAGE_EXTENSIONS)})")
+        return _Listed(found, path), None
     if not path.exists():
-        raise UserError(f"--{option} {path} does not exist: pass a picture, a folder, a list (.txt) or a video")
+        raise UserError(f"--{option} {path} does not exist: pass an image, a folder, a list (.txt) or a video")
     if path.suffix.lower() in VIDEO_EXTENSIONS:
         video = Video(path)
-        return video.frames, video
+        return _Listed(video.frames, video.frames[0].parent), video
     if path.suffix.lower() == ".txt":
-        return read_list(path, path.parent), None
-    return [path], None
+        return _Listed(read_list(path, path.parent), path.parent), None
+    return _Listed([path], path.parent), None
 
 
-def _files(config, domain: str, phase: str) -> list[Path]:
-    """All pictures of a domain, in the order of its list, or sorted."""
+def _files(options: Config, domain: str, phase: str) -> _Listed:
+    """All images of a domain, in the order of its list, or sorted."""
     root_option, list_option = _OPTIONS[domain]
-    root = getattr(config, root_option).replace("{phase}", phase)
-    list_file = getattr(config, list_option).replace("{phase}", phase)
-    own_list = Path(config.data_root, f"{phase}{domain}.txt")
+    root = options[root_option].replace("{phase}", phase)
+    list_file = options[list_option].replace("{phase}", phase)
+    own_list = Path(options.data_root, f"{phase}{domain}.txt")
     if not (root or list_file) and own_list.is_file():
         list_file = str(own_list)
     if list_file:
-        return read_list(list_file, root or config.data_root)
-    folders = [Path(root)] if root else [Path(config.data_root, f"{phase}{s}{domain}") for s in ("", "_")]
+        root = Path(root or options.data_root)
+        return _Listed(read_list(list_file, root), root)
+    folders = [Path(root)] if root else [Path(options.data_root, f"{phase}{s}{domain}") for s in ("", "_")]
     folder = next((f for f in folders if f.is_dir()), None)
     if folder is None:
         raise UserError(
@@ -298,20 +337,59 @@ def _files(config, domain: str, phase: str) -> list[Path]:
         )
     found = list_images(folder)
     if not found:
-        raise UserError(f"folder {folder} holds no pictures ({', '.join(IMAGE_EXTENSIONS)})")
-    return found
+        raise UserError(f"folder {folder} holds no images ({', '.join(IMAGE_EXTENSIONS)})")
+    return _Listed(found, folder)
 
 
-def _label_files(config, phase: str, pictures: list[Path]) -> dict[Path, Path] | None:
-    """The label map of each picture of A, by stem, where the options ask for label maps."""
-    if not config.label_root:
+def _label_files(options: Config, phase: str, images: _Listed) -> dict[Path, Path] | None:
+    """The label map of each image of A, by name, where the options ask for label maps."""
+    if not options.label_root:
         return None
-    folder = Path(config.label_root.replace("{phase}", phase))
-    by_stem = {stem_of(file): file for file in list_images(folder)}
-    lacking = [file for file in pictures if stem_of(file) not in by_stem]
+    folder = Path(options.label_root.replace("{phase}", phase))
+    labels = find_partners(*images, list_images(folder), folder)
+    lacking = [file for file in images.files if file not in labels]
     if lacking:
         raise UserError(
-            f"{folder} lacks the label maps of {len(lacking)} of {len(pictures)} pictures (first: "
-            f"{lacking[0].name}): add them, or drop --label_root and choose --semantic none or frozen"
+            f"{folder} lacks the label maps of {len(lacking)} of {len(images.files)} images (first: "
+            f"{lacking[0].name}): add them, or drop --label_root"
         )
-    return {file: by_stem[stem_of(file)] for file in pictures}
+    return labels
+
+
+def geometry_of(request: UnpairedRequest, options: Config) -> Geometry:
+    """What becomes of an image's size in training."""
+    height, width = training_size(request, options)
+    numbers = options.load_size, width, height, request.stride, options.scale_l, options.scale_h
+    return Geometry("unpaired", options.resize_or_crop, *numbers)
+
+
+def training_size(request: UnpairedRequest, options: Config) -> tuple[int, int]:
+    """Height and width of training samples."""
+    return options.crop_height or options.fine_size, options.crop_width or options.fine_size
+
+
+def example(request: UnpairedRequest, batch_size: int, size: tuple[int, int], training: bool) -> dict[str, np.ndarray]:
+    """A batch of zeros."""
+    image, ids = np.zeros((batch_size, request.channels, *size), np.float32), np.zeros(batch_size, np.int32)
+    batch = {"A": image, "B": image, "id_A": ids, "id_B": ids}
+    return batch | ({_LABEL: np.zeros((batch_size, 1, *size), np.int32)} if request.labels else {})
+
+
+def _examine(request: UnpairedRequest, options: Config, phase: str) -> Report:
+    # here, because an examination is rare and reads what training does not
+    from .check import examine_reader
+
+    rows = [row for domain in "AB" for row in _rows(_files(options, domain, phase), domain)]
+    return examine_reader(lambda: UnpairedReader(request, options, phase, rows, training=True), options)
+
+
+UNPAIRED = DataKind(
+    "unpaired",
+    owners.UNPAIRED,
+    UnpairedRequest,
+    open_unpaired,
+    _examine,
+    training_size,
+    example,
+    whole={"input": "", "style": "", "test_pairs": False, "direction": "both"},
+)

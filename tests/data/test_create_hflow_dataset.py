@@ -1,6 +1,7 @@
 """The command that makes hflow's data sets: what it reads, skips, refuses and leaves behind."""
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -76,7 +77,7 @@ def test_zip_of_all_kinds(tmp_path, capsys):
     source = Image.open(io.BytesIO(members["a.png"])).resize((16, 16), Image.Resampling.LANCZOS)
     np.testing.assert_array_equal(first, np.asarray(source))
     said = capsys.readouterr().out
-    assert "6 pictures of 16x16" in said and "2 could not be read" in said and "broken.png" in said
+    assert "6 images of 16x16" in said and "2 could not be read" in said and "broken.png" in said
     assert "4 of them in 1 record files for training, 2 held out" in said
     assert not list(tmp_path.glob(".*part*"))
 
@@ -121,7 +122,7 @@ def test_bombs_are_skipped(tmp_path, monkeypatch, capsys):
     run(tmp_path / "in.zip", tmp_path, "--no_records")
     assert pictures(tmp_path / "set") == ["0000000_good.png"]
     said = capsys.readouterr().out
-    assert "zeros.png: it is no picture" in said
+    assert "zeros.png: it is not an image" in said
     assert "long.bmp: it unpacks to more than 3 MiB" in said
     assert "wide.png has 100000x100000 pixels" in said or "wide.png has more than" in said
 
@@ -140,7 +141,7 @@ def test_an_archive_that_lies_about_its_members(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("members", "more", "message"),
     [
-        ({"notes.txt": b"x"}, {}, "holds no picture that can be read"),
+        ({"notes.txt": b"x"}, {}, "holds no image that can be read"),
         ({"a.png": b"\x89PNG cut"}, {}, "1 could not be read: a.png"),
         ({"a.png": png()}, {"resolution": 100}, "--resolution 100 fits no hflow network"),
         ({"a.png": png()}, {"name": "../x"}, "must be one folder name"),
@@ -155,7 +156,7 @@ def test_refusals_leave_nothing_behind(tmp_path, members, more, message):
 
 def test_other_inputs_are_refused(tmp_path):
     (tmp_path / "in.zip").write_bytes(b"PK no zip")
-    with pytest.raises(UserError, match="no readable zip file"):
+    with pytest.raises(UserError, match="not a readable zip file"):
         run(tmp_path / "in.zip", tmp_path)
     with pytest.raises(UserError, match="does not exist"):
         run(tmp_path / "gone.zip", tmp_path)
@@ -174,3 +175,26 @@ def test_as_a_command(tmp_path):
     result = subprocess.run([sys.executable, script, *map(str, words)], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stderr.startswith("error: --resolution 7") and "Traceback" not in result.stderr
+
+
+def test_webp_is_read_and_other_types_are_counted(tmp_path, capsys):
+    image = Image.fromarray(np.full((8, 8, 3), 99, np.uint8))
+    members = {"a.webp": encoded(image, "WEBP"), "b.gif": encoded(image, "GIF"), "c/d.gif": b"", "notes.txt": b"x"}
+    make_zip(tmp_path / "in.zip", members | {"riff.webp": b"RIFF\0\0\0\0WAVE"})
+    assert run(tmp_path / "in.zip", tmp_path, "--no_records") == 0
+    assert pictures(tmp_path / "set") == ["0000000_a.png"]
+    said = capsys.readouterr()
+    assert "in.zip: skipped 2 .gif; read are" in said.err and "riff.webp" in said.out
+
+
+def test_names_of_any_script_and_encoding(tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    names = [("日" * 80).encode() + b".png", b"stra\xdfe.png", b"broken\xdf.png"]
+    for name in names:
+        with open(os.fsencode(folder) + b"/" + name, "wb") as file:
+            file.write(png() if name != names[2] else b"\x89PNG")
+    assert run(folder, tmp_path, "--no_records") == 0
+    made = pictures(tmp_path / "set")
+    assert len(made) == 2 and "0000000_stra_e.png" in made
+    assert "broken\\udcdf.png: " in capsys.readouterr().out

@@ -160,7 +160,7 @@ def test_pairs_of_different_sizes_are_explained(tmp_path):
     with pytest.raises(UserError, match="holds no pictures|does not exist"):
         pair.main([str(tmp_path / name) for name in ("in", "made", "out")])
     picture(tmp_path / "made" / "b_fake_B.png", (0, 0, 0))
-    with pytest.raises(UserError, match="no translation of a picture"):
+    with pytest.raises(UserError, match="no translation of an image"):
         pair.main([str(tmp_path / name) for name in ("in", "made", "out")])
     picture(tmp_path / "made" / "a_fake_B.png", (0, 0, 0), (20, 16))
     with pytest.raises(UserError, match="24x16 and its translation 20x16: translate with --eval_size original"):

@@ -1,21 +1,18 @@
-"""Small real data sets on the disk, and options for them."""
+"""Small real data sets on the disk, and readers and pipelines of them."""
 
+import hashlib
+from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image
 
+from src.dataset.paired import PAIRED, PairedReader, PairedRequest
+from src.dataset.pipeline import Pipeline
+from src.dataset.reader import Reader
+from src.options.config import Config
+
 OPTIONS = {
-    "phase": "train",
-    "label_nc": 35,
-    "input_nc": 3,
-    "output_nc": 3,
-    "no_instance": False,
-    "instance_feat": False,
-    "label_feat": False,
-    "load_features": False,
-    "feat_num": 3,
     "resize_or_crop": "scale_width",
     "load_size": 32,
     "fine_size": 16,
@@ -24,21 +21,37 @@ OPTIONS = {
     "batch_size": 1,
     "num_workers": 2,
     "max_dataset_size": 0,
-    "netG": "global",
-    "n_downsample_global": 2,
-    "n_local_enhancers": 1,
     "seed": 3,
     "max_instances": 32,
-    "use_encoded_image": False,
     "allow_8bit_instances": False,
     "record_shards": 0,
     "records_dir": "",
 }
 
 
-def options(root: Path, **changes) -> SimpleNamespace:
+def asked(root: Path, **changes) -> tuple[PairedRequest, Config]:
+    """The request of a tiny network and options of a run on ``root``; ``changes`` are fields or options."""
+    names = {field.name for field in fields(PairedRequest)}
+    request = {name: changes.pop(name) for name in names & changes.keys()}
+    return PairedRequest(**{"stride": 4, "label_nc": 35, **request}), options(root, **changes)
+
+
+def options(root: Path, **changes) -> Config:
     """Options of a tiny run on the data set in ``root``."""
-    return SimpleNamespace(**{**OPTIONS, "data_root": str(root), **changes})
+    return Config({**OPTIONS, "data_root": str(root), **changes})
+
+
+def reader(root: Path, training: bool = True, phase: str = "train", **changes) -> PairedReader:
+    """A reader of paired data; ``changes`` are those of :func:`asked`."""
+    return PairedReader(*asked(root, **changes), phase, training)
+
+
+def opened(
+    root: Path, phase: str = "train", rank: int = 0, world: int = 1, training: bool | None = None, **changes
+) -> Pipeline:
+    """A pipeline of paired data; ``changes`` are those of :func:`asked`."""
+    trains = phase == "train" if training is None else training
+    return PAIRED.opens(*asked(root, **changes), phase, rank, world, trains)
 
 
 def save(path: Path, array: np.ndarray) -> Path:
@@ -74,3 +87,14 @@ def write_dataset(root: Path, count: int, phase: str = "train", **size) -> Path:
     for index in range(count):
         write_sample(root, phase, index, **size)
     return root
+
+
+def digest_of(reader: Reader) -> str:
+    """Digest of what training sees of the first two samples in three epochs."""
+    digest = hashlib.sha256()
+    for epoch in range(3):
+        for index in range(2):
+            sample = reader.sample(reader.load(index), np.random.default_rng([3, epoch, index]))
+            for name, array in sample.items():
+                digest.update(f"{name}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,17 +1,14 @@
 """The data report names everything that a run would trip over."""
 
-import io
-
 import numpy as np
 
-from src.dataset.check import check_data, examine
-from tests.dataset.samples import arrays, options, save, write_dataset, write_sample
+from src.dataset.paired import PAIRED
+from tests.dataset.samples import arrays, asked, save, write_dataset, write_sample
 
 
 def report(root, **changes):
-    stream = io.StringIO()
-    count = check_data(options(root, **changes), stream)
-    return count, stream.getvalue()
+    found = PAIRED.examines(*asked(root, **changes), "train")
+    return len(found.problems), found.text()
 
 
 def test_good_data_has_no_problems(tmp_path):
@@ -34,8 +31,7 @@ def test_every_kind_of_problem_is_found_at_once(tmp_path):
     write_sample(tmp_path, "train", 5, width=64, height=64)
     many = np.arange(64 * 32, dtype=np.uint16).reshape(32, 64)
     save(tmp_path / "train_inst" / "city_000006_000019_gtFine_instanceIds.png", many)
-    found = examine(options(tmp_path))
-    text = found.text()
+    count, text = report(tmp_path)
     for words in (
         "label 255 in",
         "city_000002_000019_leftImg8bit.png is empty",
@@ -48,7 +44,7 @@ def test_every_kind_of_problem_is_found_at_once(tmp_path):
         "64x64 (1)",
     ):
         assert words in text, f"{words}\n{text}"
-    assert len(found.problems) == 8  # extra lacks a label map and an instance map
+    assert count == 8  # extra lacks a label map and an instance map
 
 
 def test_sizes_that_do_not_fit_are_one_problem(tmp_path):
@@ -84,9 +80,9 @@ def test_missing_folders_and_small_sets(tmp_path):
     assert count == 1 and "fewer than batch_size 3" in text
 
 
-def test_pictures_to_pictures(tmp_path):
+def test_images_to_images(tmp_path):
     for index in range(2):
         save(tmp_path / "train_A" / f"{index}.png", arrays(index)["img"])
         save(tmp_path / "train_B" / f"{index}.png", arrays(index)["img"])
-    count, text = report(tmp_path, label_nc=0, no_instance=True)
+    count, text = report(tmp_path, label_nc=0, instances=False)
     assert count == 0 and "labels" not in text

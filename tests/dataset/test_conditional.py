@@ -3,29 +3,24 @@ refused."""
 
 import gzip
 import struct
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset import open_dataset
-from src.dataset.conditional import ConditionalReader
+from src.dataset.conditional import CONDITIONAL, ConditionalReader, ConditionalRequest
+from src.dataset.id_maps import edges
 from src.dataset.idx import read_idx
-from src.dataset.layouts import edges
+from src.imaging.palette import CITYSCAPES, colour_labels
+from src.options.config import Config
 from src.utils.errors import UserError
-from src.utils.palette import CITYSCAPES, colour_labels
 from tests.dataset.samples import save
 
 OPTIONS = {
     "dataset": "cityscapes",
-    "direction": "label2photo",
-    "img_size": [16, 32],
-    "condition_nc": 3,
-    "image_nc": 3,
+    "mapping": "label2photo",
     "label_resize": "bilinear",
     "label_nc": 35,
-    "use_bmaps": False,
     "max_dataset_size": 0,
     "num_workers": 2,
     "batch_size": 2,
@@ -36,8 +31,19 @@ OPTIONS = {
 }
 
 
-def options(root, **changes):
-    return SimpleNamespace(**(OPTIONS | {"data_root": str(root)} | changes))
+def reader(root, **changes):
+    return ConditionalReader(*asked(root, **changes), "train")
+
+
+def opened(root, phase="train", **changes):
+    return CONDITIONAL.opens(*asked(root, **changes), phase, 0, 1, phase == "train")
+
+
+def asked(root, **changes):
+    """The request of a tiny network and options of a run on ``root``; ``changes`` are fields or options."""
+    fields = {"size", "condition_channels", "image_channels", "boundary"} & changes.keys()
+    request = {"size": (16, 32)} | {name: changes.pop(name) for name in fields}
+    return ConditionalRequest(**request), Config(OPTIONS | {"data_root": str(root)} | changes)
 
 
 def ids_of(index, height=32, width=64):
@@ -72,20 +78,20 @@ def resized(array, size=(32, 16), how=Image.Resampling.BILINEAR):
 
 
 def test_cityscapes_in_all_directions(cityscapes):
-    names = [row.stem for row in ConditionalReader(options(cityscapes), "train").rows]
+    names = [row.stem for row in reader(cityscapes).rows]
     assert names == ["bonn_000000_000001", "ulm_000000_000000"]
     label, photo = resized(colour_labels(ids_of(1), 35)), resized(photo_of(1))
     edge = resized(edges(ids_of(1)))
     sides = {"label2photo": (label, photo), "photo2label": (photo, label)}
     for direction, (condition, image) in sides.items():
-        reader = ConditionalReader(options(cityscapes, direction=direction, use_bmaps=True), "train")
-        sample = reader.sample(reader.load(0), None)
+        made = reader(cityscapes, mapping=direction, boundary=True)
+        sample = made.sample(made.load(0), None)
         np.testing.assert_array_equal(to_bytes(sample["condition"]), condition)
         np.testing.assert_array_equal(to_bytes(sample["image"]), image)
         assert sample["boundary"].shape == (3, 16, 32)
         np.testing.assert_array_equal(np.rint(sample["boundary"][1] * 255), edge)
-    reader = ConditionalReader(options(cityscapes, direction="bmap2label"), "train")
-    sample = reader.sample(reader.load(0), None)
+    made = reader(cityscapes, mapping="bmap2label")
+    sample = made.sample(made.load(0), None)
     np.testing.assert_array_equal(to_bytes(sample["condition"]), np.repeat(edge[:, :, None], 3, 2))
     np.testing.assert_array_equal(to_bytes(sample["image"]), label)
 
@@ -93,12 +99,12 @@ def test_cityscapes_in_all_directions(cityscapes):
 def test_boundary_files_win_over_instances(cityscapes):
     folder = cityscapes / "gtFine" / "train"
     save(folder / "bonn" / "bonn_000000_000001_gtFine_boundary.png", np.full((32, 64), 255, np.uint8))
-    reader = ConditionalReader(options(cityscapes, use_bmaps=True), "train")
-    assert reader.load(0)["boundary"].min() == 255
-    np.testing.assert_array_equal(reader.load(1)["boundary"], resized(edges(ids_of(0))))
+    made = reader(cityscapes, boundary=True)
+    assert made.load(0)["boundary"].min() == 255
+    np.testing.assert_array_equal(made.load(1)["boundary"], resized(edges(ids_of(0))))
     (folder / "ulm" / "ulm_000000_000000_gtFine_instanceIds.png").unlink()
     with pytest.raises(UserError, match="no boundary .*ulm_000000_000000"):
-        ConditionalReader(options(cityscapes, use_bmaps=True), "train")
+        reader(cityscapes, boundary=True)
 
 
 def test_edges_mark_both_sides():
@@ -110,53 +116,53 @@ def test_edges_mark_both_sides():
 def test_labels_without_blending(cityscapes):
     known = {row.colour for row in CITYSCAPES}
     for resize, blends in (("bilinear", True), ("nearest", False)):
-        reader = ConditionalReader(options(cityscapes, label_resize=resize, img_size=[10, 22]), "train")
-        colours = {tuple(c) for c in reader.load(0)["condition"].reshape(-1, 3).tolist()}
+        made = reader(cityscapes, label_resize=resize, size=(10, 22))
+        colours = {tuple(c) for c in made.load(0)["condition"].reshape(-1, 3).tolist()}
         assert bool(colours - known) == blends
 
 
 def test_training_and_evaluation_batches(cityscapes):
-    data = open_dataset("conditional", options(cityscapes), "train")
+    data = opened(cityscapes)
     assert data.steps_per_epoch == 1
     for _, batches in data.epochs(1):
         batch = next(iter(batches))
         assert batch["condition"].shape == batch["image"].shape == (2, 3, 16, 32)
-        reader = data.reader
+        made = data.reader
         for row, index in enumerate(batch["id"]):
-            alone = reader.sample(reader.load(int(index)), None)
+            alone = made.sample(made.load(int(index)), None)
             np.testing.assert_array_equal(batch["image"][row], alone["image"])
     # the labels of the test set are not public
-    data = open_dataset("conditional", options(cityscapes), "test", training=False)
+    data = opened(cityscapes, phase="test")
     assert [data.name(i) for i in range(data.num_samples)] == ["jena_000000_000002"]
 
 
 def test_conditions_alone_are_enough_outside_training(cityscapes):
     (cityscapes / "leftImg8bit").rename(cityscapes / "elsewhere")
-    data = open_dataset("conditional", options(cityscapes), "val", training=False)
+    data = opened(cityscapes, phase="val")
     assert data.columns == ("condition", "id")
     with pytest.raises(UserError, match="leftImg8bit"):
-        open_dataset("conditional", options(cityscapes), "train")
+        opened(cityscapes)
 
 
 def test_cityscapes_that_cannot_be_used(cityscapes):
     photo = cityscapes / "leftImg8bit" / "train" / "ulm" / "ulm_000000_000000_leftImg8bit.png"
     save(photo, photo_of(0, 16, 64))
-    reader = ConditionalReader(options(cityscapes), "train")
+    made = reader(cityscapes)
     with pytest.raises(UserError, match="different sizes: .*ulm.* 32x64, .* 16x64"):
-        reader.load(1)
+        made.load(1)
     label = cityscapes / "gtFine" / "train" / "bonn" / "bonn_000000_000001_gtFine_color.png"
     strange = colour_labels(ids_of(1), 35)
     strange[:2, :3] = (1, 2, 3)
     save(label, strange)
-    with pytest.raises(UserError, match=r"bonn.*1 colours that are no Cityscapes class: \(1, 2, 3\) in 6 pixels"):
-        reader.load(0)
+    with pytest.raises(UserError, match=r"bonn.*1 colour that no Cityscapes class has: \(1, 2, 3\) in 6 pixels"):
+        made.load(0)
     photo.unlink()
     with pytest.raises(UserError, match="1 of 2 samples .* no photo .*ulm_000000_000000"):
-        ConditionalReader(options(cityscapes), "train")
-    with pytest.raises(UserError, match="direction map2photo is not one of label2photo"):
-        ConditionalReader(options(cityscapes, direction="map2photo"), "train")
+        reader(cityscapes)
+    with pytest.raises(UserError, match="mapping map2photo is not one of label2photo"):
+        reader(cityscapes, mapping="map2photo")
     with pytest.raises(UserError, match="does not exist"):
-        ConditionalReader(options(cityscapes / "nowhere"), "train")
+        reader(cityscapes / "nowhere")
 
 
 def test_maps_have_the_photo_on_the_left(tmp_path):
@@ -165,14 +171,14 @@ def test_maps_have_the_photo_on_the_left(tmp_path):
     both[:, :32, 0], both[:, 32:, 2] = 250, 240
     save(tmp_path / "train" / "1.png", both)
     for direction, left in (("map2photo", "image"), ("photo2map", "condition")):
-        reader = ConditionalReader(options(tmp_path, dataset="maps", direction=direction, img_size=[16, 16]), "train")
-        sample = reader.load(0)
+        made = reader(tmp_path, dataset="maps", mapping=direction, size=(16, 16))
+        sample = made.load(0)
         right = {"image": "condition", "condition": "image"}[left]
         assert tuple(sample[left][8, 8]) == (250, 0, 0)
         assert tuple(sample[right][8, 8]) == (0, 0, 240)
     save(tmp_path / "train" / "1.png", both[:, :63])
     with pytest.raises(UserError, match="63 pixels wide"):
-        reader.load(0)
+        made.load(0)
 
 
 def write_idx(path, array, zipped=False):
@@ -192,11 +198,11 @@ def mnist(tmp_path):
     return tmp_path
 
 
-MNIST = {"dataset": "mnist", "direction": "label2digit", "img_size": [24, 24], "condition_nc": 10, "image_nc": 1}
+MNIST = {"dataset": "mnist", "mapping": "label2digit", "size": (24, 24), "condition_channels": 10, "image_channels": 1}
 
 
 def test_mnist(mnist):
-    data = open_dataset("conditional", options(mnist, **MNIST), "train")
+    data = opened(mnist, **MNIST)
     for _, batches in data.epochs(1):
         batch = next(iter(batches))
         assert batch["condition"].shape == (2, 10, 24, 24)
@@ -207,26 +213,26 @@ def test_mnist(mnist):
             assert batch["condition"][row].sum() == (1 - 9) * 24 * 24
             digit = read_idx(mnist / "train-images-idx3-ubyte")[index]
             np.testing.assert_array_equal(to_bytes(batch["image"][row])[:, :, 0], resized(digit, (24, 24)))
-    data = open_dataset("conditional", options(mnist, **MNIST), "test", training=False)
+    data = opened(mnist, **MNIST, phase="test")
     assert data.num_samples == 4
 
 
 def test_mnist_that_cannot_be_used(mnist):
-    with pytest.raises(UserError, match="have 10 channels: pass --condition_nc 10"):
-        open_dataset("conditional", options(mnist, **(MNIST | {"condition_nc": 3})), "train")
+    with pytest.raises(UserError, match="have 10 channels, and the network takes 3"):
+        opened(mnist, **(MNIST | {"condition_channels": 3}))
     cut = mnist / "cut"
     cut.write_bytes((mnist / "train-images-idx3-ubyte").read_bytes()[:-5])
     with pytest.raises(UserError, match="3131 bytes where its header announces 4x28x28"):
         read_idx(cut)
-    with pytest.raises(UserError, match="no idx file of bytes"):
+    with pytest.raises(UserError, match="not an idx file of bytes"):
         read_idx(write_other(mnist))
     broken = mnist / "broken.gz"
     broken.write_bytes((mnist / "t10k-images-idx3-ubyte.gz").read_bytes()[:40])
-    with pytest.raises(UserError, match="no complete gzip file"):
+    with pytest.raises(UserError, match="not a complete gzip file"):
         read_idx(broken)
     (mnist / "train-labels-idx1-ubyte").unlink()
     with pytest.raises(UserError, match="train-labels-idx1-ubyte"):
-        open_dataset("conditional", options(mnist, **MNIST), "train")
+        opened(mnist, **MNIST)
 
 
 def write_other(folder):
@@ -240,18 +246,25 @@ def test_pairs_colour_their_label_ids(tmp_path):
     save(tmp_path / "train_label" / "a.png", ids_of(5))
     save(tmp_path / "train_img" / "a.png", photo_of(5))
     save(tmp_path / "train_inst" / "a.png", ids_of(5).astype(np.uint16) * 1000)
-    reader = ConditionalReader(options(tmp_path, dataset="pairs", use_bmaps=True, img_size=[32, 64]), "train")
-    loaded = reader.load(0)
+    made = reader(tmp_path, dataset="pairs", boundary=True, size=(32, 64))
+    loaded = made.load(0)
     np.testing.assert_array_equal(loaded["condition"], colour_labels(ids_of(5), 35))
     np.testing.assert_array_equal(loaded["image"], photo_of(5))
     np.testing.assert_array_equal(loaded["boundary"], edges(ids_of(5)))
-    reader = ConditionalReader(options(tmp_path, dataset="pairs", label_nc=20), "train")
+    made = reader(tmp_path, dataset="pairs", label_nc=20)
     with pytest.raises(UserError, match="not below label_nc 20"):
-        reader.load(0)
+        made.load(0)
     save(tmp_path / "train_label" / "b.png", ids_of(6))
     with pytest.raises(UserError, match="do not pair by name"):
-        ConditionalReader(options(tmp_path, dataset="pairs"), "train")
+        reader(tmp_path, dataset="pairs")
     save(tmp_path / "train_A" / "a.png", photo_of(7))
     save(tmp_path / "train_B" / "a.png", photo_of(8))
-    reader = ConditionalReader(options(tmp_path, dataset="pairs", label_nc=0, img_size=[32, 64]), "train")
-    np.testing.assert_array_equal(reader.load(0)["condition"], photo_of(7))
+    made = reader(tmp_path, dataset="pairs", label_nc=0, size=(32, 64))
+    np.testing.assert_array_equal(made.load(0)["condition"], photo_of(7))
+
+
+def test_maps_in_folders_have_names_of_their_own(tmp_path):
+    for name in ("a/1.png", "b/1.png"):
+        save(tmp_path / "train" / name, np.zeros((8, 16, 3), np.uint8))
+    data = opened(tmp_path, dataset="maps", mapping="map2photo", size=(8, 8))
+    assert [data.name(i) for i in range(2)] == ["a_1", "b_1"]

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.dataset.paired import PairedReader
-from tests.dataset.samples import arrays, options, save
+from tests.dataset.samples import arrays, reader, save
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "create_pix2pixhd_dataset.py"
 
@@ -47,10 +46,9 @@ def test_layout(download, tmp_path, mode):
         f"{phase}_{name}" for phase in ("train", "test") for name in ("img", "inst", "label")
     )
     for phase, count in (("train", 3), ("test", 2)):
-        reader = PairedReader(options(target, resize_or_crop="none"), phase, True)
-        assert len(reader.rows) == count
+        assert len(reader(target, phase=phase, resize_or_crop="none").rows) == count
     # Class ids among the labels, instance ids among the instances.
-    loaded = PairedReader(options(target, resize_or_crop="none"), "train", True).load(0)
+    loaded = reader(target, resize_or_crop="none").load(0)
     np.testing.assert_array_equal(loaded["label"], arrays(0)["label"])
     np.testing.assert_array_equal(loaded["inst"], arrays(0)["inst"])
     one = target / "train_label" / "aachen_000000_000019_gtFine_labelIds.png"

@@ -1,13 +1,11 @@
 """Square pictures from folders: phases, fits, flips, records, and bad input."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset import open_dataset
-from src.dataset.imagefolder import image_rows, to_square
+from src.dataset.imagefolder import IMAGES, ImagesRequest, image_rows, to_square
+from src.options.config import Config
 from src.utils.errors import UserError
 
 
@@ -16,7 +14,6 @@ def options(root, **changes):
         "data_root": str(root),
         "held_out": 3,
         "max_dataset_size": 0,
-        "resolutions": [16, 8],
         "image_fit": "squash",
         "no_flip": False,
         "records_dir": "",
@@ -26,7 +23,11 @@ def options(root, **changes):
         "serial_batches": False,
         "num_workers": 1,
     }
-    return SimpleNamespace(**(values | changes))
+    return Config(values | changes)
+
+
+def opened(config, phase):
+    return IMAGES.opens(ImagesRequest(16), config, phase, 0, 1, phase == "train")
 
 
 def write(path, size=(16, 16), seed=0, mode="RGB"):
@@ -73,7 +74,7 @@ def test_fits():
 
 
 def test_training_reads_records_and_mirrors(folder):
-    data = open_dataset("images", options(folder), "train")
+    data = opened(options(folder), "train")
     assert (data.num_samples, data.steps_per_epoch) == (7, 3)
     mirrored = 0
     for epoch, batches in data.epochs(4):
@@ -91,7 +92,7 @@ def test_training_reads_records_and_mirrors(folder):
 
 
 def test_evaluation_reads_each_file_once_and_whole(folder):
-    data = open_dataset("images", options(folder), "test")
+    data = opened(options(folder), "test")
     batches = [batch for _, epoch in data.epochs(1) for batch in epoch]
     assert [data.name(int(batch["id"][0])) for batch in batches] == ["part1_5", "part1_7", "part1_9"]
     values = np.asarray(Image.open(folder / "part1" / "7.png")).transpose(2, 0, 1)
@@ -102,7 +103,7 @@ def test_other_kinds_of_pictures_are_converted(tmp_path):
     write(tmp_path / "a.png", (20, 10), mode="L")
     write(tmp_path / "b.png", (16, 16), mode="RGBA")
     Image.fromarray(np.full((16, 16), 40000, np.uint16)).save(tmp_path / "c.png")
-    data = open_dataset("images", options(tmp_path, held_out=0), "test")
+    data = opened(options(tmp_path, held_out=0), "test")
     images = [batch["image"][0] for _, epoch in data.epochs(1) for batch in epoch]
     assert all(image.shape == (3, 16, 16) for image in images)
     np.testing.assert_allclose(images[2], 2 * 40000 / 65535 - 1, atol=5e-3)
@@ -118,17 +119,30 @@ def test_other_kinds_of_pictures_are_converted(tmp_path):
 )
 def test_bad_options(folder, changes, message):
     with pytest.raises(UserError, match=message):
-        open_dataset("images", options(folder, **changes), "train")
+        opened(options(folder, **changes), "train")
 
 
 def test_a_folder_without_pictures(tmp_path):
     (tmp_path / "notes.txt").write_text("none")
-    with pytest.raises(UserError, match="holds no pictures"):
-        open_dataset("images", options(tmp_path), "train")
+    with pytest.raises(UserError, match="holds no images"):
+        opened(options(tmp_path), "train")
 
 
 def test_a_damaged_picture_is_named(folder):
     path = folder / "part0" / "2.png"
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(UserError, match="2.png is damaged"):
-        open_dataset("images", options(folder), "train")
+        opened(options(folder), "train")
+
+
+def test_equal_names_are_told_apart(tmp_path):
+    for name in ("a/x.png", "a/x.jpg", "a_y.png", "a/y.png", "shot.0001.png", "b/c_leftImg8bit.png"):
+        write(tmp_path / name)
+    names = [row.stem for row in image_rows(tmp_path, "train", 0)]
+    assert names == ["a_x_jpg", "a_x_png", "a_y_png", "a_y_png_2", "b_c_leftImg8bit", "shot.0001"]
+
+
+def test_folders_behind_links_are_read(folder, tmp_path):
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    write(tmp_path / "elsewhere" / "z.webp")
+    assert len(image_rows(folder, "train", 0)) == 11

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset.paired import PairedReader, network_stride, paired_folders
 from src.utils.errors import UserError
-from tests.dataset.samples import arrays, options, save, write_dataset
-
-
-def reader(root, training=True, phase="train", **changes):
-    return PairedReader(options(root, **changes), phase, training)
+from tests.dataset.samples import arrays, digest_of, reader, save, write_dataset
 
 
 def test_training_columns_shapes_and_ranges(tmp_path):
@@ -40,7 +35,7 @@ def test_one_crop_and_flip_for_all_columns(tmp_path):
     save(tmp_path / "train_inst" / "a.png", x.astype(np.uint16) * 1000)
     save(tmp_path / "train_img" / "a.png", np.dstack([x, y, x]))
     save(tmp_path / "train_feat" / "a.png", np.dstack([x, y, x]))
-    made = reader(tmp_path, resize_or_crop="crop", label_nc=64, max_instances=64, load_features=True)
+    made = reader(tmp_path, resize_or_crop="crop", label_nc=64, max_instances=64, feature_channels=3)
     seen = set()
     for k in range(40):
         sample = made.sample(made.load(0), np.random.default_rng(k))
@@ -76,38 +71,33 @@ def test_instances_are_relabelled_in_order_with_their_ids(tmp_path):
     assert (sample["inst_id"][len(ids) :] == -1).all()
 
 
-def test_pictures_to_pictures(tmp_path):
+def test_images_to_images(tmp_path):
+    images = {"label_nc": 0, "instances": False, "input_channels": 1, "output_channels": 4}
     rng = np.random.default_rng(0)
     grey, colour = rng.integers(0, 256, (32, 64), dtype=np.uint8), rng.integers(0, 256, (32, 64, 4), dtype=np.uint8)
     save(tmp_path / "train_A" / "a.png", grey)
     save(tmp_path / "train_B" / "a.png", colour)
-    made = reader(tmp_path, label_nc=0, no_instance=True, input_nc=1, output_nc=4, resize_or_crop="none", no_flip=True)
+    made = reader(tmp_path, **images, resize_or_crop="none", no_flip=True)
     assert made.columns == ("label", "image")
     sample = made.sample(made.load(0), np.random.default_rng(0))
     assert sample["label"].shape == (1, 32, 64) and sample["label"].dtype == np.float32
     np.testing.assert_allclose(sample["label"][0], grey / 127.5 - 1, atol=1e-6)
     np.testing.assert_allclose(sample["image"], colour.transpose(2, 0, 1) / 127.5 - 1, atol=1e-6)
+    assert reader(tmp_path, **images, load_size=32).load(0)["label"].shape == (16, 32)
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("phase", "root", "words"),
     [
-        ({"label_nc": 0}, "no instance maps.*--no_instance True"),
-        ({"label_nc": 0, "no_instance": True, "instance_feat": True}, "drop --instance_feat"),
-        ({"label_nc": 0, "no_instance": True, "load_features": True}, "drop --load_features"),
-        ({"no_instance": True, "load_features": True}, "load_features needs instance maps"),
-        ({"no_instance": True, "instance_feat": True}, "instance_feat needs instance maps"),
-        ({"load_features": True, "feat_num": 5}, "not feat_num 5"),
-        ({"label_nc": -1}, "label_nc -1"),
-        ({"load_features": True}, "train_feat does not exist.*precompute_feature_maps.py"),
-        ({"phase": "val"}, "val_label does not exist.*--phase"),
-        ({"data_root": "/nowhere"}, "data_root /nowhere does not exist.*create_street_scenes.py"),
+        ("val", "", "val_label does not exist.*--phase"),
+        ("train", "nowhere", "nowhere does not exist.*create_street_scenes.py"),
     ],
 )
-def test_contradicting_options_and_missing_folders(tmp_path, changes, words):
-    config = options(write_dataset(tmp_path, 1), **changes)
+def test_missing_folders(tmp_path, phase, root, words):
     with pytest.raises(UserError, match=words):
-        paired_folders(config, config.phase, training=True)
+        reader(write_dataset(tmp_path, 1) / root, phase=phase)
+    with pytest.raises(UserError, match="train_feat does not exist: compute it"):
+        reader(tmp_path, feature_channels=3, ways_out={"feat": "compute it"})
 
 
 def test_photos_are_optional_in_evaluation(tmp_path):
@@ -116,8 +106,8 @@ def test_photos_are_optional_in_evaluation(tmp_path):
     next((tmp_path / "test_img").iterdir()).unlink()
     assert reader(tmp_path, False, "test").columns == ("label", "inst", "inst_id")
     with pytest.raises(UserError, match="test_img lacks 1"):
-        reader(tmp_path, False, "test", use_encoded_image=True)
-    assert reader(tmp_path, False, "test", no_instance=True).columns == ("label",)
+        reader(tmp_path, False, "test", needs_image=True)
+    assert reader(tmp_path, False, "test", instances=False).columns == ("label",)
 
 
 @pytest.mark.parametrize("value", [35, 200, 255])
@@ -163,27 +153,27 @@ def test_feature_maps_of_another_resolution_follow_the_label_map(tmp_path):
     write_dataset(tmp_path, 1)
     feat = np.random.default_rng(0).integers(0, 256, (16, 32, 3), dtype=np.uint8)
     save(tmp_path / "train_feat" / "city_000000_000019_gtFine_labelIds.png", feat)
-    made = reader(tmp_path, load_features=True, resize_or_crop="none")
+    made = reader(tmp_path, feature_channels=3, resize_or_crop="none")
     np.testing.assert_array_equal(made.load(0)["feat"], feat.repeat(2, axis=0).repeat(2, axis=1))
 
 
 def test_training_sizes_must_fit_the_network_and_evaluation_takes_any(tmp_path):
     write_dataset(tmp_path, 1)
     with pytest.raises(UserError, match="stride 8.*--resize_or_crop none"):
-        reader(tmp_path, load_size=40, n_downsample_global=3).load(0)
-    assert reader(tmp_path, False, load_size=40, n_downsample_global=3).load(0)["label"].shape == (20, 40)
+        reader(tmp_path, load_size=40, stride=8).load(0)
+    assert reader(tmp_path, False, load_size=40, stride=8).load(0)["label"].shape == (20, 40)
     odd = tmp_path / "odd"
     write_dataset(odd, 1, width=56, height=20)
-    assert reader(odd, True, resize_or_crop="none", n_downsample_global=4).load(0)["label"].shape == (16, 64)
-    assert reader(odd, False, resize_or_crop="none", n_downsample_global=4).load(0)["label"].shape == (20, 56)
-
-
-def test_stride_counts_local_enhancers_only_where_they_are():
-    assert network_stride(options("", n_downsample_global=4, netG="global", n_local_enhancers=1)) == 16
-    assert network_stride(options("", n_downsample_global=4, netG="local", n_local_enhancers=1)) == 32
+    assert reader(odd, True, resize_or_crop="none", stride=16).load(0)["label"].shape == (16, 64)
+    assert reader(odd, False, resize_or_crop="none", stride=16).load(0)["label"].shape == (20, 56)
 
 
 def test_max_dataset_size_takes_the_first(tmp_path):
     write_dataset(tmp_path, 4)
     assert [row.stem[5:11] for row in reader(tmp_path, max_dataset_size=2).rows] == ["000000", "000001"]
     assert len(reader(tmp_path, max_dataset_size=float("inf")).rows) == 4
+
+
+def test_samples_are_those_of_earlier_versions(tmp_path):
+    """The digest was computed by version 1."""
+    assert digest_of(reader(write_dataset(tmp_path, 2), resize_or_crop="crop")) == "b93a26e570a26599"

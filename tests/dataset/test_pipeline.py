@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.dataset import open_dataset
-from src.dataset.paired import PairedReader
 from src.dataset.pipeline import Pipeline
 from src.dataset.records import open_records
 from src.dataset.shards import pack
 from src.utils.errors import UserError
-from tests.dataset.samples import options, write_dataset, write_sample
+from tests.dataset.samples import opened, reader, write_dataset, write_sample
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +39,7 @@ def assert_equal(left, right):
 
 
 def test_batches_have_the_promised_columns(eleven):
-    pipeline = open_dataset("paired", options(eleven, batch_size=2), "train")
+    pipeline = opened(eleven, "train", batch_size=2)
     assert pipeline.num_samples == 11 and pipeline.steps_per_epoch == 5 and pipeline.size == (16, 32)
     found = batches(pipeline, 1)
     assert [epoch for epoch, _ in found] == [0] * 5
@@ -54,15 +52,15 @@ def test_batches_have_the_promised_columns(eleven):
 
 
 def test_same_seed_same_batches_whatever_the_threads(eleven):
-    first = batches(open_dataset("paired", options(eleven, resize_or_crop="crop", num_workers=1), "train"), 2)
-    second = batches(open_dataset("paired", options(eleven, resize_or_crop="crop", num_workers=5), "train"), 2)
+    first = batches(opened(eleven, "train", resize_or_crop="crop", num_workers=1), 2)
+    second = batches(opened(eleven, "train", resize_or_crop="crop", num_workers=5), 2)
     assert_equal(first, second)
-    other = batches(open_dataset("paired", options(eleven, resize_or_crop="crop", seed=4), "train"), 2)
+    other = batches(opened(eleven, "train", resize_or_crop="crop", seed=4), 2)
     assert ids(first) != ids(other)
 
 
 def test_epochs_differ_in_order_and_augmentation(eleven):
-    found = batches(open_dataset("paired", options(eleven, resize_or_crop="crop"), "train"), 3)
+    found = batches(opened(eleven, "train", resize_or_crop="crop"), 3)
     orders = [[batch["id"][0] for epoch, batch in found if epoch == k] for k in range(3)]
     assert all(sorted(order) == list(range(11)) for order in orders)
     assert orders[0] != orders[1] != orders[2]
@@ -73,14 +71,14 @@ def test_epochs_differ_in_order_and_augmentation(eleven):
 def test_seeds_do_not_repeat_each_other_an_epoch_later(eleven):
     orders = {}
     for seed in (0, 1, 2):
-        found = ids(batches(open_dataset("paired", options(eleven, seed=seed), "train"), 3))
+        found = ids(batches(opened(eleven, "train", seed=seed), 3))
         orders[seed] = [found[:11], found[11:22], found[22:]]
     every = [str(order) for three in orders.values() for order in three]
     assert len(set(every)) == 9
 
 
 def test_serial_batches_keep_the_order(eleven):
-    found = batches(open_dataset("paired", options(eleven, serial_batches=True, batch_size=3), "train"), 2)
+    found = batches(opened(eleven, "train", serial_batches=True, batch_size=3), 2)
     assert ids(found) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]] * 2
 
 
@@ -88,8 +86,8 @@ def test_serial_batches_keep_the_order(eleven):
 @pytest.mark.parametrize("world", [1, 2])
 def test_resuming_delivers_the_same_batches(eleven, batch_size, world):
     changes = {"batch_size": batch_size, "resize_or_crop": "crop"}
-    whole = batches(open_dataset("paired", options(eleven, **changes), "train", 0, world), 3)
-    pipeline = open_dataset("paired", options(eleven, **changes), "train", 0, world)
+    whole = batches(opened(eleven, "train", 0, world, **changes), 3)
+    pipeline = opened(eleven, "train", 0, world, **changes)
     steps = pipeline.steps_per_epoch
     assert len(whole) == 3 * steps
     for first_step in (1, steps - 1, steps, steps + 2, 2 * steps, 3 * steps - 1, 3 * steps):
@@ -99,7 +97,7 @@ def test_resuming_delivers_the_same_batches(eleven, batch_size, world):
 
 
 def test_leaving_an_epoch_early_goes_on_with_the_next(eleven):
-    pipeline = open_dataset("paired", options(eleven), "train")
+    pipeline = opened(eleven, "train")
     whole = batches(pipeline, 2)
     seen = []
     for _, part in pipeline.epochs(2):
@@ -109,7 +107,7 @@ def test_leaving_an_epoch_early_goes_on_with_the_next(eleven):
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_share_the_samples_and_take_equally_many_steps(eleven, world):
-    parts = [open_dataset("paired", options(eleven), "train", rank, world) for rank in range(world)]
+    parts = [opened(eleven, "train", rank, world) for rank in range(world)]
     assert len({part.steps_per_epoch for part in parts}) == 1
     found = [[batch["id"][0] for _, batch in batches(part, 1)] for part in parts]
     every = sum(found, [])
@@ -119,7 +117,7 @@ def test_ranks_share_the_samples_and_take_equally_many_steps(eleven, world):
 
 def test_too_few_samples_for_the_workers(eleven):
     with pytest.raises(UserError, match="11 samples on 3 workers.*one batch of 5.*--batch_size"):
-        open_dataset("paired", options(eleven, batch_size=5), "train", 0, 3)
+        opened(eleven, "train", 0, 3, batch_size=5)
 
 
 def test_global_random_state_is_left_alone(eleven):
@@ -128,21 +126,16 @@ def test_global_random_state_is_left_alone(eleven):
     expected = random.random(), np.random.rand()
     random.seed(1)
     np.random.seed(1)
-    batches(open_dataset("paired", options(eleven), "train"), 1)
+    batches(opened(eleven, "train"), 1)
     assert (random.random(), np.random.rand()) == expected
-
-
-def test_unknown_kind(eleven):
-    with pytest.raises(UserError, match="kind triple.*paired"):
-        open_dataset("triple", options(eleven), "train")
 
 
 def test_evaluation_reads_every_file_once_in_order_whatever_its_size(tmp_path):
     for index in range(7):
         write_sample(tmp_path, "test", index, width=64 + 8 * index, height=32 + 4 * (index % 3))
-    config = options(tmp_path, resize_or_crop="none", batch_size=4, n_downsample_global=4)
+    changes = {"resize_or_crop": "none", "batch_size": 4, "stride": 16}
     for world in (1, 3):
-        parts = [open_dataset("paired", config, "test", rank, world) for rank in range(world)]
+        parts = [opened(tmp_path, "test", rank, world, **changes) for rank in range(world)]
         found = [batches(part, 1) for part in parts]
         assert [len(part) for part in found] == [part.steps_per_epoch for part in parts]
         assert sorted(sum((ids(part) for part in found), [])) == [[k] for k in range(7)]
@@ -154,7 +147,7 @@ def test_evaluation_reads_every_file_once_in_order_whatever_its_size(tmp_path):
 
 
 def test_training_files_can_be_read_without_augmentation(eleven):
-    pipeline = open_dataset("paired", options(eleven, resize_or_crop="crop"), "train", training=False)
+    pipeline = opened(eleven, "train", training=False, resize_or_crop="crop")
     found = batches(pipeline, 1)
     assert ids(found) == [[k] for k in range(11)]
     assert found[0][1]["label"].shape == (1, 1, 32, 64) and "inst_id" in found[0][1]
@@ -166,7 +159,7 @@ def test_evaluation_checks_files_before_the_first_batch(tmp_path):
         data = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match="2 problems(.|\n)*city_000001(.|\n)*city_000003"):
-        open_dataset("paired", options(tmp_path), "test")
+        opened(tmp_path, "test")
 
 
 def damage(pipeline, index, column="image"):
@@ -184,10 +177,8 @@ def damage(pipeline, index, column="image"):
 
 
 def tolerant(root, tolerance=0.5, **changes):
-    config = options(root, **changes)
-    reader = PairedReader(config, "train", True)
-    records = open_records(reader, root)
-    return Pipeline(reader, records, batch_size=2, seed=1, tolerance=tolerance)
+    rows = reader(root, **changes)
+    return Pipeline(rows, open_records(rows, root), batch_size=2, seed=1, tolerance=tolerance)
 
 
 def test_a_rotten_sample_is_counted_and_read_from_its_files(tmp_path, capsys):

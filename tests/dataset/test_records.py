@@ -12,18 +12,16 @@ import numpy as np
 import pytest
 
 from src.dataset import shards
-from src.dataset.paired import PairedReader
 from src.dataset.records import DEFAULT_FOLDER, open_records
 from src.dataset.shards import pack, unpack
 from src.utils.errors import UserError
-from tests.dataset.samples import arrays, options, save, write_dataset, write_sample
+from tests.dataset.samples import arrays, reader, save, write_dataset, write_sample
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def build(root, records_dir="", **changes):
-    config = options(root, **changes)
-    return open_records(PairedReader(config, "train", True), root, records_dir, config.record_shards)
+    return open_records(reader(root, **changes), root, records_dir, changes.get("record_shards", 0))
 
 
 def stored(records):
@@ -63,12 +61,12 @@ def test_records_hold_exactly_what_was_loaded(tmp_path, count):
     write_dataset(tmp_path, 5)
     records = build(tmp_path, record_shards=count)
     assert len(records.files) == max(1, count) and records.count == 5 and records.size == (16, 32)
-    reader = PairedReader(options(tmp_path), "train", True)
+    rows = reader(tmp_path)
     found = stored(records)
     assert sorted(found) == list(range(5))
     for index, values in found.items():
         for name, value in zip(records.columns, values, strict=True):
-            np.testing.assert_array_equal(value, reader.load(index)[name], err_msg=name)
+            np.testing.assert_array_equal(value, rows.load(index)[name], err_msg=name)
     assert max(values[1].max() for values in found.values()) >= 26000
 
 
@@ -76,10 +74,10 @@ def test_large_data_sets_are_written_piece_by_piece(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "_CHUNK_BYTES", 5000)
     write_dataset(tmp_path, 9)
     found = stored(build(tmp_path, record_shards=2))
-    reader = PairedReader(options(tmp_path), "train", True)
+    rows = reader(tmp_path)
     assert sorted(found) == list(range(9))
     for index, values in found.items():
-        np.testing.assert_array_equal(values[2], reader.load(index)["image"])
+        np.testing.assert_array_equal(values[2], rows.load(index)["image"])
 
 
 def test_tiny_data_sets_make_small_files(tmp_path):
@@ -103,7 +101,7 @@ def test_changed_sources_are_built_again_and_the_old_build_goes(tmp_path, capsys
     second = build(tmp_path)
     assert "1 source files changed (first: train_label/city_000001" in capsys.readouterr().out
     assert second != first and len(builds(tmp_path)) == 1
-    np.testing.assert_array_equal(stored(second)[1][0], PairedReader(options(tmp_path), "train", True).load(1)["label"])
+    np.testing.assert_array_equal(stored(second)[1][0], reader(tmp_path).load(1)["label"])
     write_sample(tmp_path, "train", 2)
     assert build(tmp_path).count == 3
     assert "3 source files changed" in capsys.readouterr().out
@@ -239,15 +237,14 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path):
     code = """
         import resource, signal, sys
         import src
-        from src.dataset.paired import PairedReader
         from src.dataset.records import open_records
         from src.utils.errors import UserError
-        from tests.dataset.samples import options
+        from tests.dataset.samples import reader
         import mindspore.mindrecord
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
         try:
-            open_records(PairedReader(options(sys.argv[1]), "train", True), sys.argv[1])
+            open_records(reader(sys.argv[1]), sys.argv[1])
         except UserError as error:
             print("caught:", error)
     """
@@ -263,7 +260,7 @@ def test_a_killed_build_holds_no_lock(tmp_path):
         import src
         from src.dataset.paired import PairedReader
         from src.dataset.records import open_records
-        from tests.dataset.samples import options
+        from tests.dataset.samples import asked
 
         class Dying(PairedReader):
             def load(self, index):
@@ -271,9 +268,34 @@ def test_a_killed_build_holds_no_lock(tmp_path):
                     os.kill(os.getpid(), signal.SIGKILL)
                 return super().load(index)
 
-        open_records(Dying(options(sys.argv[1]), "train", True), sys.argv[1])
+        open_records(Dying(*asked(sys.argv[1]), "train", True), sys.argv[1])
     """
     assert run(code, tmp_path).returncode == -9
     assert len(builds(tmp_path)) == 1
     assert build(tmp_path).count == 3
     assert len(builds(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "paired-train-8805ba9bae59"),
+        ({"resize_or_crop": "scale_width_and_crop"}, "paired-train-bd371f44b7a5"),
+        ({"resize_or_crop": "crop", "instances": False}, "paired-train-d6af5626dfd4"),
+        ({"resize_or_crop": "none"}, "paired-train-4d22567801f0"),
+        ({"resize_or_crop": "resize_and_crop"}, "paired-train-1db552d72b30"),
+    ],
+)
+def test_records_of_earlier_versions_are_found_again(tmp_path, changes, name):
+    assert Path(build(write_dataset(tmp_path, 2), **changes).files[0]).parent.parent.name == name
+
+
+def test_files_whose_names_are_not_utf8_are_built_once(tmp_path, capsys):
+    write_dataset(tmp_path, 2)
+    for file in [file for kind in ("label", "inst", "img") for file in (tmp_path / f"train_{kind}").iterdir()]:
+        os.rename(file, os.fsencode(file).replace(b"city_000001", b"stra\xdfe"))
+    first = build(tmp_path)
+    assert build(tmp_path) == first and first.count == 2
+    os.utime(os.fsencode(tmp_path / "train_img") + b"/stra\xdfe_000019_leftImg8bit.png", ns=(1, 1))
+    build(tmp_path)
+    assert "1 source files changed (first: train_img/stra\\udcdfe" in capsys.readouterr().out
