@@ -91,7 +91,9 @@ def open_unlinked(path: str | os.PathLike, flags: int) -> int:
 def temporary_name(path: str | os.PathLike) -> Path:
     """Return a hidden, unused name beside ``path``; :func:`leftovers` finds it again."""
     path = Path(path)
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}{_PART}")
+    # file systems allow 255 bytes
+    name = os.fsdecode(os.fsencode(path.name)[:200])
+    return path.with_name(f".{name}.{os.getpid()}-{secrets.token_hex(4)}{_PART}")
 
 
 def leftovers(folder: str | os.PathLike) -> list[Path]:

@@ -31,6 +31,12 @@ def test_write_replaces_in_one_step(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+@pytest.mark.parametrize("name", ["n" * 251 + ".png", "ß" * 127])
+def test_names_as_long_as_a_file_system_allows(tmp_path, name):
+    atomic_write(tmp_path / name, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path):
     path = tmp_path / "a.txt"
     atomic_write(path, b"old")
