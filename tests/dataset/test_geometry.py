@@ -220,7 +220,7 @@ def test_centre_crop_of_the_published_training():
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (3, 200), (2000, 2)])
 def test_tiny_and_extreme_images_pass(kind, mode, size):
     """In evaluation; in training a window of at least one pixel is drawn, or a message names what fits."""
-    width, height = 16 if kind == "paired" else 12, 16
+    width, height = (16, 16) if kind == "paired" else (12, 32)
     geometry = Geometry(kind, mode, 24, width, height, 4)
     ids = {"ids": np.ones(size[::-1], np.uint16)}
     whole = geometry.whole(ids)["ids"]
