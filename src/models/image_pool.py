@@ -94,14 +94,15 @@ class ImagePool(nn.Cell):
 
     def revert(self, finite: Tensor) -> Tensor:
         """Put back what the last call (of ``batch`` images) overwrote, unless ``finite``, a bool tensor (), is true."""
+        # the compiler may read parameters early: not before the step knows whether it was finite
+        rows, places = ops.depend(self._rows, finite), ops.depend(self._places, finite)
         done = finite
         for k in range(self.batch):
             # the last first, because two images may have taken one place
             i = self.batch - 1 - k
-            place = ops.depend(self._places[i : i + 1], done)
-            row = ops.select(
-                self._for_all(finite, self._rows[i : i + 1]), ops.gather(self.images, place, 0), self._rows[i : i + 1]
-            )
+            place = ops.depend(places[i : i + 1], done)
+            before = rows[i : i + 1]
+            row = ops.select(self._for_all(finite, before), ops.gather(self.images, place, 0), before)
             done = ops.depend(finite, self.write_row(self.images, place, row))
         return done
 

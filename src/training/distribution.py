@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.utils.runtime import Device
+from ..utils.runtime import Device
 
 # values that travel at once: one compiled shape for arrays of any size
 _CHUNK = 1 << 18

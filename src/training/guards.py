@@ -9,8 +9,8 @@ import signal
 from collections import deque
 from pathlib import Path
 
-from src.utils.errors import UserError
-from src.utils.files import atomic_write
+from ..utils.errors import UserError
+from ..utils.files import atomic_write
 
 #: steps in a row without a finite gradient after which a run stops
 MAX_BAD_STEPS = 10
@@ -50,23 +50,30 @@ class StopRequest:
 class FiniteWatch:
     """Remembers the last steps and stops the run when ten in a row had no finite gradient.
 
-    The device skips such steps by itself and counts them; the host only reads the count.
+    The device skips such steps by itself and counts them; the host reads the count at least every ten steps, and
+    after some bad ones exactly when the tenth could have happened.
     """
 
     def __init__(self, folder: Path, loss_names: tuple[str, ...], group_names: tuple[str, ...]):
         self.folder, self.loss_names, self.group_names = folder, loss_names, group_names
         self._recent: deque[dict] = deque(maxlen=MAX_BAD_STEPS)
+        self._next = 0
 
     def remember(self, step: int, samples: list[str], losses, norms) -> None:
         """Keep what a dump needs; ``losses`` and ``norms`` stay on the device."""
         self._recent.append({"step": step, "samples": samples, "losses": losses, "norms": norms})
 
-    def check(self, bad_steps: int, loss_scale: float, writes: bool) -> None:
-        """Stop the run after ten bad steps in a row.
+    def is_due(self, done: int) -> bool:
+        """Whether the count must be read after step ``done``."""
+        return done >= self._next
+
+    def check(self, bad_steps: int, loss_scale: float, done: int, writes: bool) -> None:
+        """Stop the run at ten bad steps in a row; ``bad_steps`` is the device's count after step ``done``.
 
         Raises:
-            UserError: it did; the message names the dump and the terms that are not finite.
+            UserError: there were ten; the message names the dump and the terms that are not finite.
         """
+        self._next = done + MAX_BAD_STEPS - bad_steps
         if bad_steps < MAX_BAD_STEPS:
             return
         steps = []

@@ -7,35 +7,37 @@ import json
 import time
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
-from src.dataset import open_dataset
-from src.evaluation.gallery import Gallery
-from src.evaluation.periodic import periodic_metrics
-from src.models.registry import create_system, system_class
-from src.models.state import count_parameters, load_arrays, state_arrays
-from src.training.checkpoints import CheckpointStore, Position
-from src.training.clock import HourClock
-from src.training.distribution import Workers
-from src.training.guards import FiniteWatch, StopRequest
-from src.training.pretrain import load_pretrained
-from src.training.runstate import apply_state, collect_state, trained_parameters
-from src.training.schedules import learning_rate_factor, total_epochs, total_steps
-from src.training.steps import StepOptions, TrainStep
-from src.utils.config import Config
-from src.utils.errors import UserError
-from src.utils.files import atomic_write, claim_run_folder
-from src.utils.logging import RunLog, get_logger
-from src.utils.progress import Progress
-from src.utils.runtime import Device, peak_memory_gib, start
+from ..contracts.system import System
+from ..dataset.pipeline import Pipeline
+from ..gallery.gallery import Gallery
+from ..models.parameters import count_parameters, load_arrays, state_arrays
+from ..options.config import Config
+from ..runs.checkpoint_reader import Checkpoint
+from ..runs.checkpoints import CheckpointStore, Position
+from ..runs.folder import claim_run_folder
+from ..runs.log import RunLog
+from ..utils.errors import UserError
+from ..utils.files import atomic_write
+from ..utils.logging import get_logger
+from ..utils.progress import Progress
+from ..utils.runtime import Device, peak_memory_gib, start
+from .checks import check_start
+from .clock import HourClock
+from .distribution import Workers
+from .guards import FiniteWatch, StopRequest
+from .pretrain import load_pretrained
+from .schedules import learning_rate_factor, total_epochs, total_steps
+from .state import apply_state, collect_state, kept_parameters, trained_parameters
+from .steps import StepOptions, TrainStep
 
 # steps between looks at what only the device knows: overflow counts, stop requests of other workers
 _LOOK_EVERY = 10
 
 
-def train(config: Config) -> int:
+def train(system: type[System], config: Config) -> int:
     """Train until the last epoch, or until SIGTERM or Ctrl-C, and leave a checkpoint.
 
     Returns:
@@ -46,23 +48,25 @@ def train(config: Config) -> int:
     if config.debug:
         config = config.replace(niter=1, niter_decay=0, max_dataset_size=10, print_freq=1, display_freq=1)
     config = _with_loss_scale(config)
-    device = start(config)
+    # cheap checks first: a network or record that is built in vain takes minutes
+    check_start(system, config)
+    if config.check_start:
+        return 0
+    device = start(config, join=config.run_distribute)
     folder = Path(config.save_ckpt_dir) / config.name
-    cls = system_class(config.model)
-    data = open_dataset(cls.dataset, config, config.phase, device.rank, device.world)
     lock = None
     if device.rank == 0:
-        fingerprint = {key: getattr(config, key) for key in cls.architecture_keys}
-        lock = claim_run_folder(folder, fingerprint, config.continue_train)
+        lock = claim_run_folder(folder, {key: config[key] for key in system.architecture_keys}, config.continue_train)
     try:
-        return _Trainer(config, device, folder, data).run()
+        return _Trainer(system, config, device, folder).run()
     finally:
         if lock:
-            lock.release()
+            # a start that failed leaves no folder that looks like a run
+            lock.withdraw()
 
 
 def _with_loss_scale(config: Config) -> Config:
-    """In fp16, where gradients below 6e-8 vanish, a scale that finds itself, unless there is one."""
+    """In fp16, where gradients below 6e-8 vanish, dynamic loss scaling, unless a scale is given."""
     given = config.loss_scale != 1.0 or config.dynamic_loss_scale
     if config.precision != "fp16" or given or {"loss_scale", "dynamic_loss_scale"} & config.explicit:
         return config
@@ -70,40 +74,48 @@ def _with_loss_scale(config: Config) -> Config:
 
 
 class _Trainer:
-    def __init__(self, config: Config, device: Device, folder: Path, data):
-        self.device, self.folder, self.data = device, folder, data
+    def __init__(self, system: type[System], config: Config, device: Device, folder: Path):
+        self.device, self.folder = device, folder
         self.workers = Workers(device)
         self.say = get_logger(device.rank).info
         self.store = CheckpointStore(folder, config.keep_last, config.save_epoch_freq)
-        checkpoint = self.store.load("latest") if config.continue_train else None
-        pretrained = None
+        checkpoint = pretrained = None
+        if config.continue_train and self.store.list():
+            checkpoint = self.store.load("latest")
+        elif config.continue_train:
+            self.say(f"{folder} holds no checkpoint yet: beginning at step 0")
         if config.load_pretrain and not checkpoint:
             pretrained = CheckpointStore(config.load_pretrain).load(config.which_epoch, with_state=False)
-        config = system_class(config.model).complete_config(
+        self.config = config = system.companions.complete(
             config, checkpoint.config if checkpoint else None, pretrained.config if pretrained else None
         )
-        self.config = config
-        self.steps_per_epoch = data.steps_per_epoch
-        self.epochs = total_epochs(config, self.steps_per_epoch)
-        self.total = total_steps(config, self.steps_per_epoch)
-        self.samples = config.batch_size * device.world
-        self.system = create_system(config, training=True)
-        self.options = StepOptions(
-            config.loss_scale,
-            config.dynamic_loss_scale,
-            1000,
-            self.system.accumulation(device.world),
-            config.clip_norm,
-            device.world,
-            self.system.clips_jointly,
-        )
-        self.first_step, self.state = 0, {}
+        # weights before data: whether they fit is known in seconds, and records may take an hour
+        self.system = system(config, training=True)
         if checkpoint:
             self._restore(checkpoint)
         if pretrained:
             copies_to = folder if self.workers.is_first else None
             load_pretrained(self.system, pretrained, Path(config.load_pretrain), copies_to, self.say)
         self.loaded = bool(checkpoint or pretrained)
+        self.data: Pipeline = system.data.open(
+            system.request(config, True), config, config.phase, device.rank, device.world
+        )
+        self.steps_per_epoch = self.data.steps_per_epoch
+        self.epochs = total_epochs(config, self.steps_per_epoch)
+        self.total = total_steps(config, self.steps_per_epoch)
+        self.samples = config.batch_size * device.world
+        self.objective = self.system.objective(self.data.size)
+        self.options = StepOptions(
+            config.loss_scale,
+            config.dynamic_loss_scale,
+            accumulation=self.objective.accumulation(device.world) or config.accumulation,
+            clip_norm=config.clip_norm,
+            world=device.world,
+            clip_jointly=self.objective.clips_jointly,
+        )
+        self.first_step, self.state = 0, {}
+        if checkpoint:
+            self._go_on(checkpoint)
         self.log = RunLog(folder, device.rank, config.tf_log)
         self.gallery = None
         if self.workers.is_first:
@@ -112,21 +124,25 @@ class _Trainer:
                 self.gallery = Gallery(folder, config.name)
                 self.gallery.set_options(config.to_dict())
         self.step: TrainStep | None = None
+        self.phase: object = None
         self.rates: list[float] = []
         self.watch = None
-        hours = config.to_dict()
         self.clocks = {
-            what: HourClock(hours.get(f"{what}_every_hours", 0.0)) for what in ("images", "metrics", "checkpoint")
+            "images": HourClock(config.images_every_hours),
+            "metrics": HourClock(config.metrics_every_hours),
+            "checkpoint": HourClock(config.checkpoint_every_hours),
         }
 
     # -- before the first step ---------------------------------------------------------------------------------
 
-    def _restore(self, checkpoint) -> None:
-        self.system.adopt_pretrained(checkpoint.networks, checkpoint.config)
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self.system.companions.adopt(self.system, checkpoint.networks, checkpoint.config)
         for name, cell in self.system.networks.items():
             if name not in checkpoint.networks:
                 raise UserError(f"{self.folder}: checkpoint {checkpoint.tag} has no network {name}")
             load_arrays(cell, checkpoint.networks[name], source=str(checkpoint.files[f"net_{name}"]))
+
+    def _go_on(self, checkpoint: Checkpoint) -> None:
         self.state = checkpoint.state
         position = checkpoint.position
         stored = self.state.get("run.steps_per_epoch", np.array([self.steps_per_epoch]))
@@ -140,7 +156,7 @@ class _Trainer:
         if inside and per_epoch != self.steps_per_epoch:
             inside = inside * self.steps_per_epoch // per_epoch
             self.say(
-                f"an epoch now has {self.steps_per_epoch} steps, not {per_epoch}: going on at the same share of it"
+                f"an epoch now has {self.steps_per_epoch} steps, not {per_epoch}: going on at the same fraction of it"
             )
         self.first_step = position.completed_epochs * self.steps_per_epoch + inside
         self.say(f"continuing {self.folder} from checkpoint {checkpoint.tag} (step {self.first_step})")
@@ -155,24 +171,28 @@ class _Trainer:
 
     def _prepare_step(self, epoch: int) -> None:
         """Build the step of this phase of the training, unless the current one is it."""
-        groups = self.system.update_groups(epoch)
+        phase = self.objective.phase(epoch)
+        if self.step is not None and phase == self.phase:
+            return
+        self.phase, groups = phase, self.objective.groups(epoch)
         self.rates = [group.lr for group in groups]
         if self.step is not None and [g.name for g in groups] == [g.name for g in self.step.groups]:
             return
         if self.step is not None:
-            self.state = collect_state(self.system, self.step)
+            self.state = collect_state(self.objective, self.step)
             self.say(f"epoch {epoch}: now training {', '.join(g.name for g in groups)}")
-        gradients = self.system.gradients(groups)
-        self.step = TrainStep(gradients, groups, self.options)
+        gradients = self.objective.gradients(groups)
+        kept = kept_parameters(self.system), tuple(self.objective.buffers.values())
+        self.step = TrainStep(gradients, groups, self.options, kept=kept)
         self.partial = None
         if self.options.accumulation > 1:
-            self.partial = TrainStep(gradients, groups, self.options, applies=False, sums=self.step.sums)
+            self.partial = TrainStep(gradients, groups, self.options, applies=False, sums=self.step.sums, kept=kept)
             self.partial.scale = self.step.scale
-        apply_state(self.system, self.step, self.state)
+        apply_state(self.objective, self.step, self.state)
         self.state = {}
         self.system.set_train(True)
-        self.workers.share(trained_parameters(self.system, self.step))
-        self.watch = FiniteWatch(self.folder, self.system.loss_names, tuple(g.name for g in groups))
+        self.workers.share(trained_parameters(self.system, self.objective, self.step))
+        self.watch = FiniteWatch(self.folder, self.objective.loss_names, tuple(g.name for g in groups))
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
@@ -190,9 +210,10 @@ class _Trainer:
             self.gallery.truncate_training_after(epochs_done + 1, inside)
         done = self.first_step
         self.reported, self.reported_at = done, time.perf_counter()
+        first = "compiling" if self.config.mode == "graph" else ""
         with (
             StopRequest() as stop,
-            Progress(self.total, initial=done, enabled=self.workers.is_first) as progress,
+            Progress(self.total, initial=done, enabled=self.workers.is_first, first=first) as progress,
         ):
             for epoch, batches in self.data.epochs(self.epochs, self.first_step):
                 epoch += 1
@@ -222,8 +243,8 @@ class _Trainer:
 
     def _train_one(self, batch: dict[str, np.ndarray], epoch: int, done: int):
         if self.step is None and not self.loaded:
-            self.system.initialise(self._first_samples(batch))
-        arrays = self.system.inputs(batch, done)
+            self.objective.initialise(self._first_samples(batch))
+        arrays = self.objective.inputs(batch, done)
         self._prepare_step(epoch)
         factor = learning_rate_factor(self.config, epoch, done / self.total)
         self._set_learning_rate(factor)
@@ -231,13 +252,13 @@ class _Trainer:
         applies = (done + 1) % self.options.accumulation == 0
         losses, norms, self.outputs = (self.step if applies or self.partial is None else self.partial)(*inputs)
         if applies:
-            self.system.after_update(epoch)
+            self.objective.after_update(epoch, self.step.finite)
         self.watch.remember(done + 1, [self.data.name(int(i)) for i in batch["id"]], losses, norms)
         return losses
 
     def _first_samples(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The first batches together, as many as data-dependent initialisation looks at."""
-        count = -(-self.system.initial_samples // len(batch["id"]))
+        count = -(-self.objective.initial_samples // len(batch["id"]))
         if count <= 1:
             return batch
         epochs = self.data.epochs(1)
@@ -248,10 +269,7 @@ class _Trainer:
 
     def _set_learning_rate(self, factor: float) -> None:
         for full_rate, optimizer in zip(self.rates, self.step.optimizers, strict=True):
-            rate = np.float32(full_rate * factor)
-            if getattr(optimizer, "current_rate", None) != rate:
-                ops.assign(optimizer.learning_rate, Tensor(rate, ms.float32))
-                optimizer.current_rate = rate
+            optimizer.set_rate(full_rate * factor)
 
     def _due(self, done: int, samples: int) -> bool:
         """Whether step ``done`` crosses a multiple of ``samples`` samples since the start of the run; 0 is never."""
@@ -261,15 +279,15 @@ class _Trainer:
         return now // samples > before // samples
 
     def _report(self, progress, batch, losses, epoch, iteration, done) -> None:
-        if done % _LOOK_EVERY == 0 or done == self.first_step + 1:
-            bad = int(self.step.bad_steps.asnumpy())
+        if self.watch.is_due(done):
             try:
-                self.watch.check(bad, float(self.step.scale.asnumpy()), self.workers.is_first)
+                bad_steps, scale = int(self.step.bad_steps.asnumpy()), float(self.step.scale.asnumpy())
+                self.watch.check(bad_steps, scale, done, self.workers.is_first)
             except UserError as error:
-                raise UserError(f"{error} {self.system.explain_failure(batch, done - 1)}".rstrip()) from None
+                raise UserError(f"{error} {self.objective.explain_failure(batch, done - 1)}".rstrip()) from None
         numbers = {}
         if self._due(done, self.config.print_freq) or done == self.first_step + 1:
-            numbers = dict(zip(self.system.loss_names, losses.asnumpy().tolist(), strict=True))
+            numbers = dict(zip(self.objective.loss_names, losses.asnumpy().tolist(), strict=True))
             now = time.perf_counter()
             seconds, steps = now - self.reported_at, done - self.reported
             self.reported_at, self.reported = now, done
@@ -287,12 +305,12 @@ class _Trainer:
             self.say(f"{line} ({extra['samples_per_second']:.2f} samples/s, {extra['memory_gib']:.1f} GiB)")
         shows = self._due(done, self.config.display_freq) or self.clocks["images"].due()
         if self.gallery and (shows or done == self.first_step + 1):
-            outputs = self.system.training_outputs(self.outputs)
+            outputs = self.objective.outputs(self.outputs)
             self.gallery.add_training(epoch, iteration, self.system.visuals(batch, outputs))
             self.gallery.set_losses(self.folder / "log.jsonl")
             self.gallery.write(live=True)
         if self._agreed("metrics", done):
-            metrics = periodic_metrics(self.system, self.config, self.workers)
+            metrics = self.objective.metrics(self.workers)
             self.log.scalars(done, epoch, iteration, {}, metrics)
             self.say(", ".join([f"step {done}", *(f"{name} {value:.4f}" for name, value in metrics.items())]))
         progress.update(1, **numbers)
@@ -321,11 +339,11 @@ class _Trainer:
             # one checkpoint is what all workers go on from, so it holds the mean of what each has added up
             self.workers.average([p for total in self.step.sums for p in total.totals])
         if self.workers.is_first:
-            networks = {name: state_arrays(self.system.networks[name]) for name in self.system.saved_networks}
-            state = collect_state(self.system, self.step)
+            networks = {name: state_arrays(self.system.networks[name]) for name in self.system.networks}
+            state = collect_state(self.objective, self.step)
             state["run.steps_per_epoch"] = np.array([self.steps_per_epoch])
             state["run.step"] = np.array([done])
-            info = self.store.save(position, networks, state, self.config.to_dict(), self.config.model)
+            info = self.store.save(position, networks, state, self.config.to_dict(), self.system.name)
             self.say(f"saved checkpoint {info.tag} to {self.folder}")
 
     def _finish(self) -> None:

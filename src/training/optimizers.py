@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from src.models.system import UpdateGroup
+from ..contracts.objective import UpdateGroup
 
 
 class Adam(nn.Cell):
@@ -28,6 +28,7 @@ class Adam(nn.Cell):
         self.beta1_power = Parameter(Tensor(1.0, ms.float32), name="beta1_power", requires_grad=False)
         self.beta2_power = Parameter(Tensor(1.0, ms.float32), name="beta2_power", requires_grad=False)
         self.learning_rate = Parameter(Tensor(group.lr, ms.float32), name="learning_rate", requires_grad=False)
+        self.current_rate = np.float32(group.lr)
         self.beta1, self.beta2 = Tensor(group.beta1, ms.float32), Tensor(group.beta2, ms.float32)
         self._zero, self._half, self._one = (Tensor(value, ms.float32) for value in (0.0, 0.5, 1.0))
         self.eps = group.eps
@@ -56,6 +57,13 @@ class Adam(nn.Cell):
         step = ops.partial(_adam_step, power1, power2, rate, beta1, beta2, eps)
         # the result must hang on the map: the compiler drops a map whose result nobody uses, updates and all
         return ops.depend(power1, self.map(step, self.weights, self.moment1, self.moment2, gradients))
+
+    def set_rate(self, rate: float) -> None:
+        """Use ``rate`` from the next step on; the device hears of it only when it changes."""
+        rate = np.float32(rate)
+        if self.current_rate != rate:
+            ops.assign(self.learning_rate, Tensor(rate, ms.float32))
+            self.current_rate = rate
 
     def state(self) -> dict[str, Parameter]:
         """Everything a resume needs, by name."""

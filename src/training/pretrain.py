@@ -5,10 +5,10 @@ __all__ = ["load_pretrained"]
 import shutil
 from pathlib import Path
 
-from src.models.state import load_arrays
-from src.models.system import System
-from src.training.checkpoints import Checkpoint
-from src.utils.errors import UserError
+from ..contracts.system import System
+from ..models.parameters import load_arrays
+from ..runs.checkpoint_reader import Checkpoint
+from ..utils.errors import UserError
 
 
 def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_folder: Path | None, say=print) -> None:
@@ -20,7 +20,7 @@ def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_fo
     Raises:
         UserError: a network of it fits less than half here.
     """
-    system.adopt_pretrained(checkpoint.networks, checkpoint.config)
+    system.companions.adopt(system, checkpoint.networks, checkpoint.config)
     for name, cell in system.networks.items():
         if name not in checkpoint.networks:
             say(f"pretrained {source}: has no network {name}, it starts new")
@@ -31,7 +31,7 @@ def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_fo
             total = len(report.loaded) + len(report.mismatched) + len(report.missing)
             raise UserError(
                 f"{source} fills {len(report.loaded)} of {total} parameters of network {name}: "
-                "are netG, ngf and label_nc those it was trained with?"
+                "are the options of the networks those that it was trained with?"
             )
         say(f"pretrained {source}: network {name}, {len(report.loaded)} parameters loaded")
         new = sorted({_module(line.split(":")[0]) for line in report.missing + report.mismatched})
@@ -41,7 +41,7 @@ def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_fo
         if unused:
             say(f"  in the file, but not here: {', '.join(unused)}")
     if run_folder:
-        for name in system.companion_files():
+        for name in system.companions.files(system.config):
             if (source / name).is_file() and not (run_folder / name).exists():
                 shutil.copyfile(source / name, run_folder / name)
                 say(f"  copied {name}")

@@ -6,14 +6,15 @@ the loss scale and gradient accumulation live in parameters of the step.
 
 __all__ = ["StepOptions", "TrainStep"]
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.system import UpdateGroup
-from src.training.optimizers import Adam
+from ..contracts.objective import UpdateGroup
+from .optimizers import Adam
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,9 @@ class TrainStep(nn.Cell):
     of all devices. If any of them is not finite, no parameter and no moment changes, in no group and on no device:
     replicas that disagree part for good. ``bad_steps`` counts such steps in a row.
 
+    ``kept`` are running statistics and buffers (see :class:`Objective`); what a bad step's forward pass changed in them
+    is taken back. ``finite`` is 1 after a good step and 0 after a bad one.
+
     With accumulation two of these Cells work together: ``TrainStep(..., applies=False)`` only adds to ``sums``, and
     the one that applies takes the same ``sums`` and runs on every n-th step. The host picks, so neither branches.
     """
@@ -56,6 +60,7 @@ class TrainStep(nn.Cell):
         options: StepOptions | None = None,
         applies: bool = True,
         sums: nn.CellList | None = None,
+        kept: tuple[Sequence[Parameter], Sequence[nn.Cell]] = ((), ()),
     ):
         super().__init__()
         options = options or StepOptions()
@@ -70,6 +75,8 @@ class TrainStep(nn.Cell):
             self.sums = sums or nn.CellList([_GradientSum(group) for group in groups])
         if applies:
             self.optimizers = nn.CellList([Adam(group) for group in groups])
+        self.statistics, self.buffers = ms.ParameterTuple(kept[0]), tuple(kept[1])
+        self.finite = _scalar(1, "finite")
         self.reduces = options.world > 1
         if self.reduces:
             self.all_reduce = ops.AllReduce()
@@ -83,7 +90,12 @@ class TrainStep(nn.Cell):
         self.map = ops.HyperMap()
 
     def construct(self, *inputs):
-        losses, gradients, outputs = self.gradients(self.scale.value(), *inputs)
+        scale, before = self.scale.value(), ()
+        if len(self.statistics) > 0:
+            # copied before the forward pass changes them
+            before = self.map(_copy, self.statistics)
+            scale = ops.depend(scale, before)
+        losses, gradients, outputs = self.gradients(scale, *inputs)
         if self.reduces:
             losses = self.all_reduce(losses) / self.options.world
         factor = 1.0 / (self.scale.value() * self.options.accumulation)
@@ -100,8 +112,9 @@ class TrainStep(nn.Cell):
             ready = ready + (group,)
             norms = norms + (norm,)
         norms = ops.stack(norms)
+        finite = ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
+        losses = ops.depend(losses, self._revert(before, finite))
         if self.applies:
-            finite = ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
             self._count(finite)
             if self.options.clip_norm > 0:
                 ready = self._clip(ready, norms)
@@ -111,6 +124,15 @@ class TrainStep(nn.Cell):
                     # hung on the result, or the compiler drops the map
                     losses = ops.depend(losses, total.clear())
         return losses, norms, outputs
+
+    def _revert(self, before, finite):
+        """Take back what a bad step's forward pass did to running statistics and buffers."""
+        done = (finite,)
+        if len(self.statistics) > 0:
+            done = done + (self.map(ops.partial(_keep, finite), self.statistics, before),)
+        for buffer in self.buffers:
+            done = done + (buffer.revert(finite),)
+        return done
 
     def counters(self) -> dict[str, Parameter]:
         """Loss scale and overflow counts, for checkpoints."""
@@ -122,6 +144,7 @@ class TrainStep(nn.Cell):
 
     def _count(self, finite):
         """Book-keeping of overflow on the device: rows of bad steps, and the dynamic loss scale."""
+        ops.assign(self.finite, finite.astype(ms.float32))
         good = ops.select(finite, self.good_steps + 1.0, ops.zeros_like(self.good_steps))
         ops.assign(self.bad_steps, ops.select(finite, ops.zeros_like(self.bad_steps), self.bad_steps + 1.0))
         if self.options.dynamic_loss_scale:
@@ -170,6 +193,15 @@ class _GradientSum(nn.Cell):
 
 
 _l2_loss = ops.L2Loss()
+
+
+def _copy(parameter):
+    # a product, because the bare value may be read when it has changed already
+    return parameter * 1.0
+
+
+def _keep(finite, parameter, before):
+    return ops.assign(parameter, ops.select(finite, parameter * 1.0, before))
 
 
 def _times(factor, gradient):

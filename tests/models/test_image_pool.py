@@ -57,3 +57,21 @@ def test_images_that_are_not_finite_are_shown_and_not_stored(mode, dtype, bad):
     shown = pool(Tensor(spoilt), Tensor(np.array([[-1, 0]], np.int32)))
     np.testing.assert_array_equal(shown.asnumpy(), spoilt)
     np.testing.assert_array_equal(pool.images.asnumpy(), np.concatenate([good, 0 * good]))
+
+
+@pytest.mark.parametrize("size, batch", [(1, 1), (3, 2), (1, 3)])
+def test_a_call_is_taken_back(mode, size, batch):
+    """In the order in which images took their places, and only where something was not finite."""
+    pool = ImagePool(size, (2, 3, 4), batch=batch)
+    rng = np.random.default_rng(1)
+    for step in range(12):
+        before = pool.images.asnumpy().copy()
+        slots = draw_pool_slots(size, batch, step, 5)
+        pool(Tensor(rng.standard_normal((batch, 2, 3, 4)).astype(np.float32)), Tensor(slots))
+        after = pool.images.asnumpy().copy()
+        pool.revert(Tensor(True))
+        np.testing.assert_array_equal(pool.images.asnumpy(), after)
+        if step % 3 == 2:
+            pool.revert(Tensor(False))
+            np.testing.assert_array_equal(pool.images.asnumpy(), before)
+    assert (pool.images.asnumpy() != 0).any()

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.training.checkpoint_reader import CheckpointReader
-from src.utils.config import ROOT
-from src.utils.logging import read_log
+from src.options.owner import ROOT
+from src.runs.checkpoint_reader import CheckpointReader
+from src.runs.log import read_log
 from tests.tiny_runs import make_streets, options_of
 from tests.training import two_workers
 

@@ -63,13 +63,13 @@ def watched(tmp_path, steps, losses=(1.0, float("nan")), norms=(float("inf"), 2.
 
 
 def test_nine_bad_steps_are_borne(tmp_path):
-    watched(tmp_path, 20).check(MAX_BAD_STEPS - 1, 1.0, True)
+    watched(tmp_path, 20).check(MAX_BAD_STEPS - 1, 1.0, 20, True)
     assert not list(tmp_path.iterdir())
 
 
 def test_ten_bad_steps_stop_the_run_with_a_dump(tmp_path):
     with pytest.raises(UserError) as stopped:
-        watched(tmp_path, 25).check(MAX_BAD_STEPS + 2, 512.0, True)
+        watched(tmp_path, 25).check(MAX_BAD_STEPS + 2, 512.0, 25, True)
     message = str(stopped.value)
     assert message.startswith("12 steps in a row had no finite gradient (not finite: D_real, G)")
     path = tmp_path / "not_finite_step_25.json"
@@ -87,10 +87,23 @@ def test_ten_bad_steps_stop_the_run_with_a_dump(tmp_path):
 
 def test_other_workers_stop_without_writing(tmp_path):
     with pytest.raises(UserError, match="12 steps in a row"):
-        watched(tmp_path, 12).check(12, 1.0, False)
+        watched(tmp_path, 12).check(12, 1.0, 12, False)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_bad_gradient_behind_finite_numbers_is_still_said(tmp_path):
     with pytest.raises(UserError, match=r"\(not finite: a gradient\)"):
-        watched(tmp_path, 10, (1.0, 1.0), (1.0, 1.0)).check(10, 1.0, True)
+        watched(tmp_path, 10, (1.0, 1.0), (1.0, 1.0)).check(10, 1.0, 10, True)
+
+
+@pytest.mark.parametrize("first_bad", range(1, 24))
+def test_the_run_stops_at_the_tenth_bad_step_wherever_they_begin(tmp_path, first_bad):
+    """The count is read now and then, and yet no run of bad steps is longer than ten."""
+    watch, read = FiniteWatch(tmp_path, ("loss",), ("G",)), []
+    with pytest.raises(UserError, match="^10 steps in a row"):
+        for done in range(1, 60):
+            watch.remember(done, ["x"], Tensor([1.0]), Tensor([1.0]))
+            if watch.is_due(done):
+                read.append(done)
+                watch.check(max(0, done - first_bad + 1), 1.0, done, False)
+    assert done == first_bad + MAX_BAD_STEPS - 1 and len(read) <= 6

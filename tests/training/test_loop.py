@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.evaluation.translate import evaluate
-from src.training.checkpoint_reader import CheckpointReader
-from src.training.loop import train
-from src.utils.config import ROOT, load_config
+from src.options.owner import ROOT
+from src.runs.checkpoint_reader import CheckpointReader
+from src.runs.log import read_log
+from src.systems.programs import load_config
 from src.utils.errors import UserError
-from src.utils.logging import read_log
+from tests.running import evaluate, train
 from tests.tiny_runs import make_streets, options_of
 
 # three epochs of four steps: at the full rate, again (the first of the decay), and at half of it
@@ -179,14 +179,14 @@ def test_stopping_after_every_step_changes_nothing(data, tmp_path, monkeypatch):
     assert state["buffer.pool.images"].any()
 
 
-def test_another_batch_size_goes_on_at_the_same_share_of_the_epoch(data, tmp_path, monkeypatch, capsys):
+def test_another_batch_size_goes_on_at_the_same_fraction_of_the_epoch(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MINDI2I_STOP_FILE", str(tmp_path / "stop"))
     (tmp_path / "stop").touch()
     for step in range(2):
         assert run(data, save_ckpt_dir=tmp_path, continue_train=step > 0, pool_size=0) == 0
     assert run(data, save_ckpt_dir=tmp_path, continue_train=True, pool_size=0, batch_size=2, dry_run=True) == 0
     said = capsys.readouterr().out
-    assert "an epoch now has 2 steps, not 4: going on at the same share of it" in said
+    assert "an epoch now has 2 steps, not 4: going on at the same fraction of it" in said
     assert "checkpoint 1.2 (step 1)" in said and "dry run: everything is in place" in said
     assert checkpoint(tmp_path / "label2city").position.tag == "1.2"
 
@@ -234,9 +234,7 @@ def test_first_the_enhancer_alone_then_everything(whole, data, tmp_path, capsys)
 
 
 def test_pretrained_weights_of_another_network_are_refused(whole, data, tmp_path):
-    with pytest.raises(
-        UserError, match=r"label2city fills 1 of 16 parameters of network G: are netG, ngf and label_nc"
-    ):
+    with pytest.raises(UserError, match=r"label2city fills 1 of 16 parameters of network G: are the options"):
         run(data, save_ckpt_dir=tmp_path, load_pretrain=whole, ngf=3)
     with pytest.raises(UserError, match=r"nowhere.* does not exist"):
         run(data, save_ckpt_dir=tmp_path, name="other", load_pretrain=tmp_path / "nowhere")
@@ -258,9 +256,26 @@ def test_the_folder_of_another_run_is_refused(whole, data):
     assert contents(whole) == before
 
 
-def test_continuing_what_never_began_is_explained(data, tmp_path):
-    with pytest.raises(UserError, match=r"label2city"):
-        run(data, save_ckpt_dir=tmp_path, continue_train=True)
+def test_a_run_that_died_before_its_first_checkpoint_begins_again(whole, data, tmp_path, capsys):
+    """It can be neither continued from a checkpoint nor started anew, because its folder holds a log."""
+    folder = tmp_path / "label2city"
+    folder.mkdir()
+    for name in ("run.json", "config.yaml"):
+        shutil.copy(whole / name, folder)
+    line = (whole / "log.jsonl").read_text().splitlines()[0]
+    (folder / "log.jsonl").write_text(line + "\n")
+    with pytest.raises(UserError, match=r"already holds a run \(log.jsonl\): pass --continue_train True"):
+        run(data, save_ckpt_dir=tmp_path)
+    assert run(data, save_ckpt_dir=tmp_path, continue_train=True) == 0
+    assert f"{folder} holds no checkpoint yet: beginning at step 0" in capsys.readouterr().out
+    assert [record["step"] for record in read_log(folder / "log.jsonl")] == list(range(1, STEPS + 1))
+    assert_equal_runs(whole, folder)
+
+
+def test_a_start_that_fails_leaves_no_run(data, tmp_path):
+    with pytest.raises(UserError, match="nowhere"):
+        run(data, save_ckpt_dir=tmp_path, load_pretrain=tmp_path / "nowhere")
+    assert not list(tmp_path.iterdir())
 
 
 def test_ten_bad_steps_in_a_row_stop_the_run(data, tmp_path):

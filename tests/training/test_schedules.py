@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from src.systems.programs import load_config
 from src.training.schedules import SCHEDULES, learning_rate_factor, total_epochs, total_steps
-from src.utils.config import load_config
 
 
 def config_of(**changes):

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.pix2pixhd.system import Pix2PixHD
-from src.models.state import state_arrays
-from src.models.system import UpdateGroup
+from src.contracts.objective import UpdateGroup
+from src.models.parameters import state_arrays
+from src.systems.pix2pixhd.system import Pix2PixHD
+from src.systems.programs import load_config
 from src.training.optimizers import Adam
+from src.training.state import collect_state, kept_parameters
 from src.training.steps import StepOptions, TrainStep
-from src.utils.config import load_config
 
 
 def parameter(name, values):
@@ -255,28 +256,22 @@ def batch_of(n):
     return batch, [{name: array[i : i + 1] for name, array in batch.items()} for i in range(n)]
 
 
-def gradients_of(system, batch):
-    groups = system.update_groups(1)
-    inputs = map(Tensor, system.inputs(batch))
-    return groups, system.gradients(groups)(Tensor(1.0, ms.float32), *inputs)
-
-
 def test_two_accumulated_steps_equal_one_batch_of_two():
     """Instance norm keeps samples apart, so this holds up to rounding, for gradients and moments."""
     both, parts = batch_of(2)
     moments, norms = [], []
     for accumulation in (1, 2):
-        system = Pix2PixHD(load_config(TINY))
-        groups = system.update_groups(1)
-        gradients, options = system.gradients(groups), StepOptions(accumulation=accumulation)
+        objective = Pix2PixHD(load_config(TINY)).objective((16, 16))
+        groups = objective.groups(1)
+        gradients, options = objective.gradients(groups), StepOptions(accumulation=accumulation)
         step = TrainStep(gradients, groups, options)
         if accumulation == 1:
-            norms.append(step(*map(Tensor, system.inputs(both)))[1].asnumpy())
+            norms.append(step(*map(Tensor, objective.inputs(both)))[1].asnumpy())
         else:
             partial = TrainStep(gradients, groups, options, applies=False, sums=step.sums)
             partial.scale = step.scale
-            partial(*map(Tensor, system.inputs(parts[0])))
-            norms.append(step(*map(Tensor, system.inputs(parts[1])))[1].asnumpy())
+            partial(*map(Tensor, objective.inputs(parts[0])))
+            norms.append(step(*map(Tensor, objective.inputs(parts[1])))[1].asnumpy())
         moments.append({k: p.asnumpy() for o in step.optimizers for k, p in o.state().items() if "moment1" in k})
     np.testing.assert_allclose(norms[0], norms[1], rtol=1e-5)
     assert moments[0].keys() == moments[1].keys()
@@ -285,20 +280,34 @@ def test_two_accumulated_steps_equal_one_batch_of_two():
         np.testing.assert_allclose(moment, moments[1][name], atol=1e-5 * max(scale, 1e-3), err_msg=name)
 
 
-def test_a_step_with_an_overflow_leaves_a_whole_system_unchanged(mode):
+@pytest.mark.parametrize("norm", ["instance", "batch"])
+def test_a_step_with_an_overflow_leaves_a_whole_system_unchanged(mode, norm):
+    """Weights, moments, running statistics of batch norm, and the image pool."""
     batch, _ = batch_of(1)
-    system = Pix2PixHD(load_config([*TINY, "--pool_size", "1"]))
-    groups = system.update_groups(1)
-    inputs = system.inputs(batch)
-    step = TrainStep(system.gradients(groups), groups)
-    before = {name: state_arrays(cell) for name, cell in system.networks.items()}
+    system = Pix2PixHD(load_config([*TINY, "--pool_size", "2", "--norm", norm]))
+    objective = system.objective((16, 16))
+    groups = objective.groups(1)
+    kept = kept_parameters(system), tuple(objective.buffers.values())
+    step = TrainStep(objective.gradients(groups), groups, kept=kept)
+    system.set_train(True)
+
+    def everything_of():
+        arrays = {name: state_arrays(cell) for name, cell in system.networks.items()}
+        return arrays | {"state": {k: v for k, v in collect_state(objective, step).items() if "step." not in k}}
+
+    # a good step first, so that the pool is not empty
+    step(*map(Tensor, objective.inputs(batch, 0)))
+    before, inputs = everything_of(), objective.inputs(batch, 1)
     broken = [array if i != 3 else np.full_like(array, NAN) for i, array in enumerate(inputs)]
     # the ReLU of some devices makes zero of NaN, so the losses may look fine
     _, norms, _ = step(*map(Tensor, broken))
-    assert not np.isfinite(norms.asnumpy()).all() and step.bad_steps.asnumpy() == 1
-    for name, cell in system.networks.items():
-        assert same(before[name].values(), state_arrays(cell).values())
+    assert not np.isfinite(norms.asnumpy()).all() and step.bad_steps.asnumpy() == 1 and step.finite.asnumpy() == 0
+    after = everything_of()
+    for name in before:
+        for key, value in before[name].items():
+            assert (value == after[name][key]).all(), (name, key)
     step(*map(Tensor, inputs))
-    assert step.bad_steps.asnumpy() == 0
-    for name, cell in system.networks.items():
-        assert not same(before[name].values(), state_arrays(cell).values())
+    assert step.bad_steps.asnumpy() == 0 and step.finite.asnumpy() == 1
+    for name in system.networks:
+        assert not same(before[name].values(), state_arrays(system.networks[name]).values())
+    assert any((before["state"][k] != v).any() for k, v in everything_of()["state"].items() if k.startswith("buffer."))

@@ -13,35 +13,36 @@ import src  # noqa: F401, I001  (sets the environment before MindSpore is import
 import numpy as np
 from mindspore import Tensor
 
-from src.dataset import open_dataset
-from src.models.pix2pixhd.system import Pix2PixHD
-from src.models.state import state_arrays
+from src.systems.pix2pixhd.system import Pix2PixHD
+from src.models.parameters import state_arrays
 from src.training.distribution import Workers
-from src.training.runstate import trained_parameters
+from src.training.state import trained_parameters
 from src.training.steps import StepOptions, TrainStep
-from src.utils.config import load_config
+from src.systems.programs import load_config
 from src.utils.errors import run_command
 from src.utils.runtime import start
+from tests.running import open_data
 
 
 def main(argv: list[str]) -> None:
     """Train, and write down everything after each step."""
     out, steps, config = Path(argv[0]), int(argv[1]), load_config(argv[2:])
-    device = start(config)
+    device = start(config, join=config.run_distribute)
     workers = Workers(device)
     said = [workers.any(False), workers.any(device.rank == device.world - 1)]
-    data = open_dataset("paired", config, "train", device.rank, device.world)
+    data = open_data(config, "train", device.rank, device.world)
     # other weights on every worker: sharing has to make them equal
     system = Pix2PixHD(config.replace(seed=config.seed + device.rank))
     system.set_train(True)
-    groups = system.update_groups(1)
-    step = TrainStep(system.gradients(groups), groups, StepOptions(world=device.world))
+    objective = system.objective(data.size)
+    groups = objective.groups(1)
+    step = TrainStep(objective.gradients(groups), groups, StepOptions(world=device.world))
     unlike = _arrays(system, step)
-    workers.share(trained_parameters(system, step))
+    workers.share(trained_parameters(system, objective, step))
     done = 0
     for epoch, batches in data.epochs(1 + steps // data.steps_per_epoch):
         for batch in batches:
-            losses, norms, _ = step(*map(Tensor, system.inputs(batch, done)))
+            losses, norms, _ = step(*map(Tensor, objective.inputs(batch, done)))
             done += 1
             np.savez(
                 out / f"worker{device.rank}_step{done}.npz",

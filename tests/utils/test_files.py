@@ -1,17 +1,15 @@
 """Files that are complete or absent, and run folders that belong to one run."""
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import numpy as np
 import pytest
 
 from src.utils.errors import UserError
-from src.utils.files import atomic_write, claim_run_folder, leftovers, sha256_file, temporary_name
+from src.utils.files import atomic_write, leftovers, sha256_file, temporary_name
 from src.utils.tensorfile import pack_json, read_arrays, read_metadata, unpack_json, write_arrays
 
 
@@ -114,7 +112,8 @@ def test_folder_without_permission(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o555)
     code = """
         from src.utils.errors import UserError
-        from src.utils.files import atomic_write, claim_run_folder
+        from src.runs.folder import claim_run_folder
+        from src.utils.files import atomic_write
         """
     code += textwrap.indent(BECOME_NOBODY, " " * 8)
     code += """
@@ -222,60 +221,3 @@ def test_array_files_that_are_none(tmp_path):
             read_arrays(path)
         with pytest.raises(UserError, match="damaged or not a safetensors file"):
             read_metadata(path)
-
-
-# ------------------------------------------------------------------ run folders
-
-
-def test_a_folder_with_a_run_is_refused(tmp_path):
-    folder = tmp_path / "checkpoints" / "run"
-    with claim_run_folder(folder, {"netG": "global"}):
-        pass
-    with claim_run_folder(folder, {"netG": "local"}):  # the first one stopped before it had anything to lose
-        pass
-    (folder / "log.jsonl").write_text("{}\n")
-    with pytest.raises(UserError, match=r"already holds a run \(log.jsonl\): pass --continue_train True .* --name"):
-        claim_run_folder(folder, {"netG": "local"})
-    claim_run_folder(folder, {"netG": "local"}, continue_run=True).release()
-    with pytest.raises(UserError, match="netG was 'local', is 'global'"):
-        claim_run_folder(folder, {"netG": "global"}, continue_run=True)
-
-
-@pytest.mark.parametrize("name", ["manifest.json", "latest_net_G.safetensors"])
-def test_checkpoints_make_a_run(tmp_path, name):
-    (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(UserError, match=name):
-        claim_run_folder(tmp_path, {})
-    (tmp_path / name).write_bytes(b"")
-    claim_run_folder(tmp_path, {}).release()
-
-
-def test_a_folder_in_use_is_refused_until_its_process_dies(tmp_path):
-    code = """
-        import time
-        from src.utils.files import claim_run_folder
-        lock = claim_run_folder(".", {})
-        print("claimed", flush=True)
-        time.sleep(60)
-        """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout.readline() == "claimed\n"
-        with pytest.raises(UserError, match=rf"in use by process {process.pid} on .* another --name"):
-            claim_run_folder(tmp_path, {}, continue_run=True)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    time.sleep(0.01)
-    claim_run_folder(tmp_path, {}).release()
-
-
-def test_a_lock_that_is_a_link_is_not_written_through(tmp_path):
-    (tmp_path / "mine").write_bytes(b"mine")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / ".run.lock").symlink_to(tmp_path / "mine")
-    with pytest.raises(UserError, match=r"cannot write .*\.run\.lock: it is a link"):
-        claim_run_folder(tmp_path / "run", {})
-    assert (tmp_path / "mine").read_bytes() == b"mine"

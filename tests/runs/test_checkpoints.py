@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.training import manifest
-from src.training.checkpoints import CheckpointStore, Position
+from src.runs import manifest
+from src.runs.checkpoints import CheckpointStore, Position
 from src.utils.errors import UserError
 from src.utils.tensorfile import read_metadata, write_arrays
 
@@ -324,7 +324,7 @@ def test_a_kill_before_any_file_operation_never_costs_a_checkpoint(tmp_path):
 
 FAILING_SAVE = """
     import numpy as np
-    from src.training.checkpoints import CheckpointStore, Position
+    from src.runs.checkpoints import CheckpointStore, Position
     from src.utils.errors import UserError
     store = CheckpointStore("run")
 

@@ -8,9 +8,9 @@ import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from src.utils.errors import UserError
-from src.utils.files import atomic_write
-from src.utils.tensorfile import read_metadata
+from ..utils.errors import UserError
+from ..utils.files import atomic_write
+from ..utils.tensorfile import read_metadata
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"

@@ -1,6 +1,6 @@
 """Reading a checkpoint folder: every file is compared with its checksum, and a broken one is not the end."""
 
-__all__ = ["Checkpoint", "CheckpointInfo", "CheckpointReader", "check_finite"]
+__all__ = ["Checkpoint", "CheckpointInfo", "CheckpointReader", "check_finite", "newest_options"]
 
 import contextlib
 import json
@@ -12,7 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.training.manifest import (
+from ..utils.errors import UserError
+from ..utils.files import explain_os_error, sha256_file
+from ..utils.tensorfile import read_arrays, read_metadata
+from .manifest import (
     FORMAT_VERSION,
     MANIFEST,
     Entry,
@@ -21,10 +24,6 @@ from src.training.manifest import (
     read_manifest,
     scan_folder,
 )
-from src.utils.config import check_kinds
-from src.utils.errors import UserError
-from src.utils.files import explain_os_error, sha256_file
-from src.utils.tensorfile import read_arrays
 
 _MOST_SAID = 300
 
@@ -245,10 +244,22 @@ class CheckpointReader:
 def _read_config(metadata: dict[str, str], title: str) -> dict:
     try:
         config = json.loads(metadata.get("config", "{}"))
-        check_kinds(config if isinstance(config, dict) else {}, "its stored configuration")
-    except (ValueError, RecursionError, UserError) as error:
+    except (ValueError, RecursionError) as error:
         raise _Broken(f"{title} cannot be used ({str(error)[:_MOST_SAID]})") from error
     return config if isinstance(config, dict) else {}
+
+
+def newest_options(folder: Path) -> dict:
+    """The options stored in the newest checkpoint of ``folder`` whose header can be read; empty if there is none."""
+    with contextlib.suppress(OSError):
+        for info in reversed(CheckpointReader(folder).list()):
+            for role, path in info.files.items():
+                if role != "state" and path.is_file():
+                    with contextlib.suppress(ValueError, RecursionError, UserError):
+                        found = json.loads(read_metadata(path)[0].get("config", "{}"))
+                        if isinstance(found, dict):
+                            return found
+    return {}
 
 
 def check_finite(name: str, arrays: Mapping[str, np.ndarray], consequence: str = "") -> None:

@@ -24,8 +24,11 @@ from pathlib import Path
 
 import numpy as np
 
-from src.training.checkpoint_reader import Checkpoint, CheckpointInfo, CheckpointReader, check_finite
-from src.training.manifest import (
+from ..utils.errors import UserError
+from ..utils.files import explain_os_error, leftovers, sha256_file, sync_folder, temporary_name
+from ..utils.tensorfile import write_arrays
+from .checkpoint_reader import Checkpoint, CheckpointInfo, CheckpointReader, check_finite
+from .manifest import (
     FORMAT_VERSION,
     MANIFEST,
     Entry,
@@ -34,9 +37,6 @@ from src.training.manifest import (
     read_manifest,
     scan_folder,
 )
-from src.utils.errors import UserError
-from src.utils.files import explain_os_error, leftovers, sha256_file, sync_folder, temporary_name
-from src.utils.tensorfile import write_arrays
 
 
 class CheckpointStore(CheckpointReader):

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from src.training.checkpoints import CheckpointStore, Position
-from src.training.manifest import read_manifest
+from src.runs.checkpoints import CheckpointStore, Position
+from src.runs.manifest import read_manifest
 from src.utils.files import leftovers
 from src.utils.tensorfile import write_arrays
 

@@ -1,0 +1,129 @@
+"""Run folders: each belongs to one run, and to one process at a time."""
+
+__all__ = ["RunLock", "claim_run_folder"]
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..utils.errors import UserError
+from ..utils.files import atomic_write, explained, open_unlinked
+
+try:
+    import fcntl
+except ImportError:  # Windows has no flock; a run folder is then guarded by its contents alone
+    fcntl = None
+
+_RUN_FILE, _OPTIONS_FILE = "run.json", "config.yaml"
+_LOCK_FILE = ".run.lock"
+
+
+class RunLock:
+    """Holds a run folder until :meth:`release` or the end of the process, even by ``kill -9``."""
+
+    def __init__(self, folder: Path, handle: int | None, made: bool):
+        self.folder = folder
+        self._handle = handle
+        self._made = made
+
+    def withdraw(self) -> None:
+        """Give the folder back after a start that failed: one that was made for it and holds no run goes again."""
+        if self._made and not _holds_run(self.folder):
+            with contextlib.suppress(OSError):
+                for name in (_RUN_FILE, _OPTIONS_FILE, _LOCK_FILE):
+                    (self.folder / name).unlink(missing_ok=True)
+                # only where nothing else is in it
+                self.folder.rmdir()
+        self.release()
+
+    def release(self) -> None:
+        """Give the folder back; safe to call twice."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> "RunLock":
+        return self
+
+    def __exit__(self, *details) -> None:
+        self.release()
+
+
+def claim_run_folder(
+    folder: str | os.PathLike, fingerprint: Mapping[str, object], continue_run: bool = False
+) -> RunLock:
+    """Create ``folder`` or take it over, and hold it against other processes of this user or host.
+
+    A folder that already holds checkpoints or a log belongs to another run and is refused, unless ``continue_run``;
+    then the run must agree with ``fingerprint``, the JSON-able options that may not change (system, architecture). A
+    run that left nothing but its ``run.json`` (it stopped before its first step) may be replaced.
+
+    Raises:
+        UserError: the folder holds another run, is in use by another process, or cannot be written.
+    """
+    folder = Path(folder)
+    with explained(folder, "create"):
+        made = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = RunLock(folder, _lock(folder), made)
+    try:
+        _check_run(folder, dict(fingerprint), continue_run)
+    except BaseException:
+        lock.withdraw()
+        raise
+    return lock
+
+
+def _lock(folder: Path) -> int | None:
+    path = folder / _LOCK_FILE
+    with explained(path, "write"):
+        handle = open_unlinked(path, os.O_RDWR | os.O_CREAT)
+    if fcntl is None:
+        return handle
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        owner = os.pread(handle, 200, 0).decode(errors="replace").strip() or "another process"
+        os.close(handle)
+        raise UserError(f"{folder} is in use by {owner}: wait for it, stop it, or pass another --name") from error
+    except OSError:
+        return handle  # some network file systems have no locks; the folder's contents still guard it
+    with contextlib.suppress(OSError):  # only a name for the message above
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+    return handle
+
+
+def _check_run(folder: Path, fingerprint: dict[str, object], continue_run: bool) -> None:
+    run_file = folder / _RUN_FILE
+    held = _holds_run(folder)
+    if held and not continue_run:
+        raise UserError(
+            f"{folder} already holds a run ({held.name}): pass --continue_train True to go on with it, "
+            "or another --name"
+        )
+    if held and run_file.is_file():
+        try:
+            earlier = json.loads(run_file.read_text(encoding="utf-8"))["fingerprint"]
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise UserError(f"{run_file} is damaged ({error}): delete it to go on without this check") from error
+        now = json.loads(json.dumps(fingerprint))
+        differing = sorted(key for key in earlier.keys() | now.keys() if earlier.get(key) != now.get(key))
+        if differing:
+            shown = "; ".join(f"{key} was {earlier.get(key)!r}, is {now.get(key)!r}" for key in differing[:20])
+            raise UserError(
+                f"{folder} holds a run with other options ({shown}): pass the earlier values or another --name"
+            )
+        return
+    atomic_write(run_file, json.dumps({"fingerprint": fingerprint}, indent=1, sort_keys=True) + "\n")
+
+
+def _holds_run(folder: Path) -> Path | None:
+    for pattern in ("manifest.json", "*_net_*.safetensors", "log.jsonl"):
+        for path in sorted(folder.glob(pattern)):
+            if path.stat().st_size:
+                return path
+    return None
