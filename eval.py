@@ -1,15 +1,16 @@
 """Run a trained system on a data set: ``python eval.py --name NAME [--key value ...]``; ``--help``."""
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
-from src.utils.config import load_config
+from src.systems.programs import EVAL, read_command
 from src.utils.errors import run_command
 
 
 def main(argv: list[str]) -> int:
     """Translate the test set of a run, or run the task that the options name."""
-    from src.evaluation.tasks import evaluate
+    description, config = read_command(EVAL, argv)
+    from src.evaluation.command import evaluate
 
-    return evaluate(load_config(argv))
+    return evaluate(description.load(), config)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,16 @@
 """
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
-from src.utils.config import load_config
+from src.systems.programs import PRECOMPUTE, read_command
 from src.utils.errors import run_command
 
 
 def main(argv: list[str]) -> int:
     """Cluster features, and write ``{phase}_feat`` for the 1024p recipe."""
-    from src.evaluation.features import precompute
+    description, config = read_command(PRECOMPUTE, argv)
+    from src.evaluation.command import precompute
 
-    return precompute(load_config(argv))
+    return precompute(description.load(), config)
 
 
 if __name__ == "__main__":

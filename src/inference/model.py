@@ -1,6 +1,6 @@
-"""A trained system behind calls that take and return pictures."""
+"""A trained system: the one door for Python callers, tasks, editor, metrics and export."""
 
-__all__ = ["Model"]
+__all__ = ["Batch", "Model", "in_batches"]
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,66 +8,71 @@ from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 
-from src.evaluation.run import TrainedRun
-from src.models.system import System
-from src.utils.config import Config
-from src.utils.errors import UserError
-from src.utils.runtime import Device
+from ..contracts.system import System
+from ..dataset.pipeline import Pipeline
+from ..options.config import Config
+from ..utils.errors import UserError
+from ..utils.runtime import Device
+from .padding import pad_batch, size_of
 
 Batch = dict[str, np.ndarray]
 
 
 class Model:
-    """What :func:`src.inference.load` returns: one trained system, ready for use.
+    """What ``load`` returns: one trained system, ready for use.
 
     Of ``translate``, ``sample``, ``encode`` and ``decode`` a system has those that it can do (:attr:`offers`); the
-    others raise a ``UserError`` that says so. Pictures are numpy arrays (uint8 (H, W, 3), or floats in [-1, 1]) or PIL
+    others raise a ``UserError`` that says so. Images are numpy arrays (uint8 (H, W, 3), or floats in [-1, 1]) or PIL
     images, one, a list of them (of any sizes), or a stack (N, H, W, 3); results come in the form of the input unless
     ``output`` is ``numpy``, ``pil`` or ``float`` (float32 in [-1, 1]).
 
-    In graph mode the first picture of each size is compiled; further ones of that size are not. ``batch_size``
-    pictures of one size are computed together.
+    In graph mode the first image of each size is compiled; further ones of that size are not. ``batch_size`` images of
+    one size are computed together.
+
+    Attributes:
+        system: the system with its networks.
+        config: all options, as trained, with those of the caller.
+        folder: the run's folder.
+        tag: the checkpoint: an epoch, or epoch.iteration.
+        device: where it runs.
     """
 
     #: the calls that this kind of system has
     offers: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, run: TrainedRun, device: Device):
-        self._run, self.device = run, device
-
-    @property
-    def system(self) -> System:
-        """The system with its networks."""
-        return self._run.system
-
-    @property
-    def config(self) -> Config:
-        """All options, as trained, with those that ``load`` was given."""
-        return self._run.config
-
-    @property
-    def folder(self) -> Path:
-        """The run's folder."""
-        return self._run.folder
-
-    @property
-    def tag(self) -> str:
-        """The checkpoint: an epoch, or epoch.iteration."""
-        return self._run.tag
+    def __init__(self, system: System, config: Config, folder: Path, tag: str, device: Device):
+        self.system, self.config, self.folder, self.tag, self.device = system, config, folder, tag, device
 
     def __repr__(self) -> str:
         return f"<{self.system.name} {self.folder} ({self.tag}): {', '.join(self.offers)}>"
 
+    def run(self, batch: Batch, seed: int = 0, **how: Any) -> Batch:
+        """Translate a batch of any size: see :meth:`System.translate`, which gets ``how``.
+
+        A result has the size of the map that it is made from: of the first one, unless the system says.
+        """
+        outputs = self.system.translate(pad_batch(batch, self.system.stride, self.system.smallest), seed, **how)
+        sizes = {name: self._source_size(batch, name) for name in outputs}
+        return {name: array[:, :, : sizes[name][0], : sizes[name][1]] for name, array in outputs.items()}
+
+    def _source_size(self, batch: Batch, output: str) -> tuple[int, int]:
+        source, _ = self.system.styles.get(output, ("", ""))
+        return batch[source].shape[2:] if source in batch else size_of(batch)
+
+    def data(self, phase: str, training: bool = False) -> Pipeline:
+        """The run's data set: every sample once, in order, unless ``training``."""
+        return self.system.data.open(self.system.request(self.config, training), self.config, phase, training=training)
+
     def translate(self, *inputs: Any, **options: Any) -> Any:
-        """Pictures from pictures or label maps."""
+        """Images from images or label maps."""
         self._lacks("translate")
 
     def sample(self, *inputs: Any, **options: Any) -> Any:
-        """Pictures drawn from the model."""
+        """Images drawn from the model."""
         self._lacks("sample")
 
     def encode(self, *inputs: Any, **options: Any) -> Any:
-        """Pictures to what the model represents them by."""
+        """Images to what the model represents them by."""
         self._lacks("encode")
 
     def decode(self, *inputs: Any, **options: Any) -> Any:
@@ -75,7 +80,8 @@ class Model:
         self._lacks("decode")
 
     def _lacks(self, call: str) -> NoReturn:
-        raise UserError(f"{self.system.name} has no {call}: it has {' and '.join(self.offers)}")
+        offered = " and ".join(self.offers) or "no calls from Python"
+        raise UserError(f"{self.system.name} has no {call}: it has {offered}")
 
 
 def in_batches(samples: Sequence[Batch], batch_size: int, function: Callable[[Batch], Any]) -> list[Any]:

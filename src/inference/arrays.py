@@ -1,16 +1,16 @@
 """What users hand over, numpy arrays and PIL images in any number, to lists of checked arrays, and results back."""
 
-__all__ = ["Form", "as_maps", "as_units", "match_length"]
+__all__ = ["Form", "as_maps", "as_units", "check_output", "fitted", "match_length"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from src.utils.errors import UserError
-from src.utils.images import MAX_PIXELS, SIXTEEN_BIT_MODES, image_to_unit, unit_to_image
+from ..imaging.images import MAX_PIXELS, SIXTEEN_BIT_MODES, image_to_unit, unit_to_image
+from ..utils.errors import UserError
 
 OUTPUTS = ("float", "numpy", "pil")
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -108,6 +108,16 @@ def as_maps(given: Any, what: str = "label map", limit: int = 65536) -> tuple[li
             raise UserError(f"{name} holds {low if low < 0 else high}: numbers from 0 to {limit - 1} are allowed")
         maps.append(np.ascontiguousarray(item, np.int32))
     return maps, Form(kind, tuple(map(_is_pil, items)))
+
+
+def fitted(unit: np.ndarray, size: tuple[int, int], resize: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """An image (C, H, W) in [-1, 1] at ``size`` = (height, width): itself where it has it, so that no bit is lost.
+
+    Otherwise it goes the way of files: ``resize`` takes its (H, W, C) uint8 and returns (H, W, C), or (H, W).
+    """
+    if unit.shape[1:] == size:
+        return unit
+    return image_to_unit(np.atleast_3d(resize(unit_to_image(unit))))
 
 
 def match_length(items: list, count: int, what: str) -> list:

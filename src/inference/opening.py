@@ -1,0 +1,109 @@
+"""Opening a trained run: its options and networks, with the options that may differ from training."""
+
+__all__ = ["open_model", "run_folder", "stored_options"]
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..contracts.system import System
+from ..models.parameters import load_arrays
+from ..options.config import Config
+from ..options.owner import EVERY_RUN
+from ..options.schema import Schema
+from ..runs.checkpoint_reader import CheckpointReader
+from ..utils.errors import UserError
+from ..utils.logging import get_logger
+from ..utils.runtime import start
+from .model import Model
+from .onnx_runtime import use_onnx
+
+# a run knows where its data is, whatever other options of every run the command has
+_OF_THE_RUN = ("data_root",)
+
+
+def run_folder(config: Config) -> Path:
+    """``--load_ckpt`` if it is given, else ``save_ckpt_dir/name``."""
+    return Path(config.load_ckpt) if config.load_ckpt else Path(config.save_ckpt_dir) / config.name
+
+
+def stored_options(stored: Mapping[str, Any], system: type[System], source: str) -> dict[str, Any]:
+    """The options of a system that a run was trained with, under today's names, checked as if they were given.
+
+    Raises:
+        UserError: a value of another type or out of range.
+    """
+    schema = Schema((EVERY_RUN, *system.description.options))
+    found = {}
+    for key, value in stored.items():
+        option = schema.options.get(schema.resolve(key))
+        # the name of the system is compared with the file's, and options of commands say nothing about the run
+        if option is not None and option.name != "model":
+            found[option.name] = option.check(value, source)
+    return found
+
+
+def merge_config(command: Config, stored: Mapping[str, Any], system: type[System], folder: Path) -> Config:
+    """The options of the training, with those the command line sets, and those that never come from a training.
+
+    Raises:
+        UserError: the command line contradicts the architecture of the checkpoint; unusable stored options.
+    """
+    changes = {}
+    for key, value in stored_options(stored, system, f"the options stored in {folder}").items():
+        option = command.schema.options.get(key)
+        if option is None:
+            continue
+        if key in command.explicit:
+            if key in system.architecture_keys and command[key] != value:
+                raise UserError(
+                    f"--{key} {command[key]} contradicts {folder}, which was trained with {key} {value}: "
+                    "leave the option out, evaluation takes it from the checkpoint"
+                )
+        elif key in _OF_THE_RUN or not option.owner.from_command:
+            changes[key] = value
+    return command.replace(**changes)
+
+
+def open_model(command: Config, system: type[System], say: Callable[[str], None] | None = None) -> Model:
+    """Load the run that ``command`` names for translation, on the device that it names.
+
+    Raises:
+        UserError: no such run or checkpoint, a run of another system, contradicting options, options of no system,
+            weights that do not fit, or a device that does not work.
+    """
+    say = get_logger().info if say is None else say
+    folder, name = run_folder(command), system.description.name
+    checkpoint = CheckpointReader(folder).load(command.which_epoch, with_state=False)
+    title = f"checkpoint {checkpoint.tag} of {folder}"
+    stored = checkpoint.config.get("model")
+    if not stored:
+        raise UserError(
+            f"{title} does not say which system it is of: weights from elsewhere become checkpoints with "
+            "data/convert_checkpoint.py"
+        )
+    if stored != name:
+        raise UserError(f"{title} is of {str(stored)[:80]!r}, not of {name}: leave --model and --config_path out")
+    config = merge_config(command, checkpoint.config, system, folder)
+    device = start(config, say)
+    try:
+        built = system(config, training=False)
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        # options of a file from elsewhere: those of a system's own are checked by what is built from them
+        reason = (str(error).splitlines() or [""])[0][:300]
+        raise UserError(
+            f"the options that {title} holds describe no {name} ({type(error).__name__}: {reason}): restore it from a "
+            "copy"
+        ) from error
+    for network in list(built.networks):
+        if network in checkpoint.networks:
+            load_arrays(built.networks[network], checkpoint.networks[network], source=f"{folder} ({checkpoint.tag})")
+        elif network in built.optional_networks:
+            del built.networks[network]
+        else:
+            raise UserError(f"{folder}: checkpoint {checkpoint.tag} has no network {network}")
+    built.set_train(False)
+    built.companions.load(built, folder)
+    if "runtime" in config and config.runtime == "onnx":
+        use_onnx(built, folder, config.onnx_file, config.device_target, say)
+    return (built.model_class() or Model)(built, config, folder, checkpoint.tag, device)

@@ -1,0 +1,9 @@
+"""Owner of the options of this room; importing this reads nothing."""
+
+__all__ = ["RUN"]
+
+from pathlib import Path
+
+from ..options.owner import Owner
+
+RUN = Owner("trained run", Path(__file__).with_name("options.yaml"), from_command=True)
