@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install the test tools, check the style and run every test. Any argument goes to pytest.
+# Install the test tools, check style and types and run every test. Any argument goes to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh requirements-dev.txt
@@ -18,6 +18,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
+.venv/bin/mypy
 export ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX2} GLOG_v=${GLOG_v:-3}
 # two at a time, each file in one process: most tests wait for a compiler that uses one core
 exec .venv/bin/python -m pytest -q -n 2 --dist loadfile "$@"
