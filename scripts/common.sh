@@ -25,20 +25,26 @@ run() {
 }
 
 # pick "--a --b" OPTION...: print, one word a line, those options whose names are listed, with their values.
-pick() {
-  local wanted=" $1 " keep=0 word
-  shift
+pick() { sift 1 "$@"; }
+
+# drop "--a --b" OPTION...: print the other words.
+drop() { sift 0 "$@"; }
+
+# sift KEPT NAMES WORD...: print the words that belong to the listed options (KEPT 1), or those that do not (0).
+sift() {
+  local kept=$1 wanted=" $2 " listed=0 word
+  shift 2
   for word in "$@"; do
     case $word in
-      --*) if [[ $wanted == *" ${word%%=*} "* ]]; then keep=1; else keep=0; fi ;;
+      --*) if [[ $wanted == *" ${word%%=*} "* ]]; then listed=1; else listed=0; fi ;;
     esac
-    if [ $keep = 1 ]; then printf '%s\n' "$word"; fi
+    if [ $listed = "$kept" ]; then printf '%s\n' "$word"; fi
   done
 }
 
 # Options that a stage before training or evaluation needs too.
-data_options="--data_root --dataroot --records_dir --save_ckpt_dir --checkpoints_dir --max_instances --allow_8bit_instances
---device_target --device_id --gpu_ids --mode --seed --num_workers --nThreads"
+data_options="--data_root --dataroot --save_ckpt_dir --checkpoints_dir --max_instances --allow_8bit_instances
+--device_target --device_id --gpu_ids --mode --num_workers --nThreads"
 data_options=${data_options//$'\n'/ }
 
 # distribute CONFIG DEVICES [DATA_ROOT] [OPTION...]: train on DEVICES devices of this host, gradients averaged.
@@ -65,6 +71,10 @@ distribute() {
     run train.py --config_path "$config" "${options[@]}" "$@"
     return
   fi
+  if [ -n "${MASTER_PORT:-}" ]; then check_port "$MASTER_PORT"; fi
+  check_devices "$devices" "${device[@]}" "$@"
+  # what is missing is said once, before any worker starts
+  run train.py --config_path "$config" "${options[@]}" "$@" --check_start True
   launch "$devices" train.py --config_path "$config" "${device[@]}" --run_distribute True "${options[@]}" "$@"
 }
 
@@ -90,7 +100,7 @@ check_devices() {
     GPU) pattern='/dev/nvidia[0-9]*' ;;
     *) return 0 ;;
   esac
-  count=$(compgen -G "$pattern" | wc -l)
+  count=$( (compgen -G "$pattern" || true) | wc -l)
   if [ -z "${MS_SIMULATION_LEVEL:-}" ] && [ "$count" -lt "$wanted" ]; then
     echo "error: $wanted workers need $wanted $target devices, this host has $count: ask for fewer" >&2
     exit 2
@@ -145,11 +155,11 @@ launch() {
   fi
   if [ $stopped != 0 ]; then exit 143; fi
   if [ $status != 0 ]; then
-    echo "the run ended with status $status; the last errors of each log in $logs:" >&2
+    echo "the run ended with status $status; the last errors of the logs in $logs:" >&2
+    # what all workers say alike is said once
     for file in "$logs"/*.log; do
-      echo "== $file" >&2
-      grep -aE "error:|Error|ERROR" "$file" | tail -n 5 >&2 || true
-    done
+      grep -aE "error:|Error|ERROR" "$file" | tail -n 5 | sed "s|^|${file##*/}: |" || true
+    done | awk '{ said = $0; sub(/^[^:]*: /, "", said) } !seen[said]++' >&2
   fi
   exit $status
 }

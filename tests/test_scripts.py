@@ -4,8 +4,10 @@ import json
 import os
 import pickle
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from safetensors.numpy import load_file, save_file
 import eval as eval_command
 import precompute_feature_maps as precompute_command
 import train as train_command
-from src.utils.config import ROOT, load_config
+from src.options.owner import ROOT
+from src.systems.programs import load_config
 from src.utils.errors import run_command
 from tests.tiny_runs import TINY, make_streets, options_of
 
@@ -130,6 +133,18 @@ def test_eval_512p_feat(home, features_512p):
     assert results(home, "label2city_512p_feat") == PICTURES
 
 
+def test_another_seed_draws_other_styles_from_the_same_clusters(home, features_512p):
+    script(home, "eval_512p_feat.sh", *COMMON)
+    run = home / "checkpoints/label2city_512p_feat"
+    made = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.glob("features*")}
+    images = home / "results" / "predict" / "label2city_512p_feat" / "test_1" / "images"
+    before = {path.name: path.read_bytes() for path in images.iterdir()}
+    said = script(home, "eval_512p_feat.sh", *COMMON, "--seed=7", "--n_clusters=10")
+    assert "are up to date" in said and "encoding" not in said
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.glob("features*")} == made
+    assert any(path.read_bytes() != before[path.name] for path in images.iterdir())
+
+
 def test_train_1024p(home, labels_1024p):
     assert "pretrained checkpoints/label2city_512p: network G, 14 parameters loaded" in labels_1024p
     assert "epoch 2: now training G, D" in labels_1024p
@@ -156,6 +171,18 @@ def test_train_1024p_feat(home, features_1024p):
     assert given.keys() == kept.keys() and all((given[name] == kept[name]).all() for name in given)
     resolved = load_config(["--config_path", str(run / "config.yaml")])
     assert resolved.load_features and resolved.encode_load_size == TINY["load_size"]
+
+
+def test_a_resumed_run_keeps_the_features_and_records_it_began_with(home, features_1024p):
+    """Even if the encoder's run was trained on: nothing is encoded again, and no record is built."""
+    data, mark = home / "datasets/cityscapes", home / "datasets/cityscapes/train_feat/precomputed.json"
+    mark.write_text(mark.read_text().replace("made_from", "was_made_from"))
+    files = [*data.glob("train_feat/*"), *data.glob(".mindi2i_records/*.json")]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    said = script(home, "train_1024p_feat.sh", *local_options(), "--continue_train")
+    assert "continuing checkpoints/label2city_1024p_feat" in said
+    assert "encoding" not in said and "building them" not in said
+    assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
 @pytest.mark.parametrize("options", [[], ["--use_encoded_image=True"]])
@@ -398,4 +425,48 @@ def test_a_report_of_the_data_instead_of_training(data, capfd):
 
 def test_json_of_precomputed_maps_names_their_origin(home, precomputed):
     mark = json.loads((home / "datasets/cityscapes/train_feat/precomputed.json").read_text())
-    assert mark == {"run": "checkpoints/label2city_512p_feat", "checkpoint": "1", "feat_num": 3}
+    assert mark.items() >= {"run": "checkpoints/label2city_512p_feat", "checkpoint": "1", "feat_num": 3}.items()
+
+
+# -- before workers start ----------------------------------------------------------------------------------------
+
+
+def not_started(home, *options, **settings):
+    """What a distributed start said that was refused, and how long it took."""
+    began = time.monotonic()
+    done = subprocess.run(
+        ["bash", str(ROOT / "scripts" / "distribute_train_512p.sh"), "2", *options],
+        cwd=home, env=os.environ | {"PYTHON": sys.executable, "LOG_DIR": str(home / "refused")} | settings,
+        capture_output=True, text=True, timeout=100,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert not (home / "refused").exists()
+    return done.stderr, time.monotonic() - began
+
+
+def test_a_taken_port_is_said_at_once(home):
+    with socket.socket() as held:
+        held.bind(("", 0))
+        held.listen()
+        said, seconds = not_started(home, DEVICE_TARGET="CPU", MASTER_PORT=str(held.getsockname()[1]))
+    assert said.startswith("error: port ") and "is in use on this host: set MASTER_PORT" in said and seconds < 20
+
+
+def test_more_workers_than_devices_are_said_at_once(home):
+    said, seconds = not_started(home, DEVICE_TARGET="Ascend")
+    assert "2 workers need 2 Ascend devices, this host has" in said and seconds < 20
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["nowhere"], "data_root nowhere does not exist"),
+        (["--no_vgg_loss", "False"], "the VGG19 weights ./vgg19.safetensors do not exist"),
+        (["--load_pretrain", "nowhere"], "checkpoint folder nowhere does not exist"),
+    ],
+)
+def test_what_is_missing_is_said_once_before_workers_start(home, options, message):
+    # the later of two equal options counts, and the folder of data comes first
+    said, seconds = not_started(home, *([] if options[0].startswith("--") else options), *SCRIPT_OPTIONS,
+                            *(options if options[0].startswith("--") else []), DEVICE_TARGET="CPU")  # fmt: skip
+    assert said.count(message) == 1 and "Traceback" not in said and seconds < 30

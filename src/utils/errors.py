@@ -3,6 +3,7 @@
 __all__ = ["UserError", "run_command", "shown"]
 
 import io
+import os
 import sys
 from collections.abc import Callable
 
@@ -31,7 +32,7 @@ def run_command(main: Callable[[list[str]], int | None], argv: list[str] | None 
     """Run an entry script's ``main`` and exit with its status.
 
     A :class:`UserError` is printed without a traceback and exits with status 2, so that shell scripts stop there.
-    Letters that the locale lacks are printed as escapes.
+    Ctrl-C exits with 130, a closed pipe with 141. Letters that the locale lacks are printed as escapes.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -41,4 +42,11 @@ def run_command(main: Callable[[list[str]], int | None], argv: list[str] | None 
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr, flush=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # the reader of a pipe has left, as head does: nothing more can be printed, at exit neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     sys.exit(status or 0)
