@@ -1,211 +1,185 @@
-"""A report on what a training run would trip over, made from every file of the data set."""
+"""Examining a data set: what the reports on all kinds of data have in common."""
 
-__all__ = ["Report", "check_data", "examine"]
+__all__ = [
+    "Look", "examine_reader", "file_size", "look_at", "sizes_of", "survey", "tell_batches", "tell_labels",
+    "tell_problems", "tell_records", "tell_sizes",
+]  # fmt: skip
 
-import sys
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TextIO
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
-from src.dataset.folders import Row, find_unpaired, list_images, pair_folders
-from src.dataset.paired import PairedReader, paired_folders
-from src.dataset.reader import OptionError
-from src.dataset.shards import pack
-from src.utils.errors import UserError
-from src.utils.images import picture_info, read_labels
-from src.utils.progress import track, write_line
+from ..imaging.images import picture_info
+from ..options.config import Config
+from ..utils.errors import UserError
+from ..utils.progress import track
+from ..utils.text import counted
+from .folders import Row
+from .reader import OptionError, Reader
+from .report import Report
+from .shards import pack
 
-_MOST_LISTED = 20
+Result = TypeVar("Result")
+Size = tuple[int, int]
+#: singular and plural
+Nouns = tuple[str, str]
+
+# rows from which the size of all records is estimated
 _PACKED_ROWS = 16
+_MOST_SIZES = 5
 
 
 @dataclass
-class Report:
-    """What was found: ``problems`` stop a run, ``notices`` are worth knowing, ``facts`` are name and value."""
+class Look:
+    """What one sample showed.
 
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
-
-    def text(self) -> str:
-        """The report as a table for the console."""
-        width = max((len(name) for name, _ in self.facts), default=0)
-        lines = [f"  {name:<{width}}  {value}" for name, value in self.facts]
-        for title, entries in (("notices", self.notices), ("problems", self.problems)):
-            lines.append(f"{len(entries)} {title}" + (":" if entries else ""))
-            lines += [f"  - {entry}" for entry in entries[:_MOST_LISTED]]
-            if len(entries) > _MOST_LISTED:
-                lines.append(f"  ... and {len(entries) - _MOST_LISTED} more")
-        return "\n".join(lines)
-
-
-@dataclass
-class _Found:
-    """What one sample showed."""
+    Attributes:
+        problem: why it cannot be used.
+        misfit: why it cannot be used with these options, which others would have, too.
+        on_disk, in_training: width and height of the first file and of the training sample.
+        labels: how many pixels have each label.
+        packed: bytes in the records, for the first samples.
+        more: what a kind of data looks for besides.
+    """
 
     problem: str = ""
-    option_problem: str = ""
-    source_size: str = ""
-    final_size: str = ""
+    misfit: str = ""
+    on_disk: Size | None = None
+    in_training: Size | None = None
     labels: np.ndarray | None = None
-    instances: int = 0
-    agreement: float = 1.0
     packed: int = 0
+    more: Any = None
 
 
-def check_data(config, stream: TextIO | None = None) -> int:
-    """Examine the training data that ``config`` names, print a report, and return the number of problems."""
-    report = examine(config)
-    write_line(f"data set {config.data_root}, phase {config.phase}\n{report.text()}", stream or sys.stdout)
-    return len(report.problems)
+def file_size(row: Row) -> Size:
+    """Width and height of a row's first file, by its header."""
+    info = picture_info(next(iter(row.files.values())))
+    return info.width, info.height
 
 
-def examine(config) -> Report:
-    """Read every file of ``config.phase`` as training would and collect what is wrong with it."""
-    report = Report()
+def look_at(
+    reader: Reader, index: int, on_disk: Callable[[Row], Size] = file_size
+) -> tuple[Look, dict[str, np.ndarray] | None]:
+    """What loading a row as training does shows, and what it loaded, None where it cannot be used."""
+    look, row = Look(), reader.rows[index]
     try:
-        folders = paired_folders(config, config.phase, training=True)
-        for column, folder in folders.items():
-            report.facts.append((f"{column} files", f"{len(list_images(folder))} in {folder}"))
-        for lacking in find_unpaired(folders):
-            for stem in lacking.missing:
-                report.problems.append(f"{lacking.folder} has no file for {stem}")
-        reader = PairedReader(config, config.phase, training=True, rows=_complete_rows(folders, report))
-    except UserError as error:
-        report.problems.append(str(error))
-        return report
-    count = len(reader.rows)
-    with ThreadPoolExecutor(config.num_workers) as pool:
-        looks = pool.map(lambda index: _look(reader, index), range(count))
-        found = list(track(looks, "checking", total=count, unit="samples"))
-    problems = [one.problem for one in found if one.problem]
-    misfits = [one.option_problem for one in found if one.option_problem]
-    report.problems += misfits[:1] + problems
-    _tell_sizes(report, found)
-    _tell_labels(report, reader, found)
-    _tell_instances(report, reader, found)
-    _tell_disk(report, found)
-    _tell_batches(report, config, count)
-    return report
-
-
-def _complete_rows(folders, report: Report) -> list[Row] | None:
-    """The rows that pair, where some do not; None lets the reader pair them itself."""
-    if not report.problems:
-        return None
-    return pair_folders(folders, only_complete=True)
-
-
-def _look(reader: PairedReader, index: int) -> _Found:
-    row = reader.rows[index]
-    found = _Found()
-    try:
-        info = picture_info(row.files["label"])
-        found.source_size = f"{info.width}x{info.height}"
+        look.on_disk = on_disk(row)
         arrays = reader.load(index)
     except UserError as error:
         if isinstance(error, OptionError):
-            found.option_problem = str(error)
+            look.misfit = str(error)
         else:
-            found.problem = str(error)
-        if reader.config.label_nc:
-            found.labels = _histogram_of(row)
-        return found
-    height, width = reader.final_size(arrays)
-    found.final_size = f"{width}x{height}"
-    if reader.config.label_nc:
-        found.labels = np.bincount(arrays["label"].ravel())
-    if "inst" in arrays:
-        ids = arrays["inst"].astype(np.int64)
-        found.instances = int((np.bincount(ids.ravel()) > 0).sum())
-        if reader.config.label_nc:
-            found.agreement = float((np.where(ids < 1000, ids, ids // 1000) == arrays["label"]).mean())
+            look.problem = str(error)
+        return look, None
+    look.in_training = reader.final_size(arrays)[::-1]
     if index < _PACKED_ROWS:
-        found.packed = sum(len(pack(array)) for array in arrays.values())
-    return found
+        look.packed = sum(len(pack(array)) for array in arrays.values())
+    return look, arrays
 
 
-def _histogram_of(row: Row) -> np.ndarray | None:
-    """Labels of a file that training refuses, if they can be read at all."""
+def survey(look: Callable[[int], Result], count: int, options: Config) -> list[Result]:
+    """``look`` at every sample, in ``num_workers`` threads, with a bar."""
+    with ThreadPoolExecutor(max(1, options.num_workers)) as pool:
+        return list(track(pool.map(look, range(count)), "checking", total=count, unit="samples"))
+
+
+def examine_reader(
+    make: Callable[[], Reader],
+    options: Config,
+    look: Callable[[Reader, int], Look] = lambda reader, index: look_at(reader, index)[0],
+    tell: Callable[[Report, Reader, list[Look]], None] = lambda report, reader, looks: None,
+    report: Report | None = None,
+) -> Report:
+    """Load every sample of a reader as training would, and collect what is wrong with them.
+
+    Args:
+        make: makes the reader; a ``UserError`` is the one problem then.
+        options: those of the kind of data.
+        look: what to note of a sample.
+        tell: adds what the kind of data has to say.
+        report: what is known already.
+    """
+    report = report or Report()
     try:
-        return np.bincount(read_labels(row.files["label"]).ravel())
-    except UserError:
-        return None
+        reader = make()
+    except UserError as error:
+        report.problems.append(str(error))
+        return report
+    looks = survey(lambda index: look(reader, index), len(reader.rows), options)
+    report.facts.append(("samples", str(len(looks))))
+    tell_problems(report, looks)
+    tell_sizes(report, looks)
+    tell(report, reader, looks)
+    tell_records(report, looks)
+    tell_batches(report, options, {("sample", "samples"): len(looks)})
+    return report
 
 
-def _shares(counts: Counter) -> str:
-    return ", ".join(f"{name} ({number})" for name, number in counts.most_common(5)) + (
-        ", ..." if len(counts) > 5 else ""
-    )
+def tell_problems(report: Report, looks: Sequence[Look], nouns: Nouns = ("sample", "samples")) -> None:
+    """Files that cannot be used one by one, and those that do not fit the options as one problem."""
+    misfits = [look for look in looks if look.misfit]
+    if misfits:
+        smallest = min(misfits, key=lambda look: np.prod(look.on_disk or (0, 0)))
+        others = f"{counted(len(misfits), *nouns)} do not fit the options; the smallest: " if len(misfits) > 1 else ""
+        report.problems.append(others + smallest.misfit)
+    report.problems += [look.problem for look in looks if look.problem]
 
 
-def _tell_sizes(report: Report, found: list[_Found]) -> None:
-    sizes = Counter(one.source_size for one in found if one.source_size)
-    finals = Counter(one.final_size for one in found if one.final_size)
-    report.facts.append(("sizes on disk", _shares(sizes) or "none readable"))
-    report.facts.append(("sizes in training", _shares(finals) or "none"))
-    if len(finals) > 1:
-        report.problems.append(
-            f"training needs one size, but the samples have {len(finals)}: {_shares(finals)}; pass --resize_or_crop "
-            "resize_and_crop, scale_width_and_crop or crop with a --fine_size that fits all pictures"
-        )
+def sizes_of(sizes: Iterable[Size | None]) -> str:
+    """The most frequent sizes with how often they occur, ``none`` if there are none."""
+    counts = Counter(size for size in sizes if size)
+    shown = [f"{width}x{height} ({number})" for (width, height), number in counts.most_common(_MOST_SIZES)]
+    return ", ".join(shown + ["..."] * (len(counts) > _MOST_SIZES)) or "none"
 
 
-def _tell_labels(report: Report, reader: PairedReader, found: list[_Found]) -> None:
-    histograms = [one.labels for one in found if one.labels is not None]
-    if not histograms:
-        return
-    # Every file counts the same: files that training refuses are counted at their own resolution.
-    shares = np.zeros(max(map(len, histograms)))
+def tell_sizes(report: Report, looks: Sequence[Look], of: str = "") -> None:
+    """Sizes on disk and in training; ``of`` says of what."""
+    report.facts.append((f"sizes on disk{of}", sizes_of(look.on_disk for look in looks)))
+    report.facts.append((f"sizes in training{of}", sizes_of(look.in_training for look in looks)))
+
+
+def tell_labels(report: Report, histograms: Iterable[np.ndarray | None], label_nc: int | None = None) -> np.ndarray:
+    """Which labels there are and how much of the images they cover, every file counting the same.
+
+    ``label_nc``, where it is known, says which labels are out of range. Returns the labels that there are.
+    """
+    histograms = [histogram for histogram in histograms if histogram is not None and histogram.sum()]
+    fractions = np.zeros(max(map(len, histograms), default=0))
     for histogram in histograms:
-        shares[: len(histogram)] += histogram / histogram.sum() / len(histograms)
-    used = np.flatnonzero(shares)
-    by_share = sorted(used, key=lambda label: -shares[label])
-    text = ", ".join(f"{label}: {100 * shares[label]:.2g} %" for label in by_share)
-    report.facts.append((f"labels ({len(used)} used)", text))
-    outside = [int(label) for label in used if label >= reader.config.label_nc]
+        fractions[: len(histogram)] += histogram / histogram.sum() / len(histograms)
+    used = np.flatnonzero(fractions)
+    if histograms:
+        text = ", ".join(f"{label}: {100 * fractions[label]:.2g} %" for label in used[np.argsort(-fractions[used])])
+        report.facts.append((f"labels ({len(used)} used)", text))
+    outside = [] if label_nc is None else used[used >= label_nc].tolist()
     if outside:
-        files = sum(bool(len(h) > reader.config.label_nc) for h in histograms)
-        share = 100 * shares[reader.config.label_nc :].sum()
+        files = sum(len(histogram) > label_nc for histogram in histograms)
+        percent = 100 * fractions[label_nc:].sum()
         report.facts.append(
-            (f"labels >= {reader.config.label_nc}", f"{outside} in {files} files, {share:.2g} % of the pixels")
+            (f"labels >= {label_nc}", f"{outside} in {counted(files, 'file')}, {percent:.2g} % of the pixels")
         )
-    unused = sorted(set(range(reader.config.label_nc)) - set(used.tolist()))
-    if unused and len(unused) > reader.config.label_nc // 2:
-        report.notices.append(
-            f"{len(unused)} of {reader.config.label_nc} classes never occur: a smaller --label_nc saves memory if the "
-            "labels can be renumbered"
-        )
+    return used
 
 
-def _tell_instances(report: Report, reader: PairedReader, found: list[_Found]) -> None:
-    if "inst" not in reader.stored:
-        return
-    usable = [(one.instances, index) for index, one in enumerate(found) if one.instances]
-    if usable:
-        most, index = max(usable)
-        limit = reader.config.max_instances
-        report.facts.append(("most instances", f"{most} in {reader.rows[index].stem} (max_instances {limit})"))
-    odd = [reader.rows[index].stem for index, one in enumerate(found) if one.agreement < 0.9]
-    if odd:
-        report.notices.append(
-            f"in {len(odd)} samples (first: {odd[0]}) instance ids are not label or label * 1000 + k: training works, "
-            "but feature clusters per class will be wrong; check that the maps belong together"
-        )
-
-
-def _tell_disk(report: Report, found: list[_Found]) -> None:
-    packed = [one.packed for one in found if one.packed]
+def tell_records(report: Report, looks: Sequence[Look]) -> None:
+    """How large the records will be, by the first samples."""
+    packed = [look.packed for look in looks if look.packed]
     if packed:
-        size = sum(packed) / len(packed) * len(found)
-        each = size / len(found) / 1024
-        report.facts.append(("records (estimate)", f"{size / 2**20:.1f} MiB, {each:.0f} KiB a sample"))
+        each = sum(packed) / len(packed)
+        total = each * len(looks)
+        report.facts.append(("records (estimate)", f"{total / 2**20:.1f} MiB, {each / 1024:.0f} KiB a sample"))
 
 
-def _tell_batches(report: Report, config, count: int) -> None:
-    report.facts.append(("steps an epoch", f"{count // config.batch_size} with batch_size {config.batch_size}"))
-    if count < config.batch_size:
-        report.problems.append(f"{count} samples are fewer than batch_size {config.batch_size}: pass a smaller one")
+def tell_batches(report: Report, options: Config, counts: Mapping[Nouns, int]) -> None:
+    """Steps of an epoch, which is one pass over the largest of several sets; ``counts`` are by what is counted."""
+    steps = max(count // options.batch_size for count in counts.values())
+    report.facts.append(("steps an epoch", f"{steps} with batch_size {options.batch_size}"))
+    for nouns, count in counts.items():
+        if count < options.batch_size:
+            report.problems.append(
+                f"batch_size {options.batch_size} is more than {counted(count, *nouns)}: pass a smaller --batch_size"
+            )

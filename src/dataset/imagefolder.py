@@ -94,9 +94,7 @@ class ImageReader(Reader):
 
     def __init__(self, request: ImagesRequest, options: Config, phase: str, training: bool):
         self.phase = phase
-        self.rows = image_rows(options.data_root, phase, options.held_out)
-        if options.max_dataset_size:
-            self.rows = self.rows[: int(options.max_dataset_size)]
+        self.rows = image_rows(options.data_root, phase, options.held_out)[: options.max_dataset_size or None]
         self.size, self.fit = request.resolution, options.image_fit
         self._flips = training and not options.no_flip
         self.settings = {"size": self.size, "image_fit": self.fit, "rows": len(self.rows)}
@@ -131,6 +129,10 @@ def open_images(request: ImagesRequest, options: Config, phase: str, rank: int, 
     return open_pipeline(reader, options, rank, world, training)
 
 
+def _count(request: ImagesRequest, options: Config, phase: str) -> int:
+    return len(ImageReader(request, options, phase, training=True).rows)
+
+
 def training_size(request: ImagesRequest, options: Config) -> tuple[int, int]:
     """Height and width of training samples."""
     return request.resolution, request.resolution
@@ -143,9 +145,9 @@ def example(request: ImagesRequest, batch_size: int, size: tuple[int, int], trai
 
 def _examine(request: ImagesRequest, options: Config, phase: str) -> Report:
     # here, because an examination is rare and reads what training does not
-    from .check import examine_reader
+    from .check_images import examine
 
-    return examine_reader(lambda: ImageReader(request, options, phase, training=True), options)
+    return examine(request, options, phase)
 
 
-IMAGES = DataKind("images", owners.IMAGES, ImagesRequest, open_images, _examine, training_size, example)
+IMAGES = DataKind("images", owners.IMAGES, ImagesRequest, open_images, _examine, _count, training_size, example)

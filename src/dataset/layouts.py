@@ -1,17 +1,20 @@
-"""Where data sets of conditions and pictures keep their files, and how one pair of them is read."""
+"""Where data sets of conditions and images keep their files, and how one pair of them is read."""
 
-__all__ = ["LAYOUTS", "Layout", "edges"]
+__all__ = ["LAYOUTS", "Layout"]
 
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import numpy as np
 
-from src.dataset.folders import Row, list_images, pair_folders, stem_of
-from src.dataset.idx import read_idx
-from src.utils.errors import UserError
-from src.utils.images import read_image, read_instances, read_labels
-from src.utils.palette import CITYSCAPES, colour_labels
+from ..imaging.images import IMAGE_EXTENSIONS, picture_info, read_image, read_instances, read_labels
+from ..imaging.palette import CITYSCAPES, colour_labels
+from ..options.config import Config
+from ..utils.errors import UserError
+from ..utils.text import counted
+from .folders import Row, list_images, names_of, pair_folders
+from .id_maps import check_colours, check_labels, edges, ids_of_colours
+from .idx import read_idx
 
 _SHOWN = 5
 _CITYSCAPES_SUFFIXES = {
@@ -21,36 +24,45 @@ _CITYSCAPES_SUFFIXES = {
 }
 
 
-def edges(ids: np.ndarray) -> np.ndarray:
-    """(H, W) uint8: 255 where an id differs from its neighbour above, below, left or right, else 0."""
-    edge = np.zeros(ids.shape, bool)
-    down, right = ids[1:] != ids[:-1], ids[:, 1:] != ids[:, :-1]
-    edge[1:] |= down
-    edge[:-1] |= down
-    edge[:, 1:] |= right
-    edge[:, :-1] |= right
-    return edge.astype(np.uint8) * 255
-
-
 class Layout(ABC):
     """One way to keep a data set: its rows, and the full-size uint8 arrays of a row.
 
-    Attributes: directions: option ``direction`` to (name of the condition, name of the picture) among what
-        ``read`` returns. planes: channels of a condition that is a class number instead of a picture, else 0.
+    Attributes:
+        directions: option ``mapping`` to (name of the condition, name of the image) among what ``read`` returns.
+        planes: channels of a condition that is a class number instead of an image, else 0.
     """
 
     directions: dict[str, tuple[str, str]]
     planes = 0
 
-    def __init__(self, config, phase: str):
-        self.config, self.root, self.phase = config, Path(config.data_root), phase
+    def __init__(self, options: Config, phase: str):
+        self.options, self.root, self.phase = options, Path(options.data_root), phase
         if not self.root.is_dir():
             raise UserError(f"data_root {self.root} does not exist: pass --data_root with the data set's folder")
-        if config.direction not in self.directions:
+        self.sides = self.sides_of(options)
+
+    @classmethod
+    def sides_of(cls, options: Config) -> tuple[str, str]:
+        """Names of the condition and of the image.
+
+        Raises:
+            UserError: a ``mapping`` that this data set does not have.
+        """
+        if options.mapping not in cls.directions:
             raise UserError(
-                f"direction {config.direction} is not one of {', '.join(self.directions)} of data set {config.dataset}"
+                f"mapping {options.mapping} is not one of {', '.join(cls.directions)} of data set {options.dataset}"
             )
-        self.sides = self.directions[config.direction]
+        return cls.directions[options.mapping]
+
+    @classmethod
+    def classes(cls, options: Config) -> int:
+        """How many classes label maps have; 0 where the data set keeps none."""
+        return cls.planes
+
+    @classmethod
+    def coded(cls, ids: np.ndarray, options: Config) -> np.ndarray:
+        """What stands for a label map (H, W) of class numbers: its colours (H, W, 3), or itself with planes."""
+        return ids if cls.planes else colour_labels(ids, cls.classes(options))
 
     def has(self, name: str) -> bool:
         """Whether the data set has a folder for what ``name`` names."""
@@ -63,6 +75,18 @@ class Layout(ABC):
     @abstractmethod
     def read(self, row: Row, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
         """What ``needed`` names, (H, W) or (H, W, 3) uint8, all of one size."""
+
+    def size_on_disk(self, row: Row) -> tuple[int, int]:
+        """Width and height of a row's files."""
+        info = picture_info(next(iter(row.files.values())))
+        return info.width, info.height
+
+    def label_ids(self, row: Row) -> np.ndarray | None:
+        """All class numbers of a row's label map, in any shape, also those that :meth:`read` refuses.
+
+        None where the data set keeps no label maps.
+        """
+        return None
 
 
 class Cityscapes(Layout):
@@ -111,13 +135,19 @@ class Cityscapes(Layout):
             else:
                 arrays[name] = read_image(path, 3)
             if name == "label":
-                _check_colours(arrays[name], path)
+                check_colours(arrays[name], str(path))
         return arrays
+
+    @classmethod
+    def classes(cls, options):
+        return len(CITYSCAPES)
+
+    def label_ids(self, row):
+        return ids_of_colours(read_image(row.files["label"], 3))
 
 
 class Maps(Layout):
-    """The ``maps`` data set of pix2pix: ``PHASE/*.jpg``, photo on the left and map on the right of one
-    picture."""
+    """The ``maps`` data set of pix2pix: ``PHASE/*.jpg``, photo on the left and map on the right of one image."""
 
     directions = {"photo2map": ("photo", "map"), "map2photo": ("map", "photo")}
 
@@ -127,14 +157,16 @@ class Maps(Layout):
             folder = self.root / "val"
         files = list_images(folder)
         if not files:
-            raise UserError(f"folder {folder} holds no pictures")
-        return [Row(stem_of(path), {"both": path}) for path in files]
+            raise UserError(f"folder {folder} holds no images ({', '.join(IMAGE_EXTENSIONS)})")
+        return [Row(name, {"both": path}) for name, path in zip(names_of(files, folder), files, strict=True)]
 
     def read(self, row, needed):
         both = read_image(row.files["both"], 3)
         width = both.shape[1]
         if width % 2:
-            raise UserError(f"{row.files['both']} is {width} pixels wide, so it holds no two pictures side by side")
+            raise UserError(
+                f"{row.files['both']} is {counted(width, 'pixel')} wide, so it holds no two images side by side"
+            )
         halves = {"photo": both[:, : width // 2], "map": both[:, width // 2 :]}
         return {name: halves[name] for name in needed}
 
@@ -152,15 +184,15 @@ class Mnist(Layout):
         prefix = "train" if self.phase == "train" else "t10k"
         self.images = self._find(f"{prefix}-images-idx3-ubyte")
         self.labels = self._find(f"{prefix}-labels-idx1-ubyte")
-        pictures, classes = read_idx(self.images), read_idx(self.labels)
-        if pictures.ndim != 3 or classes.ndim != 1 or len(pictures) != len(classes):
+        digits, classes = read_idx(self.images), read_idx(self.labels)
+        if digits.ndim != 3 or classes.ndim != 1 or len(digits) != len(classes):
             raise UserError(
-                f"{self.images} {pictures.shape} and {self.labels} {classes.shape} are not pictures and their classes"
+                f"{self.images} {digits.shape} and {self.labels} {classes.shape} are not images and their classes"
             )
         if classes.size and classes.max() >= self.planes:
             raise UserError(f"class {classes.max()} in {self.labels} is not one of the ten digits")
         files = {"label": self.labels, "digit": self.images}
-        return [Row(f"{index:05d}", files) for index in range(len(pictures))]
+        return [Row(f"{index:05d}", files) for index in range(len(digits))]
 
     def _find(self, name: str) -> Path:
         for path in (self.root / name, self.root / f"{name}.gz", self.root / name.replace("-idx", ".idx")):
@@ -173,12 +205,17 @@ class Mnist(Layout):
         digit = read_idx(self.images)[index]
         return {"label": np.full_like(digit, read_idx(self.labels)[index]), "digit": digit}
 
+    def size_on_disk(self, row):
+        return read_idx(self.images).shape[:0:-1]
+
+    def label_ids(self, row):
+        return read_idx(self.labels)[int(row.stem), None]
+
 
 class Pairs(Layout):
-    """The folders of pix2pixHD: ``PHASE_label`` (ids, coloured by the table of ``label_nc``) and
-    ``PHASE_img``.
+    """The folders of pix2pixHD: ``PHASE_label`` (ids, coloured by the table of ``label_nc``) and ``PHASE_img``.
 
-    With ``label_nc 0``: pictures ``PHASE_A`` and ``PHASE_B``. Boundaries come from ``PHASE_inst``.
+    With ``label_nc 0``: images ``PHASE_A`` and ``PHASE_B``. Boundaries come from ``PHASE_inst``.
     """
 
     directions = {
@@ -188,7 +225,7 @@ class Pairs(Layout):
     }
 
     def _folder(self, name: str) -> Path:
-        ids = self.config.label_nc > 0
+        ids = self.options.label_nc > 0
         names = {"label": "label" if ids else "A", "photo": "img" if ids else "B", "boundary": "inst"}
         return self.root / f"{self.phase}_{names[name]}"
 
@@ -208,17 +245,20 @@ class Pairs(Layout):
             path = row.files[name]
             if name == "boundary":
                 arrays[name] = edges(read_instances(path))
-            elif name == "label" and self.config.label_nc:
+            elif name == "label" and self.options.label_nc:
                 ids = read_labels(path)
-                if ids.max() >= self.config.label_nc:
-                    raise UserError(
-                        f"label {ids.max()} in {path} is not below label_nc {self.config.label_nc}: "
-                        "pass a larger --label_nc or remap it"
-                    )
-                arrays[name] = colour_labels(ids, self.config.label_nc)
+                check_labels(ids, self.options.label_nc, str(path))
+                arrays[name] = self.coded(ids, self.options)
             else:
                 arrays[name] = read_image(path, 3)
         return arrays
+
+    @classmethod
+    def classes(cls, options):
+        return options.label_nc
+
+    def label_ids(self, row):
+        return read_labels(row.files["label"]) if self.options.label_nc else None
 
 
 #: option ``dataset`` to its layout
@@ -226,8 +266,7 @@ LAYOUTS: dict[str, type[Layout]] = {"cityscapes": Cityscapes, "maps": Maps, "mni
 
 
 def _with_suffixes(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """Files below ``folder`` whose name ends in one of ``suffixes``, by the name before it; earlier ones
-    win."""
+    """Files below ``folder`` whose name ends in one of ``suffixes``, by the name before it; earlier ones win."""
     if not folder.is_dir():
         raise UserError(f"folder {folder} does not exist: check --data_root and --phase")
     found: dict[str, Path] = {}
@@ -237,25 +276,5 @@ def _with_suffixes(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
             if path.stem.endswith(suffix):
                 found.setdefault(path.stem.removesuffix(suffix), path)
     if not found:
-        raise UserError(f"{folder} holds no pictures named *{suffixes[0]}.png")
+        raise UserError(f"{folder} holds no images named *{suffixes[0]}.png")
     return found
-
-
-_KNOWN_COLOURS = np.unique([r << 16 | g << 8 | b for r, g, b in (row.colour for row in CITYSCAPES)])
-
-
-def _check_colours(label: np.ndarray, path: Path) -> None:
-    """Raise ``UserError`` if a colour-coded label map has colours that no Cityscapes class has."""
-    packed = label.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
-    colours, counts = np.unique(packed, return_counts=True)
-    unknown = ~np.isin(colours, _KNOWN_COLOURS)
-    if unknown.any():
-        worst = np.argsort(-counts * unknown)[: min(_SHOWN, int(unknown.sum()))]
-        shown = ", ".join(
-            f"({c >> 16}, {c >> 8 & 255}, {c & 255}) in {n} pixels"
-            for c, n in zip(colours[worst].tolist(), counts[worst].tolist(), strict=True)
-        )
-        raise UserError(
-            f"{path} has {int(unknown.sum())} colours that are no Cityscapes class: {shown}. Was it resized with "
-            "blending, or saved as JPEG? Use the *_gtFine_color.png files of the data set"
-        )

@@ -2,12 +2,15 @@
 
 __all__ = ["open_pipeline"]
 
-from src.dataset.pipeline import Pipeline
-from src.dataset.reader import Reader, inspect_rows
-from src.dataset.records import open_records
+from ..options.config import Config
+from .pipeline import Pipeline
+from .reader import Reader, inspect_rows
+from .records import open_records
 
 
-def open_pipeline(reader: Reader, config, rank: int, world: int, training: bool, seed: int | None = None) -> Pipeline:
+def open_pipeline(
+    reader: Reader, options: Config, rank: int, world: int, training: bool, seed: int | None = None
+) -> Pipeline:
     """Open ``reader`` for training (from records) or for evaluation (from the files, checked first).
 
     ``seed`` of order and augmentation is that of the options where it is None.
@@ -16,16 +19,16 @@ def open_pipeline(reader: Reader, config, rank: int, world: int, training: bool,
         UserError: anything about the options or the files that would stop the run later.
     """
     if not training:
-        pipeline = Pipeline(reader, rank=rank, world=world, threads=config.num_workers)
-        inspect_rows(reader, range(rank, len(reader.rows), world), config.num_workers, show=rank == 0)
+        pipeline = Pipeline(reader, rank=rank, world=world, threads=options.num_workers)
+        inspect_rows(reader, range(rank, len(reader.rows), world), options.num_workers, show=rank == 0)
         return pipeline
     return Pipeline(
         reader,
-        open_records(reader, config.data_root, config.records_dir, config.record_shards),
-        batch_size=config.batch_size,
-        seed=config.seed if seed is None else seed,
-        shuffle=not config.serial_batches,
+        open_records(reader, options.data_root, options.records_dir, options.record_shards),
+        batch_size=options.batch_size,
+        seed=options.seed if seed is None else seed,
+        shuffle=not options.serial_batches,
         rank=rank,
         world=world,
-        threads=config.num_workers,
+        threads=options.num_workers,
     )

@@ -1,22 +1,18 @@
-"""Paired data: a label map (or a picture) and the photo it belongs to, with instance maps and feature maps.
+"""Paired data: a label map (or an image) and the photo it belongs to, with instance maps and feature maps.
 
 Folders under ``data_root``: ``{phase}_label`` (``{phase}_A`` when ``label_nc`` is 0), ``{phase}_inst``,
 ``{phase}_img`` (``{phase}_B``) and ``{phase}_feat``. Files pair by name.
 """
 
-__all__ = ["PairedReader", "network_stride", "open_paired", "paired_folders"]
+__all__ = ["PAIRED", "PairedReader", "PairedRequest", "paired_folders"]
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from src.dataset.folders import Row, find_unpaired, pair_folders
-from src.dataset.opening import open_pipeline
-from src.dataset.pipeline import Pipeline
-from src.dataset.reader import Reader
-from src.dataset.transforms import Geometry, resize_ids, resize_photo
-from src.utils.errors import UserError
-from src.utils.images import (
+from ..imaging.images import (
     image_to_unit,
     notice_once,
     read_image,
@@ -24,71 +20,75 @@ from src.utils.images import (
     read_labels,
     verify_picture,
 )
+from ..options.config import Config
+from ..utils.errors import UserError
+from . import owners
+from .folders import Row, find_unpaired, pair_folders
+from .geometry import Geometry
+from .id_maps import HIGHEST_ID, check_labels, instance_ids, relabel
+from .kind import DataKind
+from .opening import open_pipeline
+from .pipeline import Pipeline
+from .reader import Reader
+from .report import Report
+from .transforms import resize_ids, resize_photo
 
-_HIGHEST_ID = 65535
+
+@dataclass(frozen=True)
+class PairedRequest:
+    """What a system needs of paired data.
+
+    Attributes:
+        stride: what both sides of a training sample must be divisible by.
+        label_nc: classes of the label maps; 0 where inputs are images.
+        input_channels, output_channels: of input images and of photos.
+        instances: whether there are instance maps.
+        regions: what features are pooled over: ``instances``, ``labels``, or empty without features.
+        feature_channels: channels of the feature maps to read; 0 reads none.
+        needs_image: photos are needed, in evaluation too.
+        ways_out: for a column, what to do where its folder is missing.
+    """
+
+    stride: int
+    label_nc: int
+    input_channels: int = 3
+    output_channels: int = 3
+    instances: bool = True
+    regions: str = ""
+    feature_channels: int = 0
+    needs_image: bool = False
+    ways_out: Mapping[str, str] = field(default_factory=dict)
 
 
-def network_stride(config) -> int:
-    """What both sides of a training sample must be divisible by: the generator's downsampling factor."""
-    return 2**config.n_downsample_global * (2**config.n_local_enhancers if config.netG == "local" else 1)
+def paired_folders(request: PairedRequest, options: Config, phase: str, training: bool) -> dict[str, Path]:
+    """The folder of each column that is needed, in the order label, inst, image, feat.
 
-
-def paired_folders(config, phase: str, training: bool) -> dict[str, Path]:
-    """The folder of each column that the options need, in the order label, inst, image, feat.
-
-    Photos are needed for training and with ``use_encoded_image``; otherwise they are used where they are
-    there.
+    Photos are needed for training and where the request says so; otherwise they are used where they are there.
 
     Raises:
-        UserError: ``data_root`` is missing, or options contradict each other.
+        UserError: ``data_root`` or a folder is missing.
     """
-    _check_options(config)
-    root = Path(config.data_root)
+    root = Path(options.data_root)
     if not root.is_dir():
         raise UserError(
-            f"data_root {root} does not exist: pass --data_root with a folder that holds {phase}_label, "
-            f"{phase}_inst and {phase}_img, or make one with data/create_pix2pixhd_dataset.py (Cityscapes) "
-            "or "
+            f"data_root {root} does not exist: pass --data_root with a folder that holds {phase}_label, {phase}_inst "
+            f"and {phase}_img, or make one with data/create_pix2pixhd_dataset.py (Cityscapes) or "
             "data/create_street_scenes.py (procedural)"
         )
-    source, target = ("label", "img") if config.label_nc else ("A", "B")
+    source, target = ("label", "img") if request.label_nc else ("A", "B")
     folders = {"label": root / f"{phase}_{source}"}
-    if not config.no_instance:
+    if request.instances:
         folders["inst"] = root / f"{phase}_inst"
     photos = root / f"{phase}_{target}"
-    if training or config.use_encoded_image or _usable_photos(folders["label"], photos):
+    if training or request.needs_image or _usable_photos(folders["label"], photos):
         folders["image"] = photos
-    if config.load_features:
+    if request.feature_channels:
         folders["feat"] = root / f"{phase}_feat"
     for column, folder in folders.items():
         if not folder.is_dir():
-            raise UserError(f"folder {folder} does not exist: {_way_out(column, folder, config)}")
+            way_out = request.ways_out.get(column, f"check --data_root {options.data_root} and --phase")
+            raise UserError(f"folder {folder} does not exist: {way_out}")
     return folders
-
-
-def _check_options(config) -> None:
-    if config.label_nc < 0:
-        raise UserError(f"label_nc {config.label_nc} is negative: pass the number of classes, 0 for pictures")
-    if config.label_nc == 0 and not config.no_instance:
-        raise UserError(
-            "label_nc 0 translates pictures to pictures, which have no instance maps (they would be "
-            "resized and "
-            "normalised like pictures): pass --no_instance True"
-        )
-    features = [name for name in ("instance_feat", "label_feat", "load_features") if getattr(config, name)]
-    if config.label_nc == 0 and features:
-        raise UserError(
-            f"label_nc 0 translates pictures to pictures, which have no regions to pool features over: drop "
-            f"{' and '.join(f'--{name}' for name in features)} or pass the number of classes as --label_nc"
-        )
-    if config.no_instance and (config.instance_feat or config.load_features):
-        option = "instance_feat" if config.instance_feat else "load_features"
-        raise UserError(f"{option} needs instance maps: drop --no_instance or --{option}")
-    if config.load_features and config.feat_num not in (1, 3, 4):
-        raise UserError(
-            f"load_features reads feature maps from pictures, which hold 1, 3 or 4 channels, not feat_num "
-            f"{config.feat_num}: pass --feat_num 3, or train without --load_features"
-        )
 
 
 def _usable_photos(labels: Path, photos: Path) -> bool:
@@ -104,16 +104,6 @@ def _usable_photos(labels: Path, photos: Path) -> bool:
     return not unpaired
 
 
-def _way_out(column: str, folder: Path, config) -> str:
-    if column == "inst":
-        return "pass --no_instance True to do without instance maps"
-    if column == "feat":
-        return "make it with precompute_feature_maps.py, or pass --load_features False"
-    if column == "image" and config.use_encoded_image:
-        return "pass --use_encoded_image False to sample features instead of encoding photos"
-    return f"check --data_root {config.data_root} and --phase"
-
-
 class PairedReader(Reader):
     """Reads paired samples (see :class:`src.dataset.reader.Reader`).
 
@@ -124,7 +114,8 @@ class PairedReader(Reader):
     relabelled one, then -1.
 
     Args:
-        config: the options (attribute access).
+        request: what the system needs.
+        options: those of paired data.
         phase: prefix of the folders.
         training: samples are rounded, cropped and flipped as ``resize_or_crop`` says and must fit the network;
             otherwise they keep their resized size.
@@ -133,36 +124,32 @@ class PairedReader(Reader):
 
     kind = "paired"
 
-    def __init__(self, config, phase: str, training: bool, rows: list[Row] | None = None):
-        self.config, self.phase, self.training = config, phase, training
-        folders = paired_folders(config, phase, training)
+    def __init__(
+        self, request: PairedRequest, options: Config, phase: str, training: bool, rows: list[Row] | None = None
+    ):
+        self.request, self.options, self.phase, self.training = request, options, phase, training
+        folders = paired_folders(request, options, phase, training)
         self.rows: list[Row] = pair_folders(folders) if rows is None else rows
-        limit = config.max_dataset_size
+        limit = options.max_dataset_size
         limited = bool(limit) and limit < len(self.rows)
         if limited:
-            self.rows = self.rows[: int(limit)]
+            self.rows = self.rows[:limit]
         self.stored = tuple(folders)
         own_ids = () if training or "inst" not in folders else ("inst_id",)
         self.columns = (*self.stored, *own_ids)
-        self.geometry = Geometry(config.resize_or_crop, config.load_size, config.fine_size, network_stride(config))
-        self._may_flip = training and not config.no_flip
-        self.settings = {"label_nc": config.label_nc, "stride": self.geometry.stride}
-        self.settings |= {key: getattr(config, key) for key in self._size_options()}
+        window = options.fine_size, options.fine_size
+        self.geometry = Geometry("paired", options.resize_or_crop, options.load_size, *window, request.stride)
+        self._may_flip = training and not options.no_flip
+        self.settings = {"label_nc": request.label_nc, **self.geometry.settings}
         if "inst" in folders:
-            self._allow_8bit = bool(getattr(config, "allow_8bit_instances", False))
-            self.settings |= {"max_instances": config.max_instances, "allow_8bit_instances": self._allow_8bit}
-        channels = {"label": 0 if config.label_nc else config.input_nc, "image": config.output_nc}
-        channels["feat"] = config.feat_num
+            self._allow_8bit = options.allow_8bit_instances
+            self.settings |= {"max_instances": options.max_instances, "allow_8bit_instances": self._allow_8bit}
+        channels = {"label": 0 if request.label_nc else request.input_channels, "image": request.output_channels}
+        channels["feat"] = request.feature_channels
         self._channels = {name: channels[name] for name in self.stored if channels.get(name)}
         self.settings["channels"] = dict(self._channels)
         if limited:
             self.settings["max_dataset_size"] = len(self.rows)
-
-    def _size_options(self) -> list[str]:
-        options = ["resize_or_crop"]
-        if self.geometry.mode not in ("none", "crop"):
-            options.append("load_size")
-        return options + (["fine_size"] if self.geometry.crops else [])
 
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read, check and resize one sample's files; see :meth:`Reader.load`."""
@@ -172,56 +159,38 @@ class PairedReader(Reader):
             array = self._read(name, files[name])
             size = (array.shape[1], array.shape[0])
             if self.training and name == "label":
-                self.geometry.check_divisible(*size, str(files[name]))
+                self.geometry.check(*size, str(files[name]))
             resize = self.geometry.resized if self.training else self.geometry.resized_whole
             if name == "feat":  # computed at a lower resolution than the label map in some recipes
                 target = arrays["label"].shape[1], arrays["label"].shape[0]
             else:
                 target = resize(*size)
-            is_photo = name == "image" or (name == "label" and not self.config.label_nc)
+            is_photo = name == "image" or (name == "label" and not self.request.label_nc)
             arrays[name] = resize_photo(array, target) if is_photo else resize_ids(array, target)
             if arrays[name].shape[:2] != arrays["label"].shape[:2]:
                 raise UserError(
                     f"{files[name]} ({size[0]}x{size[1]}) becomes {target[0]}x{target[1]}, but "
-                    f"{files['label']} becomes {arrays['label'].shape[1]}x{arrays['label'].shape[0]}: the "
-                    "files of "
-                    "a sample must have one shape"
+                    f"{files['label']} becomes {arrays['label'].shape[1]}x{arrays['label'].shape[0]}: the files of a "
+                    "sample must have one shape"
                 )
         if "inst" in arrays:
-            self._check_instances(arrays["inst"], files["inst"])
+            instance_ids(arrays["inst"], self.options.max_instances, str(files["inst"]))
         return arrays
 
     def _read(self, name: str, path: Path) -> np.ndarray:
-        if name == "label" and self.config.label_nc:
+        if name == "label" and self.request.label_nc:
             labels = read_labels(path)
-            self._check_labels(labels, path)
-            return labels.astype(np.uint8 if self.config.label_nc <= 256 else np.uint16)
+            check_labels(labels, self.request.label_nc, str(path))
+            return labels.astype(np.uint8 if self.request.label_nc <= 256 else np.uint16)
         if name == "inst":
             instances = read_instances(path, self._allow_8bit)
-            if instances.max() > _HIGHEST_ID:
+            if instances.max() > HIGHEST_ID:
                 raise UserError(
-                    f"instance id {instances.max()} in {path} is above {_HIGHEST_ID}: renumber the instances"
+                    f"instance id {instances.max()} in {path} is above {HIGHEST_ID}: renumber the instances"
                 )
             return instances.astype(np.uint16)
         image = read_image(path, self._channels[name])
         return image[:, :, 0] if image.shape[2] == 1 else image
-
-    def _check_labels(self, labels: np.ndarray, path: Path) -> None:
-        highest = int(labels.max())
-        if highest >= self.config.label_nc:
-            remap = "remap it (255 often marks pixels without a label)" if highest == 255 else "remap it"
-            raise UserError(
-                f"label {highest} in {path} is not below label_nc {self.config.label_nc}: pass --label_nc "
-                f"{highest + 1} or {remap}"
-            )
-
-    def _check_instances(self, instances: np.ndarray, path: Path) -> None:
-        count = len(_distinct(instances))
-        if count > self.config.max_instances:
-            raise UserError(
-                f"{path} holds {count} instances, more than max_instances {self.config.max_instances}: pass "
-                f"--max_instances {1 << (count - 1).bit_length()}, or check that it is an instance map"
-            )
 
     def final_size(self, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
         """Height and width of the sample these arrays become."""
@@ -233,15 +202,13 @@ class PairedReader(Reader):
     def sample(self, arrays: dict[str, np.ndarray], rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Crop, flip and normalise; see :meth:`Reader.sample`."""
         if rng is not None:
-            height, width = arrays["label"].shape[:2]
-            placement = self.geometry.draw(width, height, self._may_flip, rng)
-            arrays = {name: self.geometry.place(array, placement) for name, array in arrays.items()}
+            arrays = self.geometry.sample(arrays, self._may_flip, False, rng)
         sample = {}
         for name, array in arrays.items():
             if name == "inst":
-                sample["inst"], ids = _relabel(array)
+                sample["inst"], ids = relabel(array, self.options.max_instances, "the instance map")
                 if "inst_id" in self.columns:
-                    sample["inst_id"] = np.full(self.config.max_instances, -1, np.int32)
+                    sample["inst_id"] = np.full(self.options.max_instances, -1, np.int32)
                     sample["inst_id"][: len(ids)] = ids
             elif name in self._channels:
                 sample[name] = image_to_unit(array.reshape(*array.shape[:2], -1))
@@ -259,28 +226,55 @@ class PairedReader(Reader):
                 ids = self._read(name, files[name])
                 if name == "inst":
                     size = ids.shape[1], ids.shape[0]
-                    self._check_instances(resize_ids(ids, self.geometry.resized_whole(*size)), files[name])
+                    resized = resize_ids(ids, self.geometry.resized_whole(*size))
+                    instance_ids(resized, self.options.max_instances, str(files[name]))
 
 
-def _distinct(ids: np.ndarray) -> np.ndarray:
-    """Ascending distinct values of a uint16 array, without sorting its pixels."""
-    present = np.zeros(_HIGHEST_ID + 1, bool)
-    present[ids] = True
-    return np.flatnonzero(present)
-
-
-def _relabel(instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    ids = _distinct(instances)
-    table = np.zeros(_HIGHEST_ID + 1, np.int32)
-    table[ids] = np.arange(len(ids), dtype=np.int32)
-    return table[instances][None], ids
-
-
-def open_paired(config, phase: str, rank: int, world: int, training: bool) -> Pipeline:
+def open_paired(request: PairedRequest, options: Config, phase: str, rank: int, world: int, training: bool) -> Pipeline:
     """Open paired data for training (from records) or for evaluation (from files, checked first).
 
     Raises:
         UserError: anything about the options or the files that would stop the run later.
     """
-    reader = PairedReader(config, phase, training)
-    return open_pipeline(reader, config, rank, world, training)
+    reader = PairedReader(request, options, phase, training)
+    return open_pipeline(reader, options, rank, world, training)
+
+
+def _count(request: PairedRequest, options: Config, phase: str) -> int:
+    return len(PairedReader(request, options, phase, training=True).rows)
+
+
+def training_size(request: PairedRequest, options: Config) -> tuple[int, int]:
+    """Height and width of training samples; images whose shape the files decide are taken to be 1:2."""
+    if options.resize_or_crop == "none":
+        return 1024, 2048
+    if options.resize_or_crop == "scale_width":
+        return options.load_size // 2, options.load_size
+    return options.fine_size, options.fine_size
+
+
+def example(request: PairedRequest, batch_size: int, size: tuple[int, int], training: bool) -> dict[str, np.ndarray]:
+    """A batch of zeros."""
+
+    def zeros(channels: int, dtype: type = np.float32) -> np.ndarray:
+        return np.zeros((batch_size, channels, *size), dtype)
+
+    batch = {"label": zeros(1, np.int32) if request.label_nc else zeros(request.input_channels)}
+    batch["id"] = np.zeros(batch_size, np.int32)
+    if request.instances:
+        batch["inst"] = zeros(1, np.int32)
+    if training or request.needs_image:
+        batch["image"] = zeros(request.output_channels)
+    if request.feature_channels and training:
+        batch["feat"] = zeros(request.feature_channels)
+    return batch
+
+
+def _examine(request: PairedRequest, options: Config, phase: str) -> Report:
+    # here, because an examination is rare and reads what training does not
+    from .check_paired import examine
+
+    return examine(request, options, phase)
+
+
+PAIRED = DataKind("paired", owners.PAIRED, PairedRequest, open_paired, _examine, _count, training_size, example)

@@ -11,7 +11,7 @@ __all__ = ["Pipeline"]
 import contextlib
 import itertools
 import random
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -20,11 +20,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.dataset.reader import Reader
-from src.dataset.records import Records
-from src.dataset.shards import unpack
-from src.utils.errors import UserError
-from src.utils.logging import get_logger
+from ..imaging.names import unique_names
+from ..utils.errors import UserError
+from ..utils.logging import get_logger
+from .reader import Reader
+from .records import Records
+from .shards import unpack
 
 Batch = dict[str, np.ndarray]
 _SUBSTITUTES = 100
@@ -75,6 +76,10 @@ class Pipeline:
         self.num_samples = len(reader.rows)
         self.size = None if records is None else records.size
         self.problems: dict[int, str] = {}
+        #: what the samples are if they are not a phase of the data set, and the video whose frames they are
+        self.source, self.video = "", None
+        #: folder of the true label maps, where it is not that of the data set
+        self.label_folder = ""
         self.batch_size = 1 if records is None else batch_size
         self._seed = seed % 2**32
         self._shuffle = shuffle
@@ -93,17 +98,12 @@ class Pipeline:
         cv2.setNumThreads(0)
 
     def name(self, index: int) -> str:
-        """The stem that the files of sample ``index`` share."""
-        return self.reader.rows[int(index)].stem
-
-    def title(self, index: int) -> str:
-        """What no other sample is called: the stem, with the column behind it where samples share the stem."""
-        stem = self.name(index)
-        return f"{stem} ({next(iter(self.files(index)))})" if self._stems[stem] > 1 else stem
+        """The name of sample ``index``, which no other sample has and which every file system can hold."""
+        return self._names[int(index)]
 
     @cached_property
-    def _stems(self) -> Counter[str]:
-        return Counter(row.stem for row in self.reader.rows)
+    def _names(self) -> list[str]:
+        return unique_names(row.stem for row in self.reader.rows)
 
     def files(self, index: int) -> dict[str, Path]:
         """The files of sample ``index`` by column."""

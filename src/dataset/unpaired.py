@@ -10,40 +10,25 @@ __all__ = ["UNPAIRED", "UnpairedPipeline", "UnpairedReader", "UnpairedRequest", 
 import hashlib
 import itertools
 import os
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from ..imaging.images import (
-    IMAGE_EXTENSIONS,
-    image_to_unit,
-    notice_once,
-    read_image,
-    read_labels,
-    verify_picture,
-)
-from ..imaging.names import file_name, pair_name
-from ..imaging.video import VIDEO_EXTENSIONS, Video
+from ..imaging.images import image_to_unit, notice_once, read_image, read_labels, verify_picture
 from ..options.config import Config
-from ..utils.errors import UserError
 from . import owners
-from .folders import Row, find_partners, list_images, names_of
+from .folders import Row
 from .geometry import Geometry
 from .kind import DataKind
-from .lists import read_list
 from .opening import open_pipeline
 from .pipeline import Batch, Pipeline
 from .reader import Reader
 from .report import Report
 from .transforms import resize_ids
+from .unpaired_files import LABEL, evaluation_rows, images_of, label_files, paired_rows, rows_of, title_of
 
-_OPTIONS = {"A": ("source_root", "source_list"), "B": ("target_root", "target_list")}
-_LABEL = "label_A"
 # sets of equal size must not be shuffled alike
 _OTHER_ORDER = 0x9E3779B1
 
@@ -80,8 +65,7 @@ class UnpairedReader(Reader):
     kind = "unpaired"
 
     def __init__(self, request: UnpairedRequest, options: Config, phase: str, rows: list[Row], training: bool):
-        if options.max_dataset_size:
-            rows = rows[: int(options.max_dataset_size)]
+        rows = rows[: options.max_dataset_size or None]
         self.phase, self.rows, self.training = phase, rows, training
         self.columns = self.stored = tuple(dict.fromkeys(name for row in rows for name in row.files))
         self.channels = request.channels
@@ -97,8 +81,8 @@ class UnpairedReader(Reader):
         for group in self._groups(row.files):
             raw = {name: self._read(name, row.files[name]) for name in group}
             source = row.files[group[0]]
-            if _LABEL in raw:
-                raw[_LABEL] = self._fitted(raw[_LABEL], raw[group[0]], row.files[_LABEL])
+            if LABEL in raw:
+                raw[LABEL] = self._fitted(raw[LABEL], raw[group[0]], row.files[LABEL])
             if self.training:
                 raw = self.geometry.store(raw, str(source))
             elif not self.keeps_size:
@@ -109,11 +93,11 @@ class UnpairedReader(Reader):
     @staticmethod
     def _groups(names) -> list[list[str]]:
         """Columns that are cropped alike."""
-        groups = (("A", _LABEL), ("B",))
+        groups = (("A", LABEL), ("B",))
         return [[name for name in group if name in names] for group in groups if group[0] in names]
 
     def _read(self, name: str, path: Path) -> np.ndarray:
-        if name != _LABEL:
+        if name != LABEL:
             return read_image(path, self.channels)
         labels = read_labels(path)
         return labels.astype(np.uint8 if labels.max() < 256 else np.uint16)
@@ -136,11 +120,11 @@ class UnpairedReader(Reader):
         """Crop, flip and normalise; see :meth:`Reader.sample`."""
         sample = {}
         for group in self._groups(arrays):
-            part = {n: arrays[n] if n == _LABEL else np.atleast_3d(arrays[n]) for n in group}
+            part = {n: arrays[n] if n == LABEL else np.atleast_3d(arrays[n]) for n in group}
             if rng is not None:
                 part = self.geometry.sample(part, *self.flips, rng)
             for name, array in part.items():
-                if name == _LABEL:
+                if name == LABEL:
                     sample[name] = array.astype(np.int32, order="C")[None]
                 else:
                     sample[name] = image_to_unit(array)
@@ -149,7 +133,7 @@ class UnpairedReader(Reader):
     def inspect(self, index: int) -> None:
         """Check images by their checksums only, because decoding them is slow."""
         for name, path in self.rows[index].files.items():
-            if name == _LABEL:
+            if name == LABEL:
                 read_labels(path)
             else:
                 verify_picture(path)
@@ -230,130 +214,28 @@ def open_unpaired(
     """
     if not training:
         return _open_whole(request, options, phase, rank, world)
-    a, b = (_files(options, domain, phase) for domain in "AB")
-    labels = _label_files(options, phase, a)
-    if request.labels and not labels:
-        raise UserError("the label maps of A are needed here: name their folder with --label_root FOLDER")
+    a, b = (images_of(options, domain, phase) for domain in "AB")
+    labels = label_files(options, phase, a, needed=request.labels)
 
     def opened(rows: list[Row], name: str, seed: int) -> Pipeline:
         reader = UnpairedReader(request, options, name, rows, training=True)
         return open_pipeline(reader, options, rank, world, training=True, seed=seed)
 
     if not options.random_pair:
-        return opened(_paired_rows(a, b, labels), phase, options.seed)
-    # lists repeat files to reach a length; shuffled passes over the distinct ones are the same distribution
-    a, b = (listed._replace(files=list(dict.fromkeys(listed.files))) for listed in (a, b))
-    rows_a, rows_b = _rows(a, "A"), _rows(b, "B")
-    if labels:
-        rows_a = [Row(row.stem, row.files | {_LABEL: labels[row.files["A"]]}) for row in rows_a]
+        return opened(paired_rows(a, b, labels), phase, options.seed)
+    rows_a, rows_b = rows_of(a.once(), "A", labels), rows_of(b.once(), "B")
     return UnpairedPipeline(
         opened(rows_a, f"{phase}A", options.seed), opened(rows_b, f"{phase}B", options.seed + _OTHER_ORDER)
     )
 
 
-class _Listed(NamedTuple):
-    """The images of a domain, and the folder below which they are named."""
-
-    files: list[Path]
-    folder: Path
-
-
-def _rows(listed: _Listed, column: str) -> list[Row]:
-    return [Row(name, {column: file}) for name, file in zip(names_of(*listed), listed.files, strict=True)]
-
-
-def _paired_rows(a: _Listed, b: _Listed, labels: dict[Path, Path] | None = None) -> list[Row]:
-    """Image i of A with image i of B, which starts again where it ends, named ``{content}_to_{style}``."""
-    contents, styles = (names_of(*listed, stem=attrgetter("stem")) for listed in (a, b))
-    rows = []
-    for i, file in enumerate(a.files):
-        k = i % len(b.files)
-        own = {"A": file} | ({_LABEL: labels[file]} if labels else {})
-        rows.append(Row(pair_name(contents[i], styles[k]), own | {"B": b.files[k]}))
-    return rows
-
-
 def _open_whole(request: UnpairedRequest, options: Config, phase: str, rank: int, world: int) -> Pipeline:
-    given, video = _given(options.input, "input") if options.input else (None, None)
-    if options.test_pairs:
-        styles = _given(options.style, "style")[0] if options.style else _files(options, "B", phase)
-        rows = _paired_rows(given or _files(options, "A", phase), styles)
-    elif given:
-        rows = _rows(given, "B" if options.direction == "BtoA" else "A")
-    else:
-        domains = {"AtoB": "A", "BtoA": "B"}.get(options.direction, "AB")
-        rows = [row for domain in domains for row in _rows(_files(options, domain, phase), domain)]
-        counts = Counter(row.stem for row in rows)
-        rows = [Row(row.stem + f"_{next(iter(row.files))}" * (counts[row.stem] > 1), row.files) for row in rows]
+    rows, video = evaluation_rows(options, phase)
     reader = UnpairedReader(request, options, phase, rows, training=False)
     pipeline = open_pipeline(reader, options, rank, world, training=False)
-    pipeline.video, pipeline.source = video, _title(options.input)
+    pipeline.video, pipeline.source = video, title_of(options.input)
     pipeline.label_folder = options.label_root.replace("{phase}", phase)
     return pipeline
-
-
-def _title(given: str) -> str:
-    """What results of ``given`` are filed under: the name of a folder, or of a file without its suffix."""
-    path = Path(given)
-    return file_name(path.resolve().name if path.is_dir() else path.stem) if given else ""
-
-
-def _given(text: str, option: str) -> tuple[_Listed, Video | None]:
-    """The images of a file, folder, list or video on the command line."""
-    path = Path(text)
-    if path.is_dir():
-        found = list_images(path)
-        if not found:
-            raise UserError(f"--{option} {path} holds no images ({', '.join(IMAGE_EXTENSIONS)})")
-        return _Listed(found, path), None
-    if not path.exists():
-        raise UserError(f"--{option} {path} does not exist: pass an image, a folder, a list (.txt) or a video")
-    if path.suffix.lower() in VIDEO_EXTENSIONS:
-        video = Video(path)
-        return _Listed(video.frames, video.frames[0].parent), video
-    if path.suffix.lower() == ".txt":
-        return _Listed(read_list(path, path.parent), path.parent), None
-    return _Listed([path], path.parent), None
-
-
-def _files(options: Config, domain: str, phase: str) -> _Listed:
-    """All images of a domain, in the order of its list, or sorted."""
-    root_option, list_option = _OPTIONS[domain]
-    root = options[root_option].replace("{phase}", phase)
-    list_file = options[list_option].replace("{phase}", phase)
-    own_list = Path(options.data_root, f"{phase}{domain}.txt")
-    if not (root or list_file) and own_list.is_file():
-        list_file = str(own_list)
-    if list_file:
-        root = Path(root or options.data_root)
-        return _Listed(read_list(list_file, root), root)
-    folders = [Path(root)] if root else [Path(options.data_root, f"{phase}{s}{domain}") for s in ("", "_")]
-    folder = next((f for f in folders if f.is_dir()), None)
-    if folder is None:
-        raise UserError(
-            f"folder {folders[0]} does not exist: pass --data_root with a folder that holds {phase}A and "
-            f"{phase}B, --{root_option} FOLDER, or --{list_option} FILE; "
-            "data/create_gta2cityscapes_dataset.py makes them"
-        )
-    found = list_images(folder)
-    if not found:
-        raise UserError(f"folder {folder} holds no images ({', '.join(IMAGE_EXTENSIONS)})")
-    return _Listed(found, folder)
-
-
-def _label_files(options: Config, phase: str, images: _Listed) -> dict[Path, Path] | None:
-    """The label map of each image of A, by name, where the options ask for label maps."""
-    if not options.label_root:
-        return None
-    folder = Path(options.label_root.replace("{phase}", phase))
-    labels = find_partners(*images, list_images(folder), folder)
-    lacking = [file for file in images.files if file not in labels]
-    if lacking:
-        raise UserError(
-            f"{folder} lacks the label maps of {len(lacking)} of {len(images.files)} images (first: "
-            f"{lacking[0].name}): add them, or drop --label_root"
-        )
-    return labels
 
 
 def geometry_of(request: UnpairedRequest, options: Config) -> Geometry:
@@ -361,6 +243,12 @@ def geometry_of(request: UnpairedRequest, options: Config) -> Geometry:
     height, width = training_size(request, options)
     numbers = options.load_size, width, height, request.stride, options.scale_l, options.scale_h
     return Geometry("unpaired", options.resize_or_crop, *numbers)
+
+
+def _count(request: UnpairedRequest, options: Config, phase: str) -> int:
+    a, b = (images_of(options, domain, phase) for domain in "AB")
+    label_files(options, phase, a, needed=request.labels)
+    return min(len(a.files), len(b.files))
 
 
 def training_size(request: UnpairedRequest, options: Config) -> tuple[int, int]:
@@ -372,15 +260,14 @@ def example(request: UnpairedRequest, batch_size: int, size: tuple[int, int], tr
     """A batch of zeros."""
     image, ids = np.zeros((batch_size, request.channels, *size), np.float32), np.zeros(batch_size, np.int32)
     batch = {"A": image, "B": image, "id_A": ids, "id_B": ids}
-    return batch | ({_LABEL: np.zeros((batch_size, 1, *size), np.int32)} if request.labels else {})
+    return batch | ({LABEL: np.zeros((batch_size, 1, *size), np.int32)} if request.labels else {})
 
 
 def _examine(request: UnpairedRequest, options: Config, phase: str) -> Report:
     # here, because an examination is rare and reads what training does not
-    from .check import examine_reader
+    from .check_unpaired import examine
 
-    rows = [row for domain in "AB" for row in _rows(_files(options, domain, phase), domain)]
-    return examine_reader(lambda: UnpairedReader(request, options, phase, rows, training=True), options)
+    return examine(request, options, phase)
 
 
 UNPAIRED = DataKind(
@@ -389,6 +276,7 @@ UNPAIRED = DataKind(
     UnpairedRequest,
     open_unpaired,
     _examine,
+    _count,
     training_size,
     example,
     whole={"input": "", "style": "", "test_pairs": False, "direction": "both"},

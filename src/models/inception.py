@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.state import load_arrays
-from src.utils.errors import UserError
-from src.utils.pth import read_pth
-from src.utils.tensorfile import read_arrays
+from ..utils.errors import UserError
+from ..utils.pth import read_pth
+from ..utils.tensorfile import read_arrays
+from .parameters import load_arrays
 
 _EPS = 1e-3
 #: height and width that pictures are resized to

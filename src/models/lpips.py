@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.layers import conv
-from src.models.recompute import Stage
-from src.models.state import load_arrays
-from src.models.vgg import convolution_stack
-from src.utils.errors import UserError
-from src.utils.pth import read_pth
-from src.utils.tensorfile import read_arrays
+from ..utils.errors import UserError
+from ..utils.pth import read_pth
+from ..utils.tensorfile import read_arrays
+from .layers import conv
+from .parameters import load_arrays
+from .recompute import Stage
+from .vgg import convolution_stack
 
 # of the pictures in [-1, 1]: torchvision's mean and deviation, rounded, as published
 _SHIFT = (-0.030, -0.088, -0.188)

@@ -1,6 +1,6 @@
 """VGG19 up to conv5_1 as a fixed perceptual yardstick (Simonyan and Zisserman 2014; Johnson et al. 2016)."""
 
-__all__ = ["VGG19", "VGGLoss", "convolution_stack", "load_vgg"]
+__all__ = ["VGG19", "VGGLoss", "convolution_stack", "load_vgg", "require_vgg"]
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.layers import MaxPool, conv
-from src.models.losses import l1_loss
-from src.models.recompute import Stage
-from src.models.state import load_arrays
-from src.utils.errors import UserError
+from ..utils.errors import UserError
+from .layers import MaxPool, conv
+from .losses import l1_loss
+from .parameters import load_arrays
+from .recompute import Stage
 
 # torchvision's vgg19().features: widths, "M" halves; conv5_1 is the last that is used
 _PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
@@ -82,21 +82,24 @@ class VGGLoss(nn.Cell):
         return total
 
 
-def load_vgg(path: str) -> VGG19:
+def require_vgg(path: str, way_out: str) -> None:
+    """Raise ``UserError`` unless there is a file of weights."""
+    if not Path(path).is_file():
+        raise UserError(f"the VGG19 weights {path} do not exist. {way_out}")
+
+
+def load_vgg(path: str, way_out: str = "Download torchvision's vgg19-dcbb9e9d.pth and name that file") -> VGG19:
     """Build VGG19 from a file of torchvision's weights (``.safetensors``, or the ``.pth`` itself).
+
+    ``way_out`` is what the caller's users can do where the file is missing or another one.
 
     Raises:
         UserError: no such file, or not torchvision's VGG19; the message says where the weights come from.
     """
-    from src.utils.pth import read_pth
-    from src.utils.tensorfile import read_arrays
+    from ..utils.pth import read_pth
+    from ..utils.tensorfile import read_arrays
 
-    way_out = (
-        "Download torchvision's vgg19-dcbb9e9d.pth and pass --vgg_pre_trained FILE, "
-        "or train without this loss: --no_vgg_loss True"
-    )
-    if not Path(path).is_file():
-        raise UserError(f"the VGG19 weights {path} do not exist. {way_out}")
+    require_vgg(path, way_out)
     arrays = read_arrays(path)[0] if path.endswith(".safetensors") else read_pth(path)
     arrays = {name.removeprefix("features."): value for name, value in arrays.items()}
     vgg = VGG19()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.utils.errors import UserError
+from .errors import UserError
 
 
 def load_table(path: Path, way_out: str) -> np.ndarray:

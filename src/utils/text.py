@@ -1,6 +1,6 @@
 """Text that leaves the program, for a console, a page or a log."""
 
-__all__ = ["readable"]
+__all__ = ["counted", "readable"]
 
 import re
 
@@ -18,3 +18,8 @@ def readable(text: str, encoding: str | None = "utf-8") -> str:
     )
     encoding = encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """``1 image``, ``2 images``, ``0 images``; ``plural`` is the noun's, where it is not the noun with an ``s``."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from src.utils.files import atomic_write
-from src.utils.text import readable
+from src.utils.text import counted, readable
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,8 @@ def test_commands_print_what_the_locale_lacks(encoding):
     shown = "straße" if encoding == "utf-8" else r"stra\xdfe"
     assert done.returncode == 2 and done.stdout.decode(encoding) == f"{shown} \\udcdf\n"
     assert done.stderr.decode(encoding) == f"error: {shown} \\udcdf\n"
+
+
+def test_counts_have_the_noun_that_fits():
+    assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert [counted(n, "class", "classes") for n in (1, 2)] == ["1 class", "2 classes"]

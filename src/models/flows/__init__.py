@@ -1,20 +1,20 @@
-"""Invertible ops for flows on pictures, plain and conditional; nothing here knows a system.
+"""Invertible ops for flows on images, plain and conditional; nothing here knows a system.
 
 The contract is :class:`InvertibleOp`; :class:`Sequence` runs many of them with bounded memory.
 """
 
-from src.models.flows.actnorm import ActNorm, ConditionalActNorm
-from src.models.flows.coupling import AdditiveCoupling, AffineCoupling
-from src.models.flows.mixing import (
+from .actnorm import ActNorm, ConditionalActNorm
+from .coupling import AdditiveCoupling, AffineCoupling
+from .mixing import (
     ConditionalInvertibleConv,
     ConditionalInvertibleConvLU,
     InvertibleConv,
     InvertibleConvLU,
 )
-from src.models.flows.op import Inverse, InvertibleOp, Net
-from src.models.flows.sequence import MEMORY_MODES, Sequence
-from src.models.flows.split import Split, TopPrior, gaussian_log_prob
-from src.models.flows.squeeze import Squeeze, check_squeezable
+from .op import Inverse, InvertibleOp, Net
+from .sequence import MEMORY_MODES, Sequence
+from .split import Split, TopPrior, gaussian_log_prob
+from .squeeze import Squeeze, check_squeezable
 
 __all__ = [
     "MEMORY_MODES",

@@ -6,27 +6,24 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 
-from src.models.flows.nets import initialized_flag, parameter
-from src.models.flows.op import InvertibleOp, Net
-from src.models.flows.primitives import absolute, exp, halves, log, repeat, reshape, sum_per_sample
-from src.models.flows.scales import atanh_init, bounded_log_scale
+from .nets import initialized_flag, parameter
+from .op import InvertibleOp, Net
+from .primitives import absolute, exp, halves, log, repeat, reshape, sum_per_sample
+from .scales import atanh_init, bounded_log_scale
 
 
 def whitening(x: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Per channel ``(1 / (std + 1e-6), -mean)`` over batch and space, with the unbiased standard
-    deviation."""
+    """Per channel ``(1 / (std + 1e-6), -mean)`` over batch and space, with the unbiased standard deviation."""
     v = x.asnumpy().astype(np.float64)
     return 1.0 / (v.std(axis=(0, 2, 3), ddof=1) + 1e-6), -v.mean(axis=(0, 2, 3))
 
 
 class ActNorm(InvertibleOp):
-    """``y = scale * (x + loc)`` with free ``loc`` and ``scale`` (1, C, 1, 1); ``logdet = H W sum log
-    |scale|``.
+    """``y = scale * (x + loc)`` with free ``loc`` and ``scale`` (1, C, 1, 1); ``logdet = H W sum log |scale|``.
 
-    Published form: ``scale`` is unconstrained, so it must not become 0. With ``limit`` the parameter is the
-    log of the scale instead, kept within (-limit, limit), and the inverse cannot divide by zero.
-    :meth:`initialise` makes the first batch zero-mean and unit-variance per channel, once: ``initialized`` is
-    saved.
+    Published form: ``scale`` is unconstrained, so it must not become 0. With ``limit`` the parameter is the log of the
+    scale instead, kept within (-limit, limit), and the inverse cannot divide by zero. :meth:`initialise` makes the
+    first batch zero-mean and unit-variance per channel, once: ``initialized`` is saved.
     """
 
     def __init__(self, channels: int, limit: float | None = None):
@@ -69,14 +66,12 @@ class ActNorm(InvertibleOp):
 
 
 class ConditionalActNorm(InvertibleOp):
-    """ActNorm whose scale and shift are computed per sample: ``y = s (x + t)``, ``(s, t) =
-    cond_net(condition)``.
+    """ActNorm whose scale and shift are computed per sample: ``y = s (x + t)``, ``(s, t) = cond_net(condition)``.
 
-    ``cond_net`` maps the condition to (N, 2C): all scales, then all shifts. Published form (Full-Glow,
-    Sorkhei et al. 2021): ``s`` is unconstrained. With ``limit`` the first half is the log of the scale, kept
-    within (-limit, limit). The last layer of ``cond_net``, ``cond_net.last``, is an
-    :class:`src.models.flows.nets.OutputDense`: its weight starts at zero and :meth:`initialise` sets its bias
-    so that the first batch comes out normalised.
+    ``cond_net`` maps the condition to (N, 2C): all scales, then all shifts. Published form (Full-Glow, Sorkhei et al.
+    2021): ``s`` is unconstrained. With ``limit`` the first half is the log of the scale, kept within (-limit, limit).
+    The last layer of ``cond_net``, ``cond_net.last``, is an :class:`src.models.flows.nets.OutputDense`: its weight
+    starts at zero and :meth:`initialise` sets its bias so that the first batch comes out normalised.
     """
 
     def __init__(self, cond_net: Net, limit: float | None = None):

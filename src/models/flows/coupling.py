@@ -1,21 +1,19 @@
-"""Couplings: one half of the channels is changed by what a network says of the other half (Dinh et al.
-2017)."""
+"""Couplings: one half of the channels is changed by what a network says of the other half (Dinh et al. 2017)."""
 
 __all__ = ["AdditiveCoupling", "AffineCoupling"]
 
 from mindspore import Tensor
 
-from src.models.flows.op import InvertibleOp, Net
-from src.models.flows.primitives import concat, exp, halves, reshape, sigmoid, softplus, sum_per_sample, zeros_like
-from src.models.flows.scales import bounded_log_scale
+from .op import InvertibleOp, Net
+from .primitives import concat, exp, halves, reshape, sigmoid, softplus, sum_per_sample, zeros_like
+from .scales import bounded_log_scale
 
 
 class AdditiveCoupling(InvertibleOp):
-    """``y1 = x1``, ``y2 = x2 + net(x1)``; ``logdet = 0``. C must be even; ``net`` maps C/2 (+ condition) to
-    C/2.
+    """``y1 = x1``, ``y2 = x2 + net(x1)``; ``logdet = 0``. C must be even; ``net`` maps C/2 (+ condition) to C/2.
 
-    ``cond_net``, if given, maps the condition (N, any, H, W) to the channels that are joined to ``x1`` in
-    front of ``net``.
+    ``cond_net``, if given, maps the condition (N, any, H, W) to the channels that are joined to ``x1`` in front
+    of ``net``.
     """
 
     def __init__(self, net: Net, cond_net: Net | None = None, condition_first: bool = False):
@@ -59,13 +57,11 @@ class AdditiveCoupling(InvertibleOp):
 
 
 class AffineCoupling(AdditiveCoupling):
-    """``y1 = x1``, ``y2 = s (x2 + t)`` with ``(log s, t)`` from ``net``, which has C outputs; ``logdet = sum
-    log s``.
+    """``y1 = x1``, ``y2 = s (x2 + t)`` with ``(log s, t)`` from ``net``, which has C outputs; ``logdet = sum log s``.
 
-    Published form (Glow's code): ``s = sigmoid(h + 2)``, in (0, 1), 0.88 at the start. With ``limit``: ``log
-    s`` within (-limit, limit), ``s = 1`` at the start. The network puts scales in the first half of its
-    channels and shifts in the second; ``interleaved`` (C-Glow, DUAL-Glow): shifts in the even ones, scales in
-    the odd.
+    Published form (Glow's code): ``s = sigmoid(h + 2)``, in (0, 1), 0.88 at the start. With ``limit``: ``log s`` within
+    (-limit, limit), ``s = 1`` at the start. The network puts scales in the first half of its channels and shifts in the
+    second; ``interleaved`` (C-Glow, DUAL-Glow): shifts in the even ones, scales in the odd.
     """
 
     def __init__(

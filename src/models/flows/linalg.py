@@ -11,15 +11,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.flows.primitives import batch_matmul
+from .primitives import batch_matmul
 
 _determinant = ops.LogMatrixDeterminant()
 _inverse = ops.MatrixInverse()
 
 
 def logabsdet(w: Tensor) -> Tensor:
-    """``log |det w|`` of (N, C, C), shape (N,), computed in float64: the determinant of 96 rows underflows
-    early."""
+    """``log |det w|`` of (N, C, C), shape (N,), computed in float64: the determinant of 96 rows underflows early."""
     return ops.cast(_determinant(ops.cast(w, ms.float64))[1], ms.float32)
 
 
@@ -48,12 +47,11 @@ def _levels(size: int, upper: bool) -> tuple[Tensor, ...]:
 
 
 class TriangularInverse(nn.Cell):
-    """Inverses of triangular (N, size, size) matrices with the given diagonals (N, size, 1), none of them
-    zero.
+    """Inverses of triangular (N, size, size) matrices with the given diagonals (N, size, 1), none of them zero.
 
-    ``[[A, 0], [B, D]]^-1 = [[A^-1, 0], [-D^-1 B A^-1, D^-1]]``, from 1x1 blocks upwards, all blocks of a
-    level at once: as accurate as substitution (Du Croz and Higham 1992) in log2(size) steps, so that graphs
-    stay small. Entries on the diagonal and on its far side are not read.
+    ``[[A, 0], [B, D]]^-1 = [[A^-1, 0], [-D^-1 B A^-1, D^-1]]``, from 1x1 blocks upwards, all blocks of a level at once:
+    as accurate as substitution (Du Croz and Higham 1992) in log2(size) steps, so that graphs stay small. Entries on the
+    diagonal and on its far side are not read.
     """
 
     def __init__(self, size: int, upper: bool = False):

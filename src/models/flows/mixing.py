@@ -1,8 +1,6 @@
-"""Invertible 1x1 convolutions: one C x C matrix mixes the channels of every pixel (Kingma and Dhariwal 2018,
-3.2).
+"""Invertible 1x1 convolutions: one C x C matrix mixes the channels of every pixel (Kingma and Dhariwal 2018, 3.2).
 
-Each of the four applies its matrix in one batched product; the conditional ones have a matrix a sample, for
-any batch.
+Each of the four applies its matrix in one batched product; the conditional ones have a matrix a sample, for any batch.
 """
 
 __all__ = [
@@ -18,11 +16,11 @@ import numpy as np
 from mindspore import Tensor
 from scipy.linalg import lu
 
-from src.models.flows.linalg import TriangularInverse, inverse, logabsdet, masks
-from src.models.flows.nets import parameter
-from src.models.flows.op import InvertibleOp, Net
-from src.models.flows.primitives import batch_matmul, exp, ones_like, reduce_sum, repeat, reshape
-from src.models.flows.scales import bounded_log_scale
+from .linalg import TriangularInverse, inverse, logabsdet, masks
+from .nets import parameter
+from .op import InvertibleOp, Net
+from .primitives import batch_matmul, exp, ones_like, reduce_sum, repeat, reshape
+from .scales import bounded_log_scale
 
 
 def random_rotation(rng: np.random.Generator, channels: int) -> np.ndarray:
@@ -31,8 +29,7 @@ def random_rotation(rng: np.random.Generator, channels: int) -> np.ndarray:
 
 
 def lu_parts(w: np.ndarray) -> dict[str, np.ndarray]:
-    """``w = w_p (w_l + I) (w_u + diag(s_sign exp(w_s)))`` with strictly triangular ``w_l`` and ``w_u``, all
-    float32."""
+    """``w = w_p (w_l + I) (w_u + diag(s_sign exp(w_s)))`` with strictly triangular ``w_l`` and ``w_u``, all float32."""
     p, lower, upper = lu(w)
     diagonal = np.diag(upper)
     parts = {
@@ -56,8 +53,8 @@ def mix(w: Tensor, x: Tensor) -> Tensor:
 class InvertibleConv(InvertibleOp):
     """``y = W x`` at every pixel, ``weight`` (C, C, 1, 1); ``logdet = H W log |det W|``.
 
-    Published form: W starts as a random rotation and is free after that; nothing keeps it away from singular
-    matrices (the LU form does). Determinant and inverse are taken in float64.
+    Published form: W starts as a random rotation and is free after that; nothing keeps it away from singular matrices
+    (the LU form does). Determinant and inverse are taken in float64.
     """
 
     def __init__(self, rng: np.random.Generator, channels: int):
@@ -83,8 +80,8 @@ class InvertibleConv(InvertibleOp):
 class ConditionalInvertibleConv(InvertibleConv):
     """A free matrix for every sample: ``W = cond_net(condition)``, (N, C*C) row by row.
 
-    Published form (Full-Glow): no bound on W, which may be singular for a condition never seen. The last
-    layer, ``cond_net.last``, starts with zero weight and a random rotation as its bias.
+    Published form (Full-Glow): no bound on W, which may be singular for a condition never seen. The last layer,
+    ``cond_net.last``, starts with zero weight and a random rotation as its bias.
     """
 
     def __init__(self, rng: np.random.Generator, channels: int, cond_net: Net):
@@ -105,9 +102,9 @@ class ConditionalInvertibleConv(InvertibleConv):
 class InvertibleConvLU(InvertibleOp):
     """``W = w_p (w_l + I) (w_u + diag(s_sign exp(w_s)))``; ``logdet = H W sum w_s``.
 
-    The permutation ``w_p`` and the signs ``s_sign`` stay as they were drawn, the triangles and ``w_s`` are
-    trained, so W is never singular. The inverse goes through the inverses of the two triangles. With
-    ``limit`` the log-diagonal is kept within (-limit, limit).
+    The permutation ``w_p`` and the signs ``s_sign`` stay as they were drawn, the triangles and ``w_s`` are trained, so
+    W is never singular. The inverse goes through the inverses of the two triangles. With ``limit`` the log-diagonal is
+    kept within (-limit, limit).
     """
 
     def __init__(self, rng: np.random.Generator, channels: int, limit: float | None = None):
@@ -132,8 +129,7 @@ class InvertibleConvLU(InvertibleOp):
         return (self.w_p, self.s_sign, self.w_l, self.w_u, self.w_s)
 
     def raw_factors(self, condition: Tensor | None, weights: tuple, at: int):
-        """The triangles, of which the strict parts count, and the log-diagonal: (1, C, C) twice, (1, C,
-        1)."""
+        """The triangles, of which the strict parts count, and the log-diagonal: (1, C, C) twice, (1, C, 1)."""
         c = self.channels
         square = (1, c, c)
         return (
@@ -164,12 +160,11 @@ class InvertibleConvLU(InvertibleOp):
 
 
 class ConditionalInvertibleConvLU(InvertibleConvLU):
-    """The LU form with a matrix a sample: ``cond_net(condition)`` is (N, 2C*C + C): lower, upper,
-    log-diagonal.
+    """The LU form with a matrix a sample: ``cond_net(condition)`` is (N, 2C*C + C): lower, upper, log-diagonal.
 
-    The permutation and the signs do not depend on the condition. The last layer, ``cond_net.last``, starts
-    with zero weight and the factors of a random rotation as its bias. The published code takes one sample at
-    a time; this one takes any batch.
+    The permutation and the signs do not depend on the condition. The last layer, ``cond_net.last``, starts with zero
+    weight and the factors of a random rotation as its bias. The published code takes one sample at a time; this one
+    takes any batch.
     """
 
     def __init__(self, rng: np.random.Generator, channels: int, cond_net: Net, limit: float | None = None):
@@ -191,8 +186,7 @@ class ConditionalInvertibleConvLU(InvertibleConvLU):
 
 
 def _per_sample(log_volume: Tensor, x: Tensor) -> Tensor:
-    """The log-determinant (N,) of an op that changes the volume of every pixel of ``x`` by ``log_volume`` (N
-    or 1,)."""
+    """The log-determinant (N,) of an op that changes the volume of every pixel of ``x`` by ``log_volume`` (N or 1,)."""
     logdet = log_volume * (x.shape[2] * x.shape[3])
     if logdet.shape[0] != x.shape[0]:
         logdet = repeat(logdet, x.shape[0])

@@ -24,8 +24,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.flows.op import Net
-from src.models.flows.primitives import exp, ones_like, relu, reshape, tanh
+from .op import Net
+from .primitives import exp, ones_like, relu, reshape, tanh
 
 
 def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -43,8 +43,7 @@ def gaussian(std: float):
 
 
 def fan_in_uniform(fan_in: int):
-    """An initialiser: uniform in +-1/sqrt(fan_in), PyTorch's default for weights and biases of both layer
-    types."""
+    """An initialiser: uniform in +-1/sqrt(fan_in), PyTorch's default for weights and biases of both layer types."""
     bound = 1.0 / np.sqrt(fan_in)
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -118,11 +117,10 @@ class Dense(Net):
 
 
 class OutputDense(Net):
-    """The last layer of a network that computes an op's parameters: zero weight, so that at first only the
-    bias counts.
+    """The last layer of a network that computes an op's parameters: zero weight, so that at first only the bias counts.
 
-    ``start`` sets the bias, at construction or by data-dependent initialisation; with ``flagged`` the saved
-    mark ``initialized`` says whether the latter has happened.
+    ``start`` sets the bias, at construction or by data-dependent initialisation; with ``flagged`` the saved mark
+    ``initialized`` says whether the latter has happened.
     """
 
     def __init__(self, in_features: int, out_features: int, flagged: bool = False):
@@ -146,12 +144,11 @@ class OutputDense(Net):
 
 
 class ZeroConv(Net):
-    """3x3 convolution that starts at zero, its input padded with ONES, times ``exp(3 * scale)`` per output
-    channel.
+    """3x3 convolution that starts at zero, its input padded with ONES, times ``exp(3 * scale)`` per output channel.
 
-    Glow's last layer of every coupling network and of every prior (Kingma and Dhariwal 2018, code). Padding
-    with ones tells the layer where the border is. It is computed as a zero-padded convolution plus what the
-    ones add (:class:`BorderConv`): no padded copy of the wide input is ever made.
+    Glow's last layer of every coupling network and of every prior (Kingma and Dhariwal 2018, code). Padding with ones
+    tells the layer where the border is. It is computed as a zero-padded convolution plus what the ones add
+    (:class:`BorderConv`): no padded copy of the wide input is ever made.
     """
 
     def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
@@ -171,11 +168,10 @@ class ZeroConv(Net):
 
 
 class BorderConv(nn.Cell):
-    """What a 3x3 convolution adds at the border when one of its input channels is 0 inside and padded with
-    ones.
+    """What a 3x3 convolution adds at the border when one of its input channels is 0 inside and padded with ones.
 
-    ``construct(like, weight)``: ``weight`` (C, 1, 3, 3) to (1, C, H, W) for the H and W of ``like`` (N, C, H,
-    W). Inside it is 0 up to rounding.
+    ``construct(like, weight)``: ``weight`` (C, 1, 3, 3) to (1, C, H, W) for the H and W of ``like`` (N, C, H, W).
+    Inside it is 0 up to rounding.
     """
 
     def __init__(self, out_channels: int):
@@ -227,7 +223,7 @@ class Chain(nn.SequentialCell):
         return out
 
     def compute(self, x, weights, at=0):
-        """The children applied in order, each to its share of ``weights``."""
+        """The children applied in order, each to its part of ``weights``."""
         for i in range(len(self.offsets)):
             x = self.cell_list[i].compute(x, weights, at + self.offsets[i])
         return x

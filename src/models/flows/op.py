@@ -8,10 +8,10 @@ from mindspore import Parameter, Tensor, nn
 class Net(nn.Cell):
     """A Cell that is a pure function of its input and of an explicit tuple of weights.
 
-    MindSpore forbids Parameters inside a custom backward pass in compiled code, so whatever is to stand in a
-    sequence that rebuilds its inputs (:class:`src.models.flows.sequence.Sequence`) computes with the weights
-    it is handed: ``compute(x, weights, at)`` finds its own in the tuple ``weights`` from index ``at`` on.
-    Called as an ordinary Cell it uses the Parameters it holds.
+    MindSpore forbids Parameters inside a custom backward pass in compiled code, so whatever is to stand in a sequence
+    that rebuilds its inputs (:class:`src.models.flows.sequence.Sequence`) computes with the weights it is handed:
+    ``compute(x, weights, at)`` finds its own in the tuple ``weights`` from index ``at`` on. Called as an ordinary Cell
+    it uses the Parameters it holds.
     """
 
     def weights(self) -> tuple[Parameter, ...]:
@@ -31,18 +31,16 @@ class Net(nn.Cell):
 
 
 class InvertibleOp(nn.Cell):
-    """One invertible op on a picture-shaped tensor, with an optional condition.
+    """One invertible op on a image-shaped tensor, with an optional condition.
 
-    * ``construct(x, condition=None) -> (y, logdet)``: ``x`` and ``y`` (N, C, H, W) float32 (C, H, W may
-      change, C*H*W may not), ``logdet`` (N,) in nats: for every sample ``log |det dy/dx|``, never a mean over
-      the batch.
+    * ``construct(x, condition=None) -> (y, logdet)``: ``x`` and ``y`` (N, C, H, W) float32 (C, H, W may change, C*H*W
+      may not), ``logdet`` (N,) in nats: for every sample ``log |det dy/dx|``, never a mean over the batch.
     * ``inverse(y, condition=None) -> x`` in a single pass, with the same condition.
     * ``initialise(x, condition=None) -> y`` runs once, outside any graph, before the first step: ops with
       data-dependent parameters set them from ``x``.
 
-    A subclass writes ``weights``, ``transform`` and ``invert``; the last two are pure functions of their
-    arguments (see :class:`Net`), so that one sequence can run them plainly, recompute them or rebuild their
-    inputs.
+    A subclass writes ``weights``, ``transform`` and ``invert``; the last two are pure functions of their arguments (see
+    :class:`Net`), so that one sequence can run them plainly, recompute them or rebuild their inputs.
     """
 
     #: set by :meth:`bind`

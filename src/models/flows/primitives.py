@@ -1,9 +1,9 @@
 """Operators as objects.
 
-The functions of ``mindspore.ops`` of the same names, tensor methods and tensor slices are Python code that
-the compiler reads and checks anew at every call; a flow of dozens of steps compiles several times as fast
-when it is written with the operators themselves. They are also what gradients inside a custom backward pass
-can be taken of: branches of Python are not.
+The functions of ``mindspore.ops`` of the same names, tensor methods and tensor slices are Python code that the compiler
+reads and checks anew at every call; a flow of dozens of steps compiles several times as fast when it is written with
+the operators themselves. They are also what gradients inside a custom backward pass can be taken of: branches of Python
+are not.
 """
 
 __all__ = [

@@ -5,7 +5,7 @@ __all__ = ["atanh_init", "bounded_log_scale"]
 import numpy as np
 from mindspore import Tensor
 
-from src.models.flows.primitives import tanh
+from .primitives import tanh
 
 
 def bounded_log_scale(raw: Tensor, limit: float) -> Tensor:

@@ -5,8 +5,8 @@ __all__ = ["MEMORY_MODES", "Sequence"]
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.flows.op import InvertibleOp
-from src.models.flows.primitives import zeros_like
+from .op import InvertibleOp
+from .primitives import zeros_like
 
 MEMORY_MODES = ("recompute", "reconstruct", "store")
 
@@ -14,9 +14,8 @@ MEMORY_MODES = ("recompute", "reconstruct", "store")
 class _Reversible(nn.Cell):
     """A sequence as one Cell with its own backward pass, which rebuilds every input from the output.
 
-    It is handed all weights in one tuple: MindSpore allows neither Parameters nor a variable number of
-    arguments in a compiled ``bprop``. For the same reason the sequence sits in a list, where it is no child
-    of this Cell.
+    It is handed all weights in one tuple: MindSpore allows neither Parameters nor a variable number of arguments in a
+    compiled ``bprop``. For the same reason the sequence sits in a list, where it is no child of this Cell.
     """
 
     def __init__(self, sequence: "Sequence"):
@@ -49,13 +48,11 @@ class Sequence(InvertibleOp):
     ``memory`` says what the backward pass keeps:
 
     * ``recompute`` (default): the input of every op; its inside is computed again when its gradient is due.
-    * ``reconstruct``: nothing but the output; every input is rebuilt by inverting the op. Float32 rounding
-      grows with depth and with the condition of the ops: measure it with :meth:`drift` before trusting the
-      gradients.
+    * ``reconstruct``: nothing but the output; every input is rebuilt by inverting the op. Float32 rounding grows with
+      depth and with the condition of the ops: measure it with :meth:`drift` before trusting the gradients.
     * ``store``: everything, as ordinary automatic differentiation does. Fastest, and memory grows with depth.
 
-    Cost over one forward and one backward pass: ``recompute`` adds a forward pass, ``reconstruct`` an inverse
-    as well.
+    Cost over one forward and one backward pass: ``recompute`` adds a forward pass, ``reconstruct`` an inverse as well.
     """
 
     def __init__(self, steps: list[InvertibleOp], memory: str = "recompute"):
@@ -113,11 +110,10 @@ class Sequence(InvertibleOp):
         return x
 
     def drift(self, x: Tensor, condition: Tensor | None = None) -> list[float]:
-        """How far inputs rebuilt from the last output are from the true ones, op by op from the last to the
-        first.
+        """How far inputs rebuilt from the last output are from the true ones, op by op from the last to the first.
 
-        Each entry is the largest absolute difference over the largest absolute value; the last entry is that
-        of the input of the whole sequence, the number to compare with a tolerance.
+        Each entry is the largest absolute difference over the largest absolute value, infinite where a value is not
+        finite; the last entry is that of the input of the whole sequence, the number to compare with a tolerance.
         """
         inputs = []
         for flow in self.flows:
@@ -126,13 +122,13 @@ class Sequence(InvertibleOp):
         errors = []
         for flow, true in zip(reversed(list(self.flows)), reversed(inputs), strict=True):
             x = flow.inverse(x, condition)
-            scale = float(ops.abs(true).max().asnumpy())
-            errors.append(float(ops.abs(x - true).max().asnumpy()) / max(scale, 1e-12))
+            error = np.abs((x - true).asnumpy()).max() / max(np.abs(true.asnumpy()).max(), 1e-12)
+            # NaN compares as smaller than nothing, so that a maximum over ops or levels would lose it
+            errors.append(float(error) if np.isfinite(error) else np.inf)
         return errors
 
     def first_failure(self, x: Tensor, condition: Tensor | None = None) -> str | None:
-        """Name the first op, from the input on, that makes something that is not finite; None if none
-        does."""
+        """Name the first op, from the input on, that makes something that is not finite; None if none does."""
         for index, flow in enumerate(self.flows):
             if isinstance(flow, Sequence):
                 inner = flow.first_failure(x, condition)

@@ -1,5 +1,4 @@
-"""Leaving half of the channels behind under a Gaussian prior (Dinh et al. 2017, 3.6; Glow's learned
-priors)."""
+"""Leaving half of the channels behind under a Gaussian prior (Dinh et al. 2017, 3.6; Glow's learned priors)."""
 
 __all__ = ["Split", "TopPrior", "gaussian_log_prob", "mean_and_log_sd"]
 
@@ -7,8 +6,8 @@ import math
 
 from mindspore import Tensor, nn
 
-from src.models.flows.op import InvertibleOp, Net
-from src.models.flows.primitives import concat, exp, halves, reshape, sum_per_sample, zeros_like
+from .op import InvertibleOp, Net
+from .primitives import concat, exp, halves, reshape, sum_per_sample, zeros_like
 
 _HALF_LOG_TWO_PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -20,8 +19,7 @@ def gaussian_log_prob(z: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
 
 
 def mean_and_log_sd(h: Tensor, interleaved: bool = False) -> tuple[Tensor, Tensor]:
-    """Means and log standard deviations (N, C, H, W) of ``h`` (N, 2C, H, W): halves, or even and odd
-    channels."""
+    """Means and log standard deviations (N, C, H, W) of ``h`` (N, 2C, H, W): halves, or even and odd channels."""
     if interleaved:
         n, c, height, width = h.shape
         h = reshape(h, (n, c // 2, 2, height, width))
@@ -32,12 +30,12 @@ def mean_and_log_sd(h: Tensor, interleaved: bool = False) -> tuple[Tensor, Tenso
 class Split(InvertibleOp):
     """The first half of the channels goes on, the second is latent under a prior computed from the first.
 
-    As an invertible op: ``y = (kept, (z - mean) / sd)`` with ``(mean, log sd) = prior_net(kept)`` and
-    ``logdet = - sum log sd``, so that the second half of ``y`` is standard normal under the model. With
-    ``conditional`` the condition is joined to the kept half in front of ``prior_net``.
+    As an invertible op: ``y = (kept, (z - mean) / sd)`` with ``(mean, log sd) = prior_net(kept)`` and ``logdet = - sum
+    log sd``, so that the second half of ``y`` is standard normal under the model. With ``conditional`` the condition is
+    joined to the kept half in front of ``prior_net``.
 
-    A multi-scale flow uses the parts: :meth:`divide` for likelihoods, :meth:`latent` to draw ``z`` from
-    noise, and :meth:`join`, the inverse of ``divide``, with a raw ``z`` for reconstruction.
+    A multi-scale flow uses the parts: :meth:`divide` for likelihoods, :meth:`latent` to draw ``z`` from noise, and
+    :meth:`join`, the inverse of ``divide``, with a raw ``z`` for reconstruction.
     """
 
     def __init__(self, prior_net: Net, conditional: bool = False, interleaved: bool = False):
@@ -83,8 +81,7 @@ class Split(InvertibleOp):
 class TopPrior(nn.Cell):
     """The learned prior of what is left at the top of a multi-scale flow: ``prior_net`` applied to zeros.
 
-    A padded convolution of zeros is a constant inside and another at the border, so the prior knows the
-    border.
+    A padded convolution of zeros is a constant inside and another at the border, so the prior knows the border.
     """
 
     def __init__(self, prior_net: Net):

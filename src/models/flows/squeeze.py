@@ -4,13 +4,12 @@ __all__ = ["Squeeze", "check_squeezable"]
 
 from mindspore import Tensor, ops
 
-from src.models.flows.op import InvertibleOp
-from src.utils.errors import UserError
+from ...utils.errors import UserError
+from .op import InvertibleOp
 
 
 def check_squeezable(height: int, width: int, levels: int, last: int = 1) -> None:
-    """Raise :class:`UserError` unless both sides halve ``levels`` times and are at least ``last`` after
-    that."""
+    """Raise :class:`UserError` unless both sides halve ``levels`` times and are at least ``last`` after that."""
     unit = 2**levels
     if height % unit or width % unit:
         near = f"{max(1, height // unit) * unit}x{max(1, width // unit) * unit}"
@@ -29,8 +28,7 @@ def check_squeezable(height: int, width: int, levels: int, last: int = 1) -> Non
 class Squeeze(InvertibleOp):
     """(N, C, H, W) to (N, 4C, H/2, W/2) with ``y[n, 4c + 2i + j, u, v] = x[n, c, 2u + i, 2v + j]``.
 
-    H and W must be even. The log-determinant is 0. (RealNVP, Dinh et al. 2017, section 3.6; Glow's channel
-    order.)
+    H and W must be even. The log-determinant is 0. (RealNVP, Dinh et al. 2017, section 3.6; Glow's channel order.)
     """
 
     def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):

@@ -8,13 +8,11 @@ from PIL import Image
 
 
 class BoundaryPyramid(nn.Cell):
-    """A boundary map (N, C, H, W) in [0, 1] resized for every block: a tuple of (N, C, H/2^i, W/2^i), i from
-    1.
+    """A boundary map (N, C, H, W) in [0, 1] resized for every block: a tuple of (N, C, H/2^i, W/2^i), i from 1.
 
-    It equals resizing the 8-bit picture with Pillow's default filter (bicubic, widened when shrinking,
-    rounded to 8 bits after the horizontal and after the vertical pass), which is how the published models
-    were trained, but runs on the device as two small matrix products. ``do_ceil`` then makes every pixel that
-    is not 0 a 1.
+    It equals resizing the 8-bit image with Pillow's default filter (bicubic, widened when shrinking, rounded to 8 bits
+    after the horizontal and after the vertical pass), which is how the published models were trained, but runs on the
+    device as two small matrix products. ``do_ceil`` then makes every pixel that is not 0 a 1.
     """
 
     def __init__(self, size: tuple[int, int], n_block: int, do_ceil: bool = False):
@@ -26,10 +24,10 @@ class BoundaryPyramid(nn.Cell):
 
     def construct(self, boundary: Tensor) -> tuple[Tensor, ...]:
         # An 8-bit value that went through float32 may be a hair below itself.
-        picture = ops.floor(boundary * 255.0 + 1e-3)
+        image = ops.floor(boundary * 255.0 + 1e-3)
         maps = ()
         for i in range(len(self.rows)):
-            narrow = _eight_bit(ops.matmul(picture, self.columns[i]))
+            narrow = _eight_bit(ops.matmul(image, self.columns[i]))
             small = _eight_bit(ops.matmul(self.rows[i], narrow)) / 255.0
             maps = maps + (ops.ceil(small) if self.do_ceil else small,)
         return maps

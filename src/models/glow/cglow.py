@@ -1,4 +1,4 @@
-"""C-Glow: one Glow whose ops are conditioned on the condition picture itself."""
+"""C-Glow: one Glow whose ops are conditioned on the condition image itself."""
 
 __all__ = ["CGlow"]
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.flows import (
+from ...utils.errors import UserError
+from ..flows import (
     AffineCoupling,
     ConditionalActNorm,
     ConditionalInvertibleConv,
@@ -17,23 +18,22 @@ from src.models.flows import (
     Squeeze,
     gaussian_log_prob,
 )
-from src.models.flows.mixing import random_rotation
-from src.models.flows.nets import Chain, Conv, Dense, Flatten, Net, ReLU, Tanh, gaussian, parameter, zeros
-from src.models.flows.primitives import exp, halves, reshape
-from src.models.glow.network import ConditionalFlow, Level
-from src.utils.errors import UserError
+from ..flows.mixing import random_rotation
+from ..flows.nets import Chain, Conv, Dense, Flatten, Net, ReLU, Tanh, gaussian, parameter, zeros
+from ..flows.primitives import exp, halves, reshape
+from .network import ConditionalFlow, Level
 
 #: three convolutions of kernel and stride 2 stand between the condition and the dense layers
 _PATCH = 8
 
 
-class _PictureNet(Net):
-    """Parameters of an op from the condition picture: three 2x2 patch convolutions, three dense layers, tanh.
+class _ImageNet(Net):
+    """Parameters of an op from the condition image: three 2x2 patch convolutions, three dense layers, tanh.
 
-    ``cond_init='reference'`` is the published start: the patch convolutions and the first two dense layers
-    are zero, so a ReLU sits at 0 with gradient 0, and neither they nor the last layer's weight ever learn.
-    The op then never depends on the condition: only ``x_Linear.4.bias`` is trained. ``'fixed'`` draws these
-    layers as PyTorch does by default and starts the last weight at zero, so that everything learns.
+    ``cond_init='reference'`` is the published start: the patch convolutions and the first two dense layers are zero, so
+    a ReLU sits at 0 with gradient 0, and neither they nor the last layer's weight ever learn. The op then never depends
+    on the condition: only ``x_Linear.4.bias`` is trained. ``'fixed'`` draws these layers as PyTorch does by default and
+    starts the last weight at zero, so that everything learns.
     """
 
     def __init__(self, rng, x_size, hidden, outputs, cond_init, last_weight, last_bias):
@@ -92,8 +92,7 @@ class _AffineConv(Conv):
 
 
 class _ZeroOutput(Conv):
-    """Zero-padded 3x3 convolution that starts at zero, plus a second bias, times ``exp(3 logs)`` per
-    channel."""
+    """Zero-padded 3x3 convolution that starts at zero, plus a second bias, times ``exp(3 logs)`` per channel."""
 
     def __init__(self, rng, in_channels, out_channels):
         super().__init__(rng, in_channels, out_channels, 3, padding=1, weight_init=zeros, bias_init=zeros)
@@ -139,13 +138,13 @@ class _Step(nn.Cell):
     def __init__(self, rng, x_size, channels, level, hidden, width, cond_init):
         super().__init__()
         c = channels
-        self.actnorm = _PictureNet(rng, x_size, hidden, 2 * c, cond_init, zeros, zeros)
+        self.actnorm = _ImageNet(rng, x_size, hidden, 2 * c, cond_init, zeros, zeros)
         if cond_init == "reference":
             last = gaussian(0.1), gaussian(0.1)
         else:
             start = np.arctanh(0.999 * random_rotation(rng, c)).reshape(-1)
             last = zeros, lambda rng, shape: start.astype(np.float32)
-        self.invconv = _PictureNet(rng, x_size, hidden, c * c, cond_init, *last)
+        self.invconv = _ImageNet(rng, x_size, hidden, c * c, cond_init, *last)
         self.affine = _CouplingNets(rng, x_size[0], c, level, width)
 
     def op(self) -> Sequence:
@@ -188,21 +187,23 @@ class _Layers(nn.Cell):
 
 
 class CGlow(ConditionalFlow):
-    """Lu and Huang 2020, "Structured Output Learning with Conditional Generative Flows", as Full-Glow's
-    baseline.
+    """Lu and Huang 2020, "Structured Output Learning with Conditional Generative Flows", as Full-Glow's baseline.
 
-    Three private networks a step read the condition ``x_a`` (N, C, H, W) at full size; the target ``x_b`` of
-    the same size flows. See :class:`ConditionalFlow` for shapes and ranges. Every scale is bounded by a tanh;
-    the matrices of the 1x1 mixings are not.
+    Three private networks a step read the condition ``x_a`` (N, C, H, W) at full size; the target ``x_b`` of the same
+    size flows. See :class:`ConditionalFlow` for shapes and ranges. Every scale is bounded by a tanh; the matrices of
+    the 1x1 mixings are not.
 
-    As published, splits draw their latents anew when decoding and a temperature of 0 means 1; here latents
-    are kept and 0 is 0. The prior at the top is standard normal; ``new_mean`` and ``new_logs`` are carried,
-    but nothing reads or trains them.
+    As published, splits draw their latents anew when decoding and a temperature of 0 means 1; here latents are kept and
+    0 is 0. The prior at the top is standard normal; ``new_mean`` and ``new_logs`` are carried, but nothing reads or
+    trains them.
 
-    Args: size: (H, W), multiples of 8 and of 2^n_block. n_flow: steps a level. x_hidden_size,
-        x_hidden_channels: widths of the dense layers and convolutions that read the condition.
-        y_hidden_channels: width of the coupling networks. cond_init: ``reference`` or ``fixed``, see the
-        docstring of the networks: with the published start only couplings ever depend on the condition.
+    Args:
+        size: (H, W), multiples of 8 and of 2^n_block.
+        n_flow: steps a level.
+        x_hidden_size, x_hidden_channels: widths of the dense layers and convolutions that read the condition.
+        y_hidden_channels: width of the coupling networks.
+        cond_init: ``reference`` or ``fixed``, see the networks above: with the published start only couplings ever
+            depend on the condition.
         memory: what the backward pass keeps, see :class:`src.models.flows.Sequence`.
     """
 

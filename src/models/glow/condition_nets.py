@@ -4,7 +4,7 @@ __all__ = ["MIN_BLOCK_SIZE", "ConditionNet", "CouplingCondition", "coupling_net"
 
 import numpy as np
 
-from src.models.flows.nets import (
+from ..flows.nets import (
     Chain,
     Conv,
     Dense,
@@ -48,9 +48,9 @@ class _LinearHead(Net):
 class ConditionNet(Net):
     """Parameters of an actnorm or of a 1x1 mixing from an activation (N, C, H, W): (N, ``outputs``).
 
-    Three convolutions down to two channels, two of them unpadded, then four dense layers. There is no
-    pooling: the first dense layer has ``2 (H - 4) (W - 4)`` inputs, which ties the weights to one image size.
-    The last layer starts with zero weight (:class:`src.models.flows.nets.OutputDense`).
+    Three convolutions down to two channels, two of them unpadded, then four dense layers. There is no pooling: the
+    first dense layer has ``2 (H - 4) (W - 4)`` inputs, which ties the weights to one image size. The last layer starts
+    with zero weight (:class:`src.models.flows.nets.OutputDense`).
     """
 
     def __init__(
@@ -91,16 +91,15 @@ class ConditionNet(Net):
 
 
 class CouplingCondition(_ConvTrunk):
-    """The left activation as the right coupling's network sees it: two 3x3 convolutions, (N,
-    ``out_channels``, H, W)."""
+    """The left activation as the right coupling's network sees it: two 3x3 convolutions, (N, ``out_channels``,
+    H, W)."""
 
     def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
         super().__init__(Conv(rng, in_channels, 128, 3, 1), ReLU(), Conv(rng, 128, out_channels, 3, 1), ReLU())
 
 
 def coupling_net(rng: np.random.Generator, in_channels: int, out_channels: int, width: int) -> Chain:
-    """Glow's coupling network: 3x3, 1x1 and a zero-initialised 3x3 convolution, ``width`` channels
-    between."""
+    """Glow's coupling network: 3x3, 1x1 and a zero-initialised 3x3 convolution, ``width`` channels between."""
     return Chain(
         Conv(rng, in_channels, width, 3, 1, weight_init=gaussian(0.05), bias_init=zeros),
         ReLU(),

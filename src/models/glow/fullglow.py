@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.models.flows import (
+from ..flows import (
     ActNorm,
     AffineCoupling,
     ConditionalActNorm,
@@ -20,14 +20,14 @@ from src.models.flows import (
     Squeeze,
     TopPrior,
 )
-from src.models.flows.nets import ZeroConv
-from src.models.flows.primitives import concat, halves
-from src.models.glow.boundaries import BoundaryPyramid
-from src.models.glow.condition_nets import MIN_BLOCK_SIZE, ConditionNet, CouplingCondition, coupling_net
-from src.models.glow.network import ConditionalFlow, Level
-from src.models.glow.twin import TwinOp, conditions_of
+from ..flows.nets import ZeroConv
+from ..flows.primitives import concat, halves
+from .boundaries import BoundaryPyramid
+from .condition_nets import MIN_BLOCK_SIZE, ConditionNet, CouplingCondition, coupling_net
+from .network import ConditionalFlow, Level
+from .twin import TwinOp, conditions_of
 
-#: boundary maps are read as colour pictures
+#: boundary maps are read as colour images
 BOUNDARY_CHANNELS = 3
 
 
@@ -72,8 +72,7 @@ class _Block(nn.Cell):
 
 
 class Glow(nn.Cell):
-    """The weights of one Glow: ``blocks[b].flows[f].{act_norm, inv_conv, coupling}`` and
-    ``blocks[b].gaussian``.
+    """The weights of one Glow: ``blocks[b].flows[f].{act_norm, inv_conv, coupling}`` and ``blocks[b].gaussian``.
 
     ``condition_channels(c)`` says how many channels condition an op on c channels; 0 makes it unconditional.
     """
@@ -102,15 +101,14 @@ class Glow(nn.Cell):
 
 
 class FullGlow(ConditionalFlow):
-    """Sorkhei, Henter and Kjellström 2021, "Full-Glow: Fully conditional Glow for more realistic image
-    generation".
+    """Sorkhei, Henter and Kjellström 2021, "Full-Glow: Fully conditional Glow for more realistic image generation".
 
-    The left Glow models the condition ``x_a``; each op of the right Glow, which models ``x_b``, sees the
-    output of the op at the same place on the left. See :class:`ConditionalFlow` for shapes and ranges.
+    The left Glow models the condition ``x_a``; each op of the right Glow, which models ``x_b``, sees the output of the
+    op at the same place on the left. See :class:`ConditionalFlow` for shapes and ranges.
 
-    Level ``b`` works on ``channels * 2^(b+2)`` channels at H/2^(b+1) x W/2^(b+1) and leaves half of them
-    behind as latents; the last leaves all: :attr:`latent_shapes`. Sides must be multiples of 2^n_block and
-    the last level at least 5x5.
+    Level ``b`` works on ``channels * 2^(b+2)`` channels at H/2^(b+1) x W/2^(b+1) and leaves half of them behind as
+    latents; the last leaves all: :attr:`latent_shapes`. Sides must be multiples of 2^n_block and the last level at
+    least 5x5.
 
     Args:
         size: (H, W).

@@ -8,10 +8,10 @@ from mindspore import Tensor
 
 
 def bits_per_dimension(log_likelihood: Tensor, dimensions: int, n_bits: int = 8) -> Tensor:
-    """Bits per dimension (N,) of 8-bit pictures scaled to [0, 1], from ``log p + logdet`` (N,) in nats.
+    """Bits per dimension (N,) of 8-bit images scaled to [0, 1], from ``log p + logdet`` (N,) in nats.
 
-    ``dimensions`` is C*H*W. A density of values in [0, 1] becomes a probability of ``2^n_bits`` bins by the
-    width of a bin, provided the pictures were dequantised with uniform noise of that width.
+    ``dimensions`` is C*H*W. A density of values in [0, 1] becomes a probability of ``2^n_bits`` bins by the width of a
+    bin, provided the images were dequantised with uniform noise of that width.
     """
     return (dimensions * n_bits * math.log(2.0) - log_likelihood) / (dimensions * math.log(2.0))
 

@@ -5,18 +5,17 @@ __all__ = ["TwinOp", "conditions_of"]
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.flows import InvertibleOp
-from src.models.flows.primitives import concat, halves
+from ..flows import InvertibleOp
+from ..flows.primitives import concat, halves
 
 
 class TwinOp(InvertibleOp):
     """Op-to-op conditioning (Sorkhei et al. 2021, section 3.2) as one invertible op on a pair of activations.
 
-    ``x`` is (N, C, H, W): ``left_channels`` of the left activation, then those of the right one. The left op
-    takes the first alone; the right op takes the second with the left op's OUTPUT as its condition, to which
-    the condition of the pair (a boundary map) is joined if ``conditional``. Because the left output is part
-    of ``y``, the pair can be inverted, so a sequence of these needs to keep nothing: neither activations nor
-    conditions.
+    ``x`` is (N, C, H, W): ``left_channels`` of the left activation, then those of the right one. The left op takes the
+    first alone; the right op takes the second with the left op's OUTPUT as its condition, to which the condition of the
+    pair (a boundary map) is joined if ``conditional``. Because the left output is part of ``y``, the pair can be
+    inverted, so a sequence of these needs to keep nothing: neither activations nor conditions.
 
     ``logdet`` is (N, 2): one column for the left op, one for the right. Their sum is that of the pair.
     """

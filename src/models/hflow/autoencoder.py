@@ -1,8 +1,7 @@
-"""Encoders that halve the resolution, and the decoders that turn a level into the conditions of the next
-finer one.
+"""Encoders that halve the resolution, and the decoders that turn a level into the conditions of the next finer one.
 
-The two halves of a component share a Cell because they share a name in published checkpoints. Layers called
-``conv_e*`` belong to the encoders, ``conv_d*`` to the decoders: their learning rates differ.
+The two halves of a component share a Cell because they share a name in published checkpoints. Layers called ``conv_e*``
+belong to the encoders, ``conv_d*`` to the decoders: their learning rates differ.
 """
 
 __all__ = ["Component", "EncoderDecoder", "TopAutoencoder"]
@@ -10,10 +9,10 @@ __all__ = ["Component", "EncoderDecoder", "TopAutoencoder"]
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.hflow.layers import EqualConv, EqualLinear, UnbiasedInstanceNorm, merge, nearest_double
-from src.models.hflow.options import HFlowOptions
-from src.models.hflow.resample import Resample, encoder_resample, up_matrix
-from src.models.hflow.unet import UNet
+from .architecture import HFlowOptions
+from .layers import EqualConv, EqualLinear, UnbiasedInstanceNorm, merge, nearest_double
+from .resample import Resample, encoder_resample, up_matrix
+from .unet import UNet
 
 
 class Component(nn.Cell):

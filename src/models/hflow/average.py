@@ -4,7 +4,7 @@ __all__ = ["Average"]
 
 from mindspore import ParameterTuple, Tensor, nn, ops
 
-from src.models.state import named_parameters
+from ..parameters import named_parameters
 
 
 class Average(nn.Cell):

@@ -1,5 +1,4 @@
-"""The networks of the affine couplings: they see one part of a map and return scales and shifts for the
-other.
+"""The networks of the affine couplings: they see one part of a map and return scales and shifts for the other.
 
 ``construct(x, condition) -> (s, b)`` with x (N, C, H, W); s in [-3, 3] and b in [-5, 5] are zero wherever x
 is visible, so ``(x - b) * exp(-s)`` is invertible whatever the network does.
@@ -12,25 +11,29 @@ import math
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.hflow.layers import EqualConv, EqualLinear, UnbiasedInstanceNorm, merge
-from src.models.hflow.options import TILES
-from src.models.hflow.resample import coupling_resample
+from .architecture import HALVES, TILES
+from .layers import EqualConv, EqualLinear, UnbiasedInstanceNorm, merge
+from .resample import coupling_resample
 
 
 def visible_mask(split: str, channels: int, size: int, index: int) -> np.ndarray:
     """1 where a coupling sees its input, broadcastable to (1, channels, size, size).
 
-    ``channels`` shows the first half (rounded down) of the channels to every step: the mixing alternates for
-    it. The others are checkerboards of 2, 4 or 8 pixel tiles; odd steps see the tile at the origin, even
-    steps its neighbours.
+    ``channels`` shows the first half (rounded down) of the channels to every step: the mixing alternates for it.
+    ``blocks``, ``lblocks`` and ``hblocks`` are checkerboards of 2, 4 and 8 pixel tiles, of which odd steps see the
+    tile at the origin; ``spatial`` is one of single pixels, of which they see its neighbours. Of ``vhalfs`` they see
+    the right half, of ``hhalfs`` the lower one. Even steps see what odd steps do not.
     """
     if split == "channels":
         mask = np.zeros((1, channels, 1, 1), np.float32)
         mask[:, : channels - math.ceil(channels / 2)] = 1.0
         return mask
-    tile = np.arange(size) // TILES[split]
-    diagonal = (tile[:, None] + tile[None, :]) % 2 == 0
-    return (diagonal if index % 2 else ~diagonal).astype(np.float32)[None, None]
+    row, column = np.indices((size, size))
+    if split in HALVES:
+        seen = (column if split == "vhalfs" else row) >= size // 2
+    else:
+        seen = (row // TILES[split] + column // TILES[split]) % 2 == (split == "spatial")
+    return (seen if index % 2 else ~seen).astype(np.float32)[None, None]
 
 
 class _Coupling(nn.Cell):
@@ -120,7 +123,7 @@ class PooledCoupling(_Coupling):
     """A U-Net whose lower floors are 1x1 convolutions on strongly pooled maps; an identity at the start.
 
     Widths are ``int(width * growth ** i)``; each of the ``downs`` floors halves the size, or quarters it with
-    ``double``.
+    ``double``. A visible half is mirrored onto the hidden one, so that there is something to see.
     """
 
     def __init__(
@@ -145,6 +148,10 @@ class PooledCoupling(_Coupling):
         sizes = [size // 2 ** (count * i) for i in range(downs + 1)]
         floors = range(downs)
         self.downs = downs
+        self.mirrored_axis = {"vhalfs": 3, "hhalfs": 2}.get(split, 0)
+        if self.mirrored_axis:
+            # a product with a constant: exact, and every device and runtime has it
+            self.mirror = Tensor(np.eye(size, dtype=np.float32)[None, ::-1].copy())
         self.conv_cond_connect_pre = EqualConv(condition_channels, condition_channels // 2, 1, activation="tanh")
         self.conv_cond_connect_un = EqualConv(channels + condition_channels // 2, width, 3)
         self.conv_1 = EqualConv(width, width, kernel)
@@ -171,8 +178,17 @@ class PooledCoupling(_Coupling):
         self.conv_bias_out = EqualConv(half, half, 3)
         self.conv_bias_out_b = EqualConv(half, channels, 1, activation="linear", zero=True)
 
+    def mirrored(self, x: Tensor) -> Tensor:
+        """``x`` left to right for ``vhalfs``, upside down for ``hhalfs``, and as it is for other splits."""
+        if self.mirrored_axis == 0:
+            return x
+        n, c, h, w = x.shape
+        flat = x.reshape(n * c, h, w)
+        flat = ops.matmul(flat, self.mirror) if self.mirrored_axis == 3 else ops.matmul(self.mirror, flat)
+        return flat.reshape(n, c, h, w)
+
     def construct(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        h = ops.cat((x * self.visible, self.conv_cond_connect_pre(condition)), 1)
+        h = ops.cat((self.mirrored(x * self.visible), self.conv_cond_connect_pre(condition)), 1)
         h = self.conv_2(self.conv_1(self.conv_cond_connect_un(h)))
         skips = ()
         for i in range(self.downs):

@@ -7,11 +7,11 @@ import zlib
 import numpy as np
 from mindspore import Parameter, Tensor, ops
 
-from src.models.hflow.layers import EqualConv, EqualLinear
-from src.models.hflow.mixing import ChannelMix, OrthogonalMix
-from src.models.hflow.network import HFlow
-from src.models.hflow.objective import Objective
-from src.models.hflow.steps import ActNorm, StepChain
+from .bound import Bound
+from .layers import EqualConv, EqualLinear
+from .mixing import ChannelMix, OrthogonalMix
+from .network import HFlow
+from .steps import ActNorm, StepChain
 
 
 def _assign(parameter: Parameter, value: np.ndarray) -> None:
@@ -45,7 +45,7 @@ def _fit(actnorm: ActNorm, x: Tensor) -> None:
 
 
 def _fit_chain(chain: StepChain, x: Tensor, condition: Tensor) -> None:
-    matrices = chain.mixes()
+    matrices, _ = chain.mixes()
     for k in reversed(range(chain.count)):
         step = chain.steps[k]
         _fit(step.actnorm, x)
@@ -53,13 +53,13 @@ def _fit_chain(chain: StepChain, x: Tensor, condition: Tensor) -> None:
 
 
 def fit_actnorms(network: HFlow, image: Tensor, noise: Tensor) -> None:
-    """Give every spatial actnorm the mean and deviation of its input on this batch; run it in PyNative mode.
+    """Give every spatial actnorm the mean and standard deviation of its input on this batch; run it in PyNative mode.
 
-    ``image`` (N, 3, R, R) and ``noise`` (N, noise_size) are those of a training step; 64 images are
-    published. The top's actnorms stay zero: one vector of each image is too little to measure.
+    ``image`` (N, 3, R, R) and ``noise`` (N, noise_size) are those of a training step; 64 images are published. The top's
+    actnorms stay zero: one vector of each image is too little to measure.
     """
     scales, top = network.encode(image)
-    targets, inputs, _, _, style_top, _ = Objective(network).noisy(scales, top, noise)
+    targets, inputs, _, _, style_top, _ = Bound(network).noisy(scales, top, noise)
     below, style = network.start(style_top)
     skip = None
     for i in reversed(range(network.level_count)):

@@ -8,7 +8,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.ops.auto_generate import ReluGrad
 
-from src.models.layers import InstanceNorm
+from ..layers import InstanceNorm
 
 _SLOPE = 0.1
 _LEAKY_GAIN = math.sqrt(2.0 / (1.0 + _SLOPE**2))

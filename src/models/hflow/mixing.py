@@ -1,8 +1,8 @@
 """Channel mixing: a free matrix with its log-determinant, or an orthogonal one as a matrix exponential.
 
-A 1x1 convolution by W changes volume by H * W * log|det W|. Ranges: the free matrix may come close to
-singular, where its inverse loses digits in proportion to its condition number; the orthogonal one is
-invertible by construction.
+A 1x1 convolution by W changes volume by H * W * log|det W|. Ranges: the free matrix may come close to singular, where
+its inverse loses digits in proportion to its condition number. The orthogonal one is its own inverse's transpose while
+its argument is small enough for the series of the exponential; beyond that its log-determinant is NaN, never a wrong 0.
 """
 
 __all__ = ["ChannelMix", "OrthogonalMix", "apply_mix", "exponentials", "skew_exp", "squarings"]
@@ -12,7 +12,10 @@ import math
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.flows import linalg
+from ..flows import linalg
+
+# sum of squares of W^T W - 1 before the last correction, which leaves 3/8 of it as the log-determinant
+_MOST_ERROR = 0.01
 
 
 def squarings(size: int) -> int:
@@ -20,14 +23,16 @@ def squarings(size: int) -> int:
     return max(0, math.ceil(math.log2(8.0 * math.sqrt(2.0 * size))))
 
 
-def skew_exp(skew: Tensor, halvings: int) -> Tensor:
-    """exp of skew-symmetric (B, n, n) matrices, float32, by scaling, a Taylor series of degree 8 and
-    squaring.
+def skew_exp(skew: Tensor, halvings: int) -> tuple[Tensor, Tensor]:
+    """exp of skew-symmetric (B, n, n) matrices, float32, by scaling, a Taylor series of degree 8 and squaring.
 
-    There is no matrix exponential on the CPU. Error against float64 is about 2e-6 while the spectral norm is
-    below ``2 ** halvings / 2``. Squaring erodes orthogonality in float32, so one Newton step restores it; the
-    gradient passes that step by, as it changes nothing to first order. Cost: 6 + ``halvings`` products of n x
-    n matrices.
+    There is no matrix exponential on the CPU. Error against float64 is about 2e-6 while the spectral norm is below
+    ``2 ** halvings / 2``. Squaring erodes orthogonality in float32, so one Newton step restores it; the gradient passes
+    that step by, as it changes nothing to first order. Cost: 6 + ``halvings`` products of n x n matrices.
+
+    Returns:
+        The exponentials, and their log-determinants (B,): 0, or NaN where the norm was so large that they are not
+        orthogonal.
     """
     n = skew.shape[-1]
     eye = ops.eye(n, n, skew.dtype).reshape(1, n, n)
@@ -40,11 +45,14 @@ def skew_exp(skew: Tensor, halvings: int) -> Tensor:
     for _ in range(halvings):
         w = ops.matmul(w, w)
     gram = ops.matmul(w.swapaxes(1, 2), w)
-    return w + ops.stop_gradient(0.5 * (w - ops.matmul(w, gram)))
+    error = ops.stop_gradient((gram - eye) * (gram - eye)).sum((1, 2))
+    # 0 / 0 where the error is too large: no branch, which some runtimes lack
+    left = ops.maximum(_MOST_ERROR - error, ops.zeros_like(error))
+    return w + ops.stop_gradient(0.5 * (w - ops.matmul(w, gram))), left / left - 1.0
 
 
-def exponentials(matrices: Tensor, scale: float) -> Tensor:
-    """(B, n, n) orthogonal mixes of stored matrices U: exp((U - U^T) * scale)."""
+def exponentials(matrices: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """(B, n, n) orthogonal mixes exp((U - U^T) * scale) of stored matrices U, and log-determinants as above."""
     return skew_exp((matrices - matrices.swapaxes(1, 2)) * scale, squarings(matrices.shape[-1]))
 
 
@@ -59,8 +67,8 @@ def apply_mix(x: Tensor, matrix: Tensor) -> Tensor:
 class ChannelMix(nn.Cell):
     """W = scale * K with a free K, which starts orthogonal over ``scale``.
 
-    ``construct(x) -> (W x, logdet)``, ``inverse(y) -> W^-1 y``. A chain of steps computes all determinants
-    and inverses of a level in one call and applies the matrices itself.
+    ``construct(x) -> (W x, logdet)``, ``inverse(y) -> W^-1 y``. A chain of steps computes all determinants and inverses
+    of a level in one call and applies the matrices itself.
     """
 
     def __init__(self, channels: int, scale: float):
@@ -91,12 +99,17 @@ class OrthogonalMix(nn.Cell):
         self.scale = scale
         self.U = Parameter(Tensor(np.zeros((channels, channels), np.float32)))
 
-    def matrix(self) -> Tensor:
+    def exponential(self) -> tuple[Tensor, Tensor]:
+        """W (1, n, n) and its log-determinant (1,)."""
         n = self.U.shape[0]
-        return exponentials(self.U.reshape(1, n, n), self.scale)[0]
+        return exponentials(self.U.reshape(1, n, n), self.scale)
+
+    def matrix(self) -> Tensor:
+        return self.exponential()[0][0]
 
     def construct(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return apply_mix(x, self.matrix()), ops.zeros((x.shape[0],), x.dtype)
+        w, logdet = self.exponential()
+        return apply_mix(x, w[0]), ops.broadcast_to(logdet, (x.shape[0],))
 
     def inverse(self, y: Tensor, condition: Tensor | None = None) -> Tensor:
         return apply_mix(y, self.matrix().swapaxes(0, 1))

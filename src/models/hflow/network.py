@@ -1,9 +1,8 @@
 """The hflow network: encoders, decoders and flows of all levels, and the passes through them.
 
-Images are (N, 3, R, R) in [-0.5, 0.5]. Latents are a tuple of the spatial levels from fine to coarse, then
-the parts of the top (``HFlowOptions.latent_shapes``). They are more numbers than the image has: image to
-latents to image is exact, latents to image to latents is not, because the finer levels are conditioned on an
-encoding of the image.
+Images are (N, 3, R, R) in [-0.5, 0.5]. Latents are a tuple of the spatial levels from fine to coarse, then the parts of
+the top (``HFlowOptions.latent_shapes``). They are more numbers than the image has: image to latents to image is exact,
+latents to image to latents is not, because the finer levels are conditioned on an encoding of the image.
 """
 
 __all__ = ["HFlow", "Level"]
@@ -13,13 +12,13 @@ import math
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from src.models.hflow.autoencoder import EncoderDecoder, TopAutoencoder
-from src.models.hflow.couplings import ConvCoupling, PooledCoupling
-from src.models.hflow.layers import EqualConv
-from src.models.hflow.options import HFlowOptions
-from src.models.hflow.steps import level_chain
-from src.models.hflow.top import PartitionedTop, StyleNetwork
-from src.models.hflow.unet import UNet
+from .architecture import HFlowOptions
+from .autoencoder import EncoderDecoder, TopAutoencoder
+from .couplings import ConvCoupling, PooledCoupling
+from .layers import EqualConv
+from .steps import StepChain, level_chain
+from .top import PartitionedTop, StyleNetwork
+from .unet import UNet
 
 #: images are multiplied by this, which makes their variance about 1
 DATA_SCALE = 4.0
@@ -92,6 +91,12 @@ class HFlow(nn.Cell):
         self.style_mask = Tensor(_hide(top.width, top.style_hidden))
         self.base_mask = Tensor(_hide(top.width, top.base_hidden))
         self.data_logdet = 3 * options.resolution**2 * math.log(DATA_SCALE)
+
+    @property
+    def chains(self) -> list[StepChain]:
+        """The steps of flow behind every latent, in the order of the latents."""
+        top = self.endblock_unified
+        return [*(level.blocks for level in self.blocks), top.endblock_uncond, *top.conditionals]
 
     def recompute_blocks(self) -> None:
         """Let the backward pass compute couplings and U-Nets again; call it before anything is compiled."""

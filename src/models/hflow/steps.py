@@ -1,14 +1,14 @@
 """Flow steps and their chain. ``construct`` leads from data to latent, ``inverse`` from latent to data."""
 
-__all__ = ["ActNorm", "Step", "StepChain"]
+__all__ = ["ActNorm", "Step", "StepChain", "level_chain", "point_chain"]
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.models.flows import linalg
-from src.models.hflow.couplings import ConvCoupling, PointCoupling, PooledCoupling
-from src.models.hflow.mixing import ChannelMix, OrthogonalMix, apply_mix, exponentials
-from src.models.hflow.options import LevelOptions
+from ..flows import linalg
+from .architecture import LevelOptions
+from .couplings import ConvCoupling, PointCoupling, PooledCoupling
+from .mixing import ChannelMix, OrthogonalMix, apply_mix, exponentials
 
 
 class ActNorm(nn.Cell):
@@ -29,12 +29,10 @@ class ActNorm(nn.Cell):
 
 
 class Step(nn.Cell):
-    """Actnorm, affine coupling, channel mix: (N, C, H, W) to the same shape and the log-determinant (N,) in
-    nats.
+    """Actnorm, affine coupling, channel mix: (N, C, H, W) to the same shape and the log-determinant (N,) in nats.
 
-    ``coupling`` maps (x, condition) to bounded scales and shifts; ``invconv`` is the mix. A chain passes the
-    matrix of its mix in, because it computes those of all steps at once; their determinants are then its
-    business too.
+    ``coupling`` maps (x, condition) to bounded scales and shifts; ``invconv`` is the mix. A chain passes the matrix of
+    its mix in, because it computes those of all steps at once, with their determinants.
     """
 
     def __init__(self, channels: int, coupling: nn.Cell, mix: nn.Cell):
@@ -82,22 +80,17 @@ class StepChain(nn.Cell):
         self.orthogonal = isinstance(steps[0].invconv, OrthogonalMix)
         self.scale = steps[0].invconv.scale
 
-    def mixes(self) -> Tensor:
-        """(steps, C, C): every mixing matrix, from data to latent."""
+    def mixes(self) -> tuple[Tensor, Tensor]:
+        """Every mixing matrix from data to latent (steps, C, C), and their log-determinants (steps,)."""
         if self.orthogonal:
             return exponentials(ops.stack([step.invconv.U for step in self.steps]), self.scale)
-        return ops.stack([step.invconv.K for step in self.steps]) * self.scale
-
-    def mix_logdet(self, matrices: Tensor, pixels: int) -> Tensor:
-        """Log-determinant of all mixes on a map of ``pixels``, a scalar."""
-        if self.orthogonal:
-            return ops.zeros((), matrices.dtype)
-        return linalg.logabsdet(matrices).sum() * pixels
+        matrices = ops.stack([step.invconv.K for step in self.steps]) * self.scale
+        return matrices, linalg.logabsdet(matrices)
 
     def construct(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         n, _, h, w = x.shape
-        matrices = self.mixes()
-        total = ops.broadcast_to(self.mix_logdet(matrices, h * w).reshape(1), (n,))
+        matrices, logdets = self.mixes()
+        total = ops.broadcast_to((logdets.sum() * (h * w)).reshape(1), (n,))
         for i in range(self.count):
             k = self.count - 1 - i
             x, logdet = self.steps[k].encode(x, condition, matrices[k])
@@ -107,8 +100,8 @@ class StepChain(nn.Cell):
     def generate(self, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """From latent to data: the map and the log-determinant (N,) of this direction."""
         n, _, h, w = z.shape
-        matrices = self.mixes()
-        total = -ops.broadcast_to(self.mix_logdet(matrices, h * w).reshape(1), (n,))
+        matrices, logdets = self.mixes()
+        total = -ops.broadcast_to((logdets.sum() * (h * w)).reshape(1), (n,))
         backs = matrices.swapaxes(1, 2) if self.orthogonal else linalg.inverse(matrices)
         for k in range(self.count):
             z, logdet = self.steps[k].decode(z, condition, backs[k])
@@ -124,16 +117,11 @@ def level_chain(options: LevelOptions) -> StepChain:
     o = options
     steps = []
     for index, split in enumerate(o.splits):
-        common = (
-            split,
-            o.channels,
-            o.coupling_channels,
-            o.resolution,
-            index,
-            o.condition_channels,
-            o.coupling_kernel,
-        )
-        if o.pooled(split):
+        pooled, width = o.pooled(split), o.coupling_channels
+        if pooled and o.third:
+            width //= 3
+        common = (split, o.channels, width, o.resolution, index, o.condition_channels, o.coupling_kernel)
+        if pooled:
             coupling = PooledCoupling(*common, o.coupling_downs, o.coupling_growth, o.reduced, o.double)
         else:
             coupling = ConvCoupling(*common)

@@ -6,9 +6,9 @@ from itertools import accumulate
 
 from mindspore import Tensor, nn, ops
 
-from src.models.hflow.layers import EqualConv, EqualLinear
-from src.models.hflow.options import TopOptions
-from src.models.hflow.steps import point_chain
+from .architecture import TopOptions
+from .layers import EqualConv, EqualLinear
+from .steps import point_chain
 
 
 class StyleNetwork(nn.Cell):

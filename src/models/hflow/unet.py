@@ -6,8 +6,8 @@ import math
 
 from mindspore import Tensor, nn
 
-from src.models.hflow.layers import EqualConv, UnbiasedInstanceNorm, merge
-from src.models.hflow.resample import unet_resample
+from .layers import EqualConv, UnbiasedInstanceNorm, merge
+from .resample import unet_resample
 
 
 class UNet(nn.Cell):

@@ -1,6 +1,6 @@
 """The normalised VGG-19 of Hierarchy Flow's losses (encoder of Huang and Belongie 2017), up to relu4_1."""
 
-__all__ = ["LAYERS", "SMALLEST", "NormalisedVgg", "load_normalised_vgg"]
+__all__ = ["LAYERS", "SMALLEST", "NormalisedVgg", "load_normalised_vgg", "require_normalised_vgg"]
 
 from pathlib import Path
 
@@ -63,6 +63,21 @@ class NormalisedVgg(nn.Cell):
         return taps
 
 
+_WAY_OUT = (
+    "Hierarchy Flow's losses need vgg_normalised.pth, the encoder published with AdaIN in PyTorch: pass "
+    "--vgg_pre_trained FILE, or --vgg_pre_trained random:1 for random features, which need no file"
+)
+
+
+def require_normalised_vgg(path: str) -> None:
+    """Raise ``UserError`` unless there is a file of weights, or ``random:SEED`` asks for none."""
+    if path.startswith("random:"):
+        if not path.removeprefix("random:").isdigit():
+            raise UserError(f"vgg_pre_trained {path}: what follows random: is a whole number, such as random:1")
+    elif not Path(path).is_file():
+        raise UserError(f"the VGG weights {path} do not exist. {_WAY_OUT}")
+
+
 def load_normalised_vgg(path: str) -> NormalisedVgg:
     """Build the encoder from a file of the published weights (``.pth`` or ``.safetensors``), or from ``random:SEED``.
 
@@ -71,30 +86,22 @@ def load_normalised_vgg(path: str) -> NormalisedVgg:
     Raises:
         UserError: no such file, or weights of another network; the message says where the right ones come from.
     """
-    way_out = (
-        "Hierarchy Flow's losses need vgg_normalised.pth, the encoder published with AdaIN in PyTorch: pass "
-        "--vgg_pre_trained FILE, or --vgg_pre_trained random:1 for random features, which need no file"
-    )
+    require_normalised_vgg(path)
     vgg = NormalisedVgg()
     if path.startswith("random:"):
-        seed = path.removeprefix("random:")
-        if not seed.isdigit():
-            raise UserError(f"vgg_pre_trained {path}: what follows random: is a whole number, such as random:1")
-        arrays = _random_weights(int(seed))
-    elif not Path(path).is_file():
-        raise UserError(f"the VGG weights {path} do not exist. {way_out}")
+        arrays = _random_weights(int(path.removeprefix("random:")))
     else:
         arrays = read_weights(path)
     ours = {f"{i}.{kind}": f"convs.{n}.{kind}" for n, (i, _, _) in enumerate(LAYERS) for kind in ("weight", "bias")}
     try:
         load_arrays(vgg, {ours[k]: np.asarray(v, np.float32) for k, v in arrays.items() if k in ours}, source=path)
     except UserError as error:
-        raise UserError(f"{path} is not the normalised VGG-19: {error}\n{way_out}") from None
+        raise UserError(f"{path} is not the normalised VGG-19: {error}\n{_WAY_OUT}") from None
     first = vgg.convs[0].bias.asnumpy()
     if not path.startswith("random:") and np.abs(first - _BGR_MEAN).max() > 0.5:
         raise UserError(
             f"{path} is not the normalised VGG-19: its first layer should subtract the channel means "
-            f"{-_BGR_MEAN}, but adds {first}.\n{way_out}"
+            f"{-_BGR_MEAN}, but adds {first}.\n{_WAY_OUT}"
         )
     return vgg
 

@@ -4,8 +4,8 @@ __all__ = ["MultiscaleDiscriminator"]
 
 from mindspore import Tensor, nn
 
-from src.models.layers import AvgPool, LeakyReLU, conv, norm_layer
-from src.models.recompute import recompute_stages
+from ..layers import AvgPool, LeakyReLU, conv, norm_layer
+from ..recompute import recompute_stages
 
 
 class MultiscaleDiscriminator(nn.Cell):

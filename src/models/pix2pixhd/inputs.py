@@ -1,6 +1,6 @@
 """From label and instance maps to what pix2pixHD's networks see (Wang et al. 2018, section 3.3 and 3.4)."""
 
-__all__ = ["InputEncoder", "boundary_map", "instance_mean"]
+__all__ = ["NOTHING", "InputEncoder", "boundary_map", "instance_mean"]
 
 from typing import Any
 
@@ -8,11 +8,14 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+#: stands for an input that these options do not have
+NOTHING = np.zeros(1, np.float32)
+
 
 def boundary_map(ids: Tensor) -> Tensor:
     """1 where a pixel's id differs from its left, right, upper or lower neighbour, else 0.
 
-    (N, 1, H, W) int32 to (N, 1, H, W) float32. Both sides of a boundary are marked; the picture's border is none.
+    (N, 1, H, W) int32 to (N, 1, H, W) float32. Both sides of a boundary are marked; the image's border is none.
     """
     across = (ids[:, :, :, 1:] != ids[:, :, :, :-1]).astype(ms.float32)
     down = (ids[:, :, 1:] != ids[:, :, :-1]).astype(ms.float32)

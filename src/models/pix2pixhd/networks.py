@@ -8,8 +8,8 @@ __all__ = ["Encoder", "GlobalGenerator", "LocalEnhancer", "ResidualBlock"]
 
 from mindspore import Tensor, nn
 
-from src.models.layers import AvgPool, NarrowConv, ReflectionPad, conv, deconv, norm_layer
-from src.models.recompute import recompute_stages
+from ..layers import AvgPool, NarrowConv, ReflectionPad, conv, deconv, norm_layer
+from ..recompute import recompute_stages
 
 
 class ResidualBlock(nn.Cell):

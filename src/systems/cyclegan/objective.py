@@ -50,7 +50,9 @@ class CycleGANObjective(Objective):
         if config.pool_size > 0:
             # one row more than are used, as in the files of earlier versions
             rows, shape = config.pool_size + 1, (config.input_nc, *size)
-            self.buffers = {f"replay_{domain}": ImagePool(rows, shape, ms.float16, config.batch_size) for domain in "AB"}
+            self.buffers = {
+                f"replay_{domain}": ImagePool(rows, shape, ms.float16, config.batch_size) for domain in "AB"
+            }
 
     def inputs(self, batch: Batch, step: int = 0) -> tuple[np.ndarray, ...]:
         label, slots = _NOTHING, [_NOTHING, _NOTHING]
@@ -73,7 +75,7 @@ class CycleGANObjective(Objective):
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
         config, networks, lsgan = self.config, self.system.networks, not self.config.no_lsgan
-        segmenter = _SegmenterLoss(networks["S"], config.semantic_nc) if self.trains_segmenter else None
+        classes = config.semantic_nc if self.trains_segmenter else 0
         return _Gradients(
             _GeneratorLoss(
                 networks,
@@ -81,11 +83,11 @@ class CycleGANObjective(Objective):
                 # huggan averages the two directions, junyanz adds them
                 1.0 if config.sum_directions else 0.5,
                 {"cycle": config.lambda_cyc, "identity": config.lambda_id, "semantic": config.lambda_semantic},
-                segmenter,
+                classes,
             ),
             _DiscriminatorLoss(networks["D_A"], lsgan),
             _DiscriminatorLoss(networks["D_B"], lsgan),
-            segmenter,
+            _SegmenterLoss(networks["S"], classes) if classes else None,
             self.buffers,
             groups,
         )
@@ -111,13 +113,16 @@ class _DiscriminatorLoss(nn.Cell):
         return loss * scale, loss
 
 
+def _class_numbers(classes: int) -> Tensor:
+    return Tensor(np.arange(classes, dtype=np.int32).reshape(1, -1, 1, 1))
+
+
 class _SegmenterLoss(nn.Cell):
     """Cross entropy of the segmenter on real images of A."""
 
     def __init__(self, segmenter: nn.Cell, classes: int):
         super().__init__(auto_prefix=False)
-        self.S = segmenter
-        self.classes = Tensor(np.arange(classes, dtype=np.int32).reshape(1, -1, 1, 1))
+        self.S, self.classes = segmenter, _class_numbers(classes)
 
     def construct(self, scale, image, label):
         loss = label_loss(self.S(image), label, self.classes)
@@ -132,7 +137,7 @@ class _GeneratorLoss(nn.Cell):
         lsgan: see :class:`GANLoss`.
         factor: of each direction's terms.
         weights: of the terms ``cycle``, ``identity`` (0 leaves it out) and ``semantic``.
-        labelled: the segmenter's loss where A has label maps to keep to, instead of what the segmenter sees in A.
+        classes: of the label maps of A, which translations are to keep; 0 takes what the segmenter sees in A.
     """
 
     def __init__(
@@ -141,7 +146,7 @@ class _GeneratorLoss(nn.Cell):
         lsgan: bool,
         factor: float,
         weights: Mapping[str, float],
-        labelled: nn.Cell | None,
+        classes: int,
     ):
         super().__init__(auto_prefix=False)
         self.G_AB, self.G_BA = networks["G_AB"], networks["G_BA"]
@@ -149,11 +154,11 @@ class _GeneratorLoss(nn.Cell):
         self.gan, self.factor = GANLoss(lsgan), factor
         self.cycle, self.identity, self.semantic = weights["cycle"], weights["identity"], weights["semantic"]
         self.has_identity, self.has_semantic = self.identity > 0, "S" in networks
-        self.has_labels = labelled is not None
+        self.has_labels = classes > 0
         if self.has_semantic:
             self.S = networks["S"]
         if self.has_labels:
-            self.labelled = labelled
+            self.classes = _class_numbers(classes)
 
     def construct(self, scale, real_A, real_B, label):
         n = real_A.shape[0]
@@ -175,7 +180,7 @@ class _GeneratorLoss(nn.Cell):
         if self.has_semantic:
             backward = semantic_loss(self.S(fake_A), self.S(ops.stop_gradient(real_B)))
             if self.has_labels:
-                forward = self.labelled(scale, fake_B, label)[1]
+                forward = label_loss(self.S(fake_B), label, self.classes)
             else:
                 forward = semantic_loss(self.S(fake_B), self.S(ops.stop_gradient(real_A)))
             semantic = (forward + backward) * self.factor

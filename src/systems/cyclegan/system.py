@@ -3,6 +3,7 @@
 __all__ = ["CycleGAN"]
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mindspore as ms
@@ -72,14 +73,10 @@ class CycleGAN(System):
             if training and config.recompute:
                 cell.recompute_stages()
         if training and config.semantic == "frozen":
+            self.check_files(config)
             self._load_segmenter(config.semantic_weights)
 
     def _load_segmenter(self, path: str) -> None:
-        if not path:
-            raise UserError(
-                "semantic frozen needs a trained segmenter: pass --semantic_weights FILE (the net_S file of "
-                "a run with --semantic joint), or train one on the way: --semantic joint"
-            )
         load_arrays(self.networks["S"], read_arrays(path)[0], source=path)
         for parameter in self.networks["S"].get_parameters():
             parameter.requires_grad = False
@@ -101,6 +98,17 @@ class CycleGAN(System):
     @classmethod
     def request(cls, config: Config, training: bool) -> UnpairedRequest:
         return UnpairedRequest(_STRIDE, config.input_nc, labels=training and config.semantic == "joint")
+
+    @classmethod
+    def check_files(cls, config: Config) -> None:
+        if config.semantic == "frozen":
+            if not config.semantic_weights:
+                raise UserError(
+                    "semantic frozen needs a trained segmenter: pass --semantic_weights FILE (the net_S file of "
+                    "a run with --semantic joint), or train one on the way: --semantic joint"
+                )
+            if not Path(config.semantic_weights).is_file():
+                raise UserError(f"semantic_weights {config.semantic_weights} does not exist: check the path")
 
     def objective(self, size: tuple[int, int]) -> "CycleGANObjective":
         from .objective import CycleGANObjective

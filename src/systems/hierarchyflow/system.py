@@ -15,6 +15,7 @@ from ...contracts.system import Batch, System
 from ...dataset.unpaired import UNPAIRED, UnpairedRequest
 from ...imaging.images import unit_to_image
 from ...models.hierarchyflow.networks import SMALLEST_STYLE, HierarchyFlow
+from ...models.hierarchyflow.vgg import require_normalised_vgg
 from ...models.parameters import named_parameters
 from ...models.precision import set_precision
 from ...options.config import Config
@@ -60,6 +61,10 @@ class HierarchyFlowSystem(System):
     @classmethod
     def request(cls, config: Config, training: bool) -> UnpairedRequest:
         return UnpairedRequest(stride=1, channels=3, labels=False)
+
+    @classmethod
+    def check_files(cls, config: Config) -> None:
+        require_normalised_vgg(config.vgg_pre_trained)
 
     def objective(self, size: tuple[int, int]) -> "HierarchyFlowObjective":
         from .objective import HierarchyFlowObjective

@@ -2,14 +2,16 @@
 
 __all__ = ["UnpairedModel"]
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from ...dataset.geometry import Geometry
 from ...dataset.unpaired import geometry_of
-from ...imaging.images import image_to_unit, unit_to_image
+from ...inference.arrays import fitted
 from ...inference.model import Batch, Model
 
 
@@ -38,12 +40,16 @@ class UnpairedModel(Model):
         """What is shown of translations (N, C, H, W), at the size at which they were made."""
         return outputs
 
+    @cached_property
+    def _geometry(self) -> Geometry:
+        return geometry_of(self.system.request(self.config, training=False), self.config)
+
     def _scaled(self, images: np.ndarray) -> np.ndarray:
-        return np.stack([image_to_unit(self._whole(unit_to_image(unit))) for unit in images])
+        width, height = self._geometry.resized_whole(*images.shape[:1:-1])
+        return np.stack([fitted(unit, (height, width), self._whole) for unit in images])
 
     def _whole(self, image: np.ndarray) -> np.ndarray:
-        geometry = geometry_of(self.system.request(self.config, training=False), self.config)
-        return np.atleast_3d(geometry.whole({"image": image})["image"])
+        return self._geometry.whole({"image": image})["image"]
 
 
 def _resized(images: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,82 @@
+"""A kind of data: what a system may ask of it, how it is opened, examined and imitated."""
+
+__all__ = ["DataKind"]
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..options.config import Config
+from ..options.owner import Owner
+from ..utils.progress import write_line
+from .pipeline import Pipeline
+from .report import Report
+
+
+@dataclass(frozen=True)
+class DataKind:
+    """A kind of data set.
+
+    Attributes:
+        name: for messages and records.
+        owners: whose options the functions below may read, besides those of every run.
+        request: a frozen dataclass: stride, channels and columns that the data must deliver.
+        opens: ``(request, options, phase, rank, world, training)`` to a pipeline; ``options`` are those of ``owners``.
+        examines: ``(request, options, phase)`` to a report on what training would trip over.
+        counts: ``(request, options, phase)`` to the number of training samples, going by names of files alone.
+        training_size: ``(request, options)`` to the height and width that training is compiled for.
+        example: ``(request, batch_size, size, training)`` to a batch of zeros as the data delivers it.
+        whole: options with which evaluation reads all of the data set, whatever part of it the options name.
+    """
+
+    name: str
+    owners: tuple[Owner, ...]
+    request: type
+    opens: Callable[[Any, Config, str, int, int, bool], Pipeline]
+    examines: Callable[[Any, Config, str], Report]
+    counts: Callable[[Any, Config, str], int]
+    training_size: Callable[[Any, Config], tuple[int, int]]
+    example: Callable[[Any, int, tuple[int, int], bool], dict[str, np.ndarray]]
+    whole: Mapping[str, Any] = field(default_factory=dict)
+
+    def open(
+        self,
+        request: Any,
+        config: Config,
+        phase: str,
+        rank: int = 0,
+        world: int = 1,
+        training: bool | None = None,
+    ) -> Pipeline:
+        """Open the data that ``config`` names.
+
+        Args:
+            request: what the system needs.
+            config: all options of the run.
+            phase: part of the data set.
+            rank, world: this process among those that share the data.
+            training: records, crops, flips, equal batches on every rank; or every sample once, in order, whole, as
+                its file is. None means training where ``phase`` is ``train``.
+
+        Raises:
+            UserError: everything a user can mend, before the first batch.
+        """
+        trains = phase == "train" if training is None else training
+        return self.opens(request, config.part(*self.owners), phase, rank, world, trains)
+
+    def count(self, request: Any, config: Config, phase: str) -> int:
+        """Number of training samples by the names of files; ``UserError`` where folders or partners are missing."""
+        return self.counts(request, config.part(*self.owners), phase)
+
+    def examine(self, request: Any, config: Config, phase: str) -> Report:
+        """What training on ``phase`` would trip over."""
+        return self.examines(request, config.part(*self.owners), phase)
+
+    def report(self, request: Any, config: Config) -> int:
+        """Print what training on ``config.phase`` would trip over; 1 if there are problems, else 0."""
+        report = self.examine(request, config, config.phase)
+        write_line(f"data set {config.data_root}, phase {config.phase}\n{report.text()}", sys.stdout)
+        return 1 if report.problems else 0

@@ -1,0 +1,74 @@
+"""Reading YAML files of options and presets with bounds on everything that they hold."""
+
+__all__ = ["YAML_ERRORS", "read_documents", "read_value"]
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..utils.errors import UserError
+from .text import shown
+
+_MOST_BYTES = 1 << 17
+_MOST_NESTED = 20
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML without aliases: eight lines of them can unfold to more values than any memory holds."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(None, None, "an alias (*name), which options have no use for", mark)
+        return super().compose_node(parent, index)
+
+    def fetch_flow_collection_start(self, token_class):
+        # the scanner's time grows with the square of the open brackets
+        if self.flow_level > _MOST_NESTED:
+            raise yaml.scanner.ScannerError(None, None, "it is nested too deeply", self.get_mark())
+        super().fetch_flow_collection_start(token_class)
+
+
+#: what PyYAML raises on texts that are no YAML, on values such as 2001-99-99, and on nesting without end
+YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+
+
+def read_value(text: str) -> Any:
+    """The value that a word of the command line stands for; raises one of :data:`YAML_ERRORS`."""
+    return yaml.load(text, _Loader)
+
+
+def read_documents(path: Path) -> list[dict[str, Any]]:
+    """The mappings in a file, at least five, empty ones at the end.
+
+    Raises:
+        UserError: the file is missing, larger than 128 KiB, no YAML, or holds something else than mappings.
+    """
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(_MOST_BYTES + 1)
+        if len(data) > _MOST_BYTES:
+            raise UserError(
+                f"configuration {shown(str(path))} is larger than {_MOST_BYTES >> 10} KiB: no preset is that long; "
+                "check the path"
+            )
+        documents = list(yaml.load_all(data.decode("utf-8"), _Loader))
+    except FileNotFoundError:
+        near = ", ".join(sorted(p.name for p in path.parent.glob("*.yaml"))) or "no .yaml file"
+        raise UserError(f"configuration {shown(str(path))} does not exist; {path.parent} holds {near}") from None
+    except (OSError, *YAML_ERRORS) as error:
+        raise UserError(f"cannot read configuration {shown(str(path))}: {_reason(error)}") from None
+    documents = [d if d is not None else {} for d in documents] + [{}] * 5
+    for document in documents[:5]:
+        if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+            raise UserError(f"configuration {path}: each document must map option names to values")
+    return documents[:5]
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem:
+        line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        return f"{error.problem}{line}"
+    text = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return shown(text.splitlines()[0] if text else type(error).__name__)

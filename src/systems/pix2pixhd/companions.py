@@ -1,0 +1,59 @@
+"""What belongs to a run with features beside its weights: clusters to draw styles from, and a frozen encoder."""
+
+__all__ = ["FeatureCompanions", "cluster_file"]
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...contracts.companions import Companions
+from ...contracts.system import System
+from ...options.config import Config
+from .clusters import FeatureClusters
+
+
+def cluster_file(config: Config, folder: Path) -> Path:
+    """The cluster file of the run in ``folder``, whether it is there or not."""
+    path = Path(config.cluster_path)
+    return path if path.is_file() else folder / path
+
+
+class FeatureCompanions(Companions):
+    """Clusters and encoder of the run whose features another one is trained on."""
+
+    def complete(
+        self, config: Config, resumed: Mapping[str, Any] | None, pretrained: Mapping[str, Any] | None
+    ) -> Config:
+        """With precomputed features: remember the width at which the encoder was trained; evaluation repeats it."""
+        width = 0
+        if resumed is not None:
+            width = resumed.get("encode_load_size", 0)
+        elif config.load_features and pretrained is not None:
+            scaled = str(pretrained.get("resize_or_crop", "")).startswith("scale_width")
+            width = pretrained.get("load_size", 0) if scaled else 0
+        else:
+            return config
+        option = config.schema.find("encode_load_size", "")
+        return config.replace(encode_load_size=option.check(width, "the options of the earlier run"))
+
+    def adopt(
+        self, system: System, networks: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]
+    ) -> None:
+        """Keep the encoder that precomputed the features beside the generator, untouched by training."""
+        if system.loads_features and "E" in networks and "E" not in system.networks:
+            system.add_encoder()
+            for parameter in system.networks["E"].get_parameters():
+                parameter.requires_grad = False
+
+    def files(self, config: Config) -> tuple[str, ...]:
+        """The clusters, unless they lie at a place of their own."""
+        uses_features = config.instance_feat or config.label_feat
+        return (config.cluster_path,) if uses_features and not Path(config.cluster_path).is_absolute() else ()
+
+    def load(self, system: System, folder: Path) -> None:
+        """Read the styles that are drawn where no image is encoded."""
+        path = cluster_file(system.config, folder)
+        if system.uses_features and path.is_file():
+            system.clusters = FeatureClusters.load(path, system.config.feat_num)

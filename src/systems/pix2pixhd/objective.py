@@ -1,0 +1,274 @@
+"""pix2pixHD's objective and one step's gradients (Wang et al. 2018, equations 2, 4 and 5, with the VGG term)."""
+
+__all__ = ["NO_VGG", "Pix2PixHDGradients", "Pix2PixHDObjective"]
+
+from typing import TYPE_CHECKING
+
+import mindspore as ms
+import numpy as np
+from mindspore import ParameterTuple, Tensor, nn, ops
+
+from ...contracts.objective import Batch, Objective, UpdateGroup
+from ...models.image_pool import ImagePool, draw_pool_slots
+from ...models.losses import GANLoss, l1_loss
+from ...models.pix2pixhd.inputs import NOTHING, InputEncoder, instance_mean
+from ...models.precision import set_precision
+from ...models.vgg import VGGLoss, load_vgg
+from ...utils.errors import UserError
+
+if TYPE_CHECKING:
+    from .system import Pix2PixHD
+
+# VGG19 halves its images four times
+_SMALLEST_OF_VGG = 16
+_VGG_WAY_OUT = (
+    "Download torchvision's vgg19-dcbb9e9d.pth and pass --vgg_pre_trained FILE, or train without this loss: "
+    "--no_vgg_loss True"
+)
+
+
+#: what to do without the weights of the perceptual loss
+NO_VGG = (
+    "Download torchvision's vgg19-dcbb9e9d.pth and pass --vgg_pre_trained FILE, "
+    "or train without this loss: --no_vgg_loss True"
+)
+
+
+class Pix2PixHDObjective(Objective):
+    """Adversarial terms of all discriminator scales, with feature matching and VGG terms unless they are left out.
+
+    Args:
+        system: the networks with the options of training.
+        size: (height, width) of samples.
+
+    Raises:
+        UserError: samples are too small for the networks, or VGG19's weights cannot be used.
+    """
+
+    def __init__(self, system: "Pix2PixHD", size: tuple[int, int]):
+        super().__init__()
+        config = self.config = system.config
+        self.system = system
+        _check_size(size, system.stride, max(system.smallest, 0 if config.no_vgg_loss else _SMALLEST_OF_VGG))
+        self.vgg_loss = None
+        if not config.no_vgg_loss:
+            vgg = load_vgg(config.vgg_pre_trained, NO_VGG)
+            set_precision(vgg, config.precision)
+            if config.recompute:
+                vgg.recompute_stages()
+            self.vgg_loss = VGGLoss(vgg)
+        self.loss_names = (
+            "G_GAN",
+            *(() if config.no_ganFeat_loss else ("G_GAN_Feat",)),
+            *(() if config.no_vgg_loss else ("G_VGG",)),
+            "D_real",
+            "D_fake",
+        )
+        if config.pool_size:
+            shape = (system.condition_channels + config.output_nc, *size)
+            self.buffers["pool"] = ImagePool(config.pool_size, shape, batch=config.batch_size)
+
+    def inputs(self, batch: Batch, step: int = 0) -> tuple[np.ndarray, ...]:
+        size, slots = self.config.pool_size, NOTHING
+        if size:
+            slots = draw_pool_slots(size, len(batch["label"]), step, self.config.seed)
+        return (
+            batch["label"],
+            batch.get("inst", NOTHING),
+            self.system.region_map(batch),
+            batch["image"],
+            batch.get("feat", NOTHING),
+            slots,
+        )
+
+    def phase(self, epoch: int) -> bool:
+        """Whether only the outermost enhancer is trained.
+
+        So that the pretrained global generator is not spoilt by the enhancer's first gradients.
+        """
+        return self.config.netG == "local" and epoch <= self.config.niter_fix_global
+
+    def groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
+        config, system = self.config, self.system
+        parameters = system.trainable("G")
+        only_enhancer = self.phase(epoch)
+        if only_enhancer:
+            prefix = f"G.model{config.n_local_enhancers}_"
+            parameters = {name: p for name, p in parameters.items() if name.startswith(prefix)}
+        if system.encodes:
+            parameters |= system.trainable("E")
+        options = {"lr": config.lr, "beta1": config.beta1, "beta2": config.beta2}
+        return (
+            UpdateGroup("G_enhancer" if only_enhancer else "G", parameters, **options),
+            UpdateGroup("D", system.trainable("D"), **options),
+        )
+
+    def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
+        config, system = self.config, self.system
+        lsgan = not config.no_lsgan
+        generate = _Generate(
+            system.networks["G"], system.networks["E"] if system.encodes else None, system.regions, system.uses_features
+        )
+        matching = None
+        if not config.no_ganFeat_loss:
+            matching = config.lambda_feat * 4.0 / (config.n_layers_D + 1) / config.num_D
+        discriminator = system.networks["D"]
+        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, self.vgg_loss, config.lambda_feat)
+        return Pix2PixHDGradients(
+            system.encode,
+            loss,
+            discriminator,
+            lsgan,
+            self.vgg_loss,
+            self.buffers.get("pool"),
+            *(ParameterTuple(group.parameters.values()) for group in groups),
+        )
+
+    def outputs(self, tensors: tuple) -> Batch:
+        return {"synthesized_image": tensors[0].astype(ms.float32).asnumpy()}
+
+
+def _check_size(size: tuple[int, int], stride: int, smallest: int) -> None:
+    if min(size) < smallest:
+        raise UserError(
+            f"images of {size[1]}x{size[0]} are too small for networks that divide by {stride} and losses that need "
+            f"{smallest} pixels a side: pass a larger --load_size or a smaller --n_downsample_global"
+        )
+
+
+class _Generate(nn.Cell):
+    """The forward pass of training: condition, and features or the image to encode them from, to a fake.
+
+    ``encoder`` is None where features come from outside, ``regions`` the static upper bound of the ids to pool over.
+    """
+
+    def __init__(self, generator: nn.Cell, encoder: nn.Cell | None, regions: int, uses_features: bool):
+        super().__init__()
+        self.G = generator
+        self.uses_features, self.encodes, self.regions = uses_features, encoder is not None, regions
+        if self.encodes:
+            self.E = encoder
+
+    def construct(self, condition: Tensor, regions: Tensor, image: Tensor, features: Tensor) -> Tensor:
+        if self.encodes:
+            features = instance_mean(self.E(image), regions, self.regions)
+        if self.uses_features:
+            return self.G(ops.concat((condition, features.astype(condition.dtype)), 1))
+        return self.G(condition)
+
+
+class _GeneratorLoss(nn.Cell):
+    """``construct(...) -> (total * scale, terms, fake)``.
+
+    Terms are summed over the discriminator's scales. ``matching_weight`` is None without feature matching, and
+    ``vgg_loss`` None without the perceptual term.
+    """
+
+    def __init__(
+        self,
+        generate: nn.Cell,
+        discriminator: nn.Cell,
+        lsgan: bool,
+        matching_weight: float | None,
+        vgg_loss: VGGLoss | None,
+        vgg_weight: float,
+    ):
+        super().__init__()
+        self.generate, self.D, self.gan = generate, discriminator, GANLoss(lsgan)
+        self.matches_features, self.matching_weight = matching_weight is not None, matching_weight
+        self.has_vgg, self.vgg_loss, self.vgg_weight = vgg_loss is not None, vgg_loss, vgg_weight
+
+    def construct(self, scale, condition, regions, image, features, real_outputs, real_maps):
+        fake = self.generate(condition, regions, image, features)
+        outputs = self.D(ops.concat((condition, fake.astype(condition.dtype)), 1))
+        adversarial = 0.0
+        for scale_outputs in outputs:
+            adversarial = adversarial + self.gan(scale_outputs[-1], True)
+        terms = (adversarial,)
+        total = adversarial
+        if self.matches_features:
+            matching = 0.0
+            for i in range(len(outputs)):
+                for j in range(len(outputs[i]) - 1):
+                    matching = matching + l1_loss(outputs[i][j], real_outputs[i][j])
+            matching = matching * self.matching_weight
+            terms = terms + (matching,)
+            total = total + matching
+        if self.has_vgg:
+            perceptual = self.vgg_loss(fake, real_maps) * self.vgg_weight
+            terms = terms + (perceptual,)
+            total = total + perceptual
+        return total * scale, terms, fake
+
+
+class _DiscriminatorLoss(nn.Cell):
+    """``construct(scale, pair) -> (loss / 2 * scale, loss, group outputs)`` of pairs that are all real or all fake."""
+
+    def __init__(self, discriminator: nn.Cell, lsgan: bool, real: bool):
+        super().__init__()
+        self.D, self.gan, self.real = discriminator, GANLoss(lsgan), real
+
+    def construct(self, scale, pair):
+        outputs = self.D(pair)
+        loss = 0.0
+        for scale_outputs in outputs:
+            loss = loss + self.gan(scale_outputs[-1], self.real)
+        return 0.5 * loss * scale, loss, outputs
+
+
+class Pix2PixHDGradients(nn.Cell):
+    """One generator forward and three discriminator forwards, all at the weights from before any update.
+
+    The discriminator is trained on that same fake, or on what the image pool returns for it. Loss terms are summed
+    over the scales; the order is that of :attr:`Pix2PixHDObjective.loss_names`.
+
+    Args:
+        encode: label and instance maps to the condition.
+        generator_loss: a :class:`_GeneratorLoss` of the same discriminator.
+        discriminator: sees condition and image together.
+        lsgan: see :class:`GANLoss`.
+        vgg_loss: None without the perceptual term.
+        pool: None without a history.
+        generator_parameters, discriminator_parameters: what gradients are taken of.
+    """
+
+    def __init__(
+        self,
+        encode: InputEncoder,
+        generator_loss: nn.Cell,
+        discriminator: nn.Cell,
+        lsgan: bool,
+        vgg_loss: VGGLoss | None,
+        pool: ImagePool | None,
+        generator_parameters: ParameterTuple,
+        discriminator_parameters: ParameterTuple,
+    ):
+        super().__init__()
+        self.encode = encode
+        self.has_pool, self.pool = pool is not None, pool
+        self.has_vgg, self.vgg_loss = vgg_loss is not None, vgg_loss
+        real, fake = (_DiscriminatorLoss(discriminator, lsgan, real) for real in (True, False))
+        self.of_real = ms.value_and_grad(real, None, discriminator_parameters, has_aux=True)
+        self.of_fake = ms.value_and_grad(fake, None, discriminator_parameters, has_aux=True)
+        self.of_generator = ms.value_and_grad(generator_loss, None, generator_parameters, has_aux=True)
+
+    def construct(self, scale, label, inst, regions, image, features, slots):
+        condition = self.encode(label, inst)
+        (_, loss_real, real_outputs), grads_real = self.of_real(
+            scale, ops.concat((condition, image.astype(condition.dtype)), 1)
+        )
+        real_maps = ()
+        if self.has_vgg:
+            real_maps = self.vgg_loss.features(image)
+        (_, terms, fake), grads_generator = self.of_generator(
+            scale, condition, regions, image, features, real_outputs, real_maps
+        )
+        pair = ops.concat((condition, ops.stop_gradient(fake).astype(condition.dtype)), 1)
+        if self.has_pool:
+            pair = self.pool(pair.astype(ms.float32), slots).astype(condition.dtype)
+        (_, loss_fake, _), grads_fake = self.of_fake(scale, pair)
+        grads_discriminator = ()
+        for i in range(len(grads_real)):
+            grads_discriminator = grads_discriminator + (grads_real[i] + grads_fake[i],)
+        losses = ops.stack(terms + (loss_real, loss_fake))
+        return losses, (grads_generator, grads_discriminator), (fake,)

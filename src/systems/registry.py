@@ -1,0 +1,52 @@
+"""All systems. Adding one is adding a folder here and a line in the table below."""
+
+__all__ = ["DEFAULT", "SYSTEMS", "describe", "descriptions", "find_system"]
+
+import functools
+from importlib import import_module
+
+from ..contracts.description import Description
+from ..contracts.system import System
+from ..options.text import closest, shown
+from ..utils.errors import UserError
+
+#: folder and name of each system's description; the first is what ``model`` means where nothing says it
+SYSTEMS = {
+    "pix2pixHD": "pix2pixhd:PIX2PIXHD",
+    "fullglow": "glow:FULLGLOW",
+    "cglow": "glow:CGLOW",
+    "dualglow": "glow:DUALGLOW",
+    "cyclegan": "cyclegan:CYCLEGAN",
+    "hierarchyflow": "hierarchyflow:HIERARCHYFLOW",
+    "hflow": "hflow:HFLOW",
+}
+DEFAULT = next(iter(SYSTEMS))
+
+
+@functools.cache
+def describe(name: str) -> Description:
+    """The description of the system ``name``, which is a key of :data:`SYSTEMS`."""
+    folder, _, attribute = SYSTEMS[name].partition(":")
+    return getattr(import_module(f".{folder}", __package__), attribute)
+
+
+def descriptions() -> tuple[Description, ...]:
+    """All of them."""
+    return tuple(describe(name) for name in SYSTEMS)
+
+
+def find_system(name: str) -> Description:
+    """The system that ``name`` means, whatever its case, or under a name that its publication uses.
+
+    Raises:
+        UserError: there is none.
+    """
+    for description in descriptions():
+        if description.matches(name) is not None:
+            return description
+    raise UserError(f"model {shown(name)} is not one of {', '.join(SYSTEMS)}{closest(name, SYSTEMS)}")
+
+
+def create_system(config, training: bool = True) -> System:
+    """Build the system that ``config.model`` names, with freshly initialised networks."""
+    return find_system(config.model).load()(config, training)
