@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
-from src.training.checkpoints import CheckpointStore, Position
+from src.runs.checkpoints import CheckpointStore, Position
 
 
 def main() -> None:

@@ -112,11 +112,11 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     import mindspore as ms
     from mindspore import Tensor, ops
 
+    from src.contracts.objective import UpdateGroup
     from src.models.glow.fullglow import FullGlow
-    from src.models.glow.losses import FlowGradients, FlowObjective
-    from src.models.glow.runner import FlowRunner
-    from src.models.state import named_parameters
-    from src.models.system import UpdateGroup
+    from src.models.parameters import named_parameters
+    from src.systems.glow.inputs import NO_BOUNDARY
+    from src.systems.glow.objective import FlowGradients, FlowLoss
     from src.training.steps import TrainStep
 
     ms.set_device("CPU")
@@ -132,16 +132,16 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     network = FullGlow(size, [int(depth)] * _BLOCKS, width=options.width, memory=memory)
     if task == "sample":
         network.initialise(Tensor(x_a), Tensor(x_b))
-        return _time_sampling(FlowRunner(network), x_a, options.steps)
+        return _time_sampling(network, x_a, options.steps)
     trained = {n: p for n, p in named_parameters(network).items() if p.requires_grad}
-    gradients = FlowGradients(FlowObjective(network, 1e-4), ms.ParameterTuple(list(trained.values())))
-    step = TrainStep(gradients, (UpdateGroup("glow", trained, 1e-4),))
+    groups = (UpdateGroup("glow", trained, 1e-4),)
+    step = TrainStep(FlowGradients(FlowLoss(network, 1e-4), groups), groups)
     for parameter in step.optimizers[0].get_parameters():
         # what nobody has written yet is in no memory
         ops.assign(parameter, parameter.value())
     state = _resident() - base
     network.initialise(Tensor(x_a), Tensor(x_b))
-    inputs = [Tensor(x) for x in (x_a, x_b, np.zeros((1, 1, 1, 1), np.float32))]
+    inputs = [Tensor(x) for x in (x_a, x_b, NO_BOUNDARY)]
     _forget_peak()
     step(*inputs)[0].asnumpy()
     began, processor = time.perf_counter(), time.process_time()
@@ -160,14 +160,25 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _time_sampling(runner, conditions: np.ndarray, repeats: int) -> dict[str, float]:
+def _time_sampling(network, conditions: np.ndarray, repeats: int) -> dict[str, float]:
+    from mindspore import Tensor
+
+    from src.models.glow.directions import Decode
+    from src.systems.glow.inputs import NO_BOUNDARY
+
+    decode, rng = Decode(network), np.random.default_rng(0)
+    boundary, noise_only = Tensor(NO_BOUNDARY), Tensor(np.zeros(network.n_block, np.float32))
+
+    def sample(x: np.ndarray) -> np.ndarray:
+        noise = (0.7 * rng.standard_normal((len(x), *shape), np.float32) for shape in network.latent_shapes)
+        return decode(Tensor(x), boundary, noise_only, *map(Tensor, noise)).asnumpy()
+
     def seconds(batches: list[np.ndarray]) -> float:
-        work = [(x, runner.noise([[i] for i in range(len(x))], 0.7)) for x in batches]
-        runner.decode(*work[0], False)
+        sample(batches[0])
         began = time.perf_counter()
         for _ in range(repeats):
-            for x, noise in work:
-                runner.decode(x, noise, False)
+            for x in batches:
+                sample(x)
         return (time.perf_counter() - began) / repeats
 
     singly = list(np.split(conditions, len(conditions)))

@@ -14,15 +14,16 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
-from src.utils.config import load_config, parse_options
+from src.options.command_line import parse_words
+from src.systems.programs import load_config
 
 
 def main(argv: list[str]) -> None:
     """Translate one random label map twice; the first pass holds the compilation."""
-    from src.models.registry import create_system
+    from src.systems.registry import create_system
     from src.utils.runtime import peak_memory_gib, start
 
-    options = parse_options(argv)
+    options = parse_words(argv)
     height, width = int(options.pop("height", 1024)), int(options.pop("width", 2048))
     words = [word for key, value in options.items() for word in (f"--{key}", value)]
     config = load_config(words, str(ROOT / "configs" / "pix2pixhd_1024p.yaml"))

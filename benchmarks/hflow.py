@@ -25,7 +25,8 @@ from benchmarks.ascend.compiler import compile_graph
 from benchmarks.ascend.jobs import Job, one_pass, training_size, training_step
 from benchmarks.ascend.standins import prepare_cann
 from benchmarks.train_step import machine
-from src.utils.config import load_config, parse_options
+from src.options.command_line import parse_words
+from src.systems.programs import load_config
 
 _OWN = {"config_path": str(ROOT / "configs" / "hflow_tiny.yaml"), "steps": "10", "presets": "128,256", "child": ""}
 _PARTS = {"step": "train", "sample": "sample", "encode": "encode"}
@@ -33,7 +34,7 @@ _PARTS = {"step": "train", "sample": "sample", "encode": "encode"}
 
 def main(argv: list[str]) -> None:
     """Measure on this processor, then compile every preset for Ascend."""
-    options = parse_options(argv)
+    options = parse_words(argv)
     own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
     rest = [word for key, value in options.items() for word in (f"--{key}", value)]
     words = ["--config_path", own["config_path"], "--device_target", "CPU", *rest]

@@ -47,10 +47,10 @@ def main(argv: list[str]) -> int:
         print(json.dumps(_measure(**json.loads(argv[1]))))
         return 0
     import src  # noqa: F401  (sets the environment before MindSpore is imported)
-    from src.utils.config import parse_options
+    from src.options.command_line import parse_words
     from src.utils.errors import UserError
 
-    options = parse_options(argv)
+    options = parse_words(argv)
     own = {"systems": ",".join(SYSTEMS), "runtimes": ",".join(RUNTIMES), "height": 128, "width": 256}
     own |= {"repeat": 5, "size": "small"}
     own = {key: options.pop(key, value) for key, value in own.items()}
@@ -84,12 +84,12 @@ def _prepare(name: str, folder: Path, options: dict, own: dict) -> None:
     """Write a run, the ONNX file of the measured pass, and its inputs."""
     import numpy as np
 
-    from src.evaluation.run import open_run
     from src.export.write import export_system
-    from src.models.registry import create_system
-    from src.models.state import state_arrays
-    from src.training.checkpoints import CheckpointStore, Position
-    from src.utils.config import load_config
+    from src.inference.run import open_run
+    from src.models.parameters import state_arrays
+    from src.runs.checkpoints import CheckpointStore, Position
+    from src.systems.programs import load_config
+    from src.systems.registry import create_system
     from src.utils.runtime import start
 
     preset, measured, small = SYSTEMS[name]
@@ -163,8 +163,8 @@ def _mindspore_call(folder: Path, name: str, mode: str):
     from mindspore import Tensor
 
     import src  # noqa: F401
-    from src.evaluation.run import open_run
-    from src.utils.config import load_config
+    from src.inference.run import open_run
+    from src.systems.programs import load_config
     from src.utils.runtime import start
 
     words, preset = json.loads((folder / "command.json").read_text())

@@ -16,8 +16,8 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
-from src.dataset.scenes import write_scenes
-from src.utils.logging import read_log
+from src.scenes.scenes import write_scenes
+from src.runs.log import read_log
 
 _SMALL = ["--ngf", "16", "--ndf", "16", "--n_blocks_global", "3", "--n_downsample_global", "3", "--no_vgg_loss", "True"]
 _SHORT = ["--niter", "2", "--niter_decay", "0", "--print_freq", "8", "--load_size", "256", "--no_html", "True"]

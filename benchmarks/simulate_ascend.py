@@ -23,7 +23,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.ascend.compiler import Report, compile_graph
 from benchmarks.ascend.jobs import Job
 from benchmarks.ascend.standins import prepare_cann
-from src.utils.config import Config, load_config, parse_options
+from src.options.command_line import parse_words
+from src.options.config import Config
+from src.systems.programs import load_config
 from src.utils.errors import UserError, run_command
 from src.utils.files import atomic_write
 
@@ -56,7 +58,7 @@ def main(argv: list[str]) -> int:
     if any(word in ("--help", "-h") for word in argv):
         print(__doc__)
         return 0
-    options = parse_options(argv)
+    options = parse_words(argv)
     own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
     jobs = _jobs(own, options)
     cann = prepare_cann()

@@ -19,7 +19,9 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
-from src.utils.config import Config, load_config, parse_options
+from src.options.command_line import parse_words
+from src.options.config import Config
+from src.systems.programs import load_config
 
 _WARM_UP = 3
 _SCENES = 16
@@ -29,7 +31,7 @@ _MODES = {"label": [], "feature": ["--instance_feat", "True"]}
 def main(argv: list[str]) -> None:
     """Run the asked modes one after the other and print a table."""
     own = {"modes": "label,feature", "height": "128", "width": "256", "steps": "10", "child": ""}
-    options = parse_options(argv)
+    options = parse_words(argv)
     own |= {key: options.pop(key) for key in list(options) if key in own}
     rest = [word for key, value in options.items() for word in (f"--{key}", value)]
     if own["child"]:
@@ -72,9 +74,9 @@ def _measure(words: list[str], height: int, width: int, steps: int) -> dict[str,
     from safetensors.numpy import save_file
 
     from src.dataset import open_dataset
-    from src.dataset.scenes import write_scenes
-    from src.models.registry import create_system
     from src.models.vgg import VGG19
+    from src.scenes.scenes import write_scenes
+    from src.systems.registry import create_system
     from src.training.steps import TrainStep
     from src.utils.runtime import peak_memory_gib, start
 

@@ -18,13 +18,14 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
-from src.utils.config import load_config, parse_options
+from src.options.command_line import parse_words
+from src.systems.programs import load_config
 
 
 def main(argv: list[str]) -> None:
     """Run every part in a process of its own and print a table."""
     own = {"systems": "cyclegan,hierarchyflow", "height": "128", "width": "256", "steps": "5", "child": ""}
-    options = parse_options(argv)
+    options = parse_words(argv)
     own |= {key: options.pop(key) for key in list(options) if key in own}
     rest = [word for key, value in options.items() for word in (f"--{key}", value)]
     size = int(own["height"]), int(own["width"])
@@ -52,7 +53,7 @@ def main(argv: list[str]) -> None:
 def _measure(system: str, part: str, words: list[str], height: int, width: int, steps: int) -> dict[str, float]:
     from mindspore import Tensor
 
-    from src.models.registry import create_system
+    from src.systems.registry import create_system
     from src.training.steps import TrainStep
     from src.utils.runtime import peak_memory_gib, start
 

@@ -23,6 +23,7 @@ refused with a list of the differences, and nothing is overwritten.
 
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -30,13 +31,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 import src  # noqa: F401  (sets the environment before MindSpore is imported)
-from src.utils.config import Config, load_config, parse_options
+from src.contracts.system import System
+from src.options.command_line import parse_words
+from src.options.config import Config
+from src.systems.programs import CONVERT, read_command
 from src.utils.errors import UserError, run_command
 from src.utils.files import explain_os_error
 from src.utils.pth import read_pth
 from src.utils.tensorfile import read_arrays, write_arrays
 
-OWN = ("source", "network", "vgg")
+OWN = ("source", "network", "vgg", "vgg_pre_trained")
 SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors")
 # training checkpoints keep the network beside the optimizer
 WRAPPERS = ("state_dict.", "model_state_dict.")
@@ -48,17 +52,17 @@ def main(argv: list[str]) -> int:
     if not argv or "--help" in argv or "-h" in argv:
         print(__doc__)
         return 0
-    options = parse_options(argv)
+    options = parse_words(argv)
     own = {key: options.pop(key) for key in OWN if key in options}
-    config = load_config([word for key, value in options.items() for word in (f"--{key}", value)])
+    description, config = read_command(CONVERT, [f"--{key}={value}" for key, value in options.items()])
     if ("source" in own) == ("vgg" in own):
         raise UserError("pass either --source FILE_OR_FOLDER or --vgg FILE")
     _use_cpu()
     if "vgg" in own:
-        convert_vgg(Path(own["vgg"]), Path(config.vgg_pre_trained))
+        convert_vgg(Path(own["vgg"]), Path(own.get("vgg_pre_trained", "./vgg19.safetensors")))
     else:
         names = own["network"].split(",") if "network" in own else None
-        convert(Path(own["source"]), names, config)
+        convert(Path(own["source"]), names, description.load(), config)
     return 0
 
 
@@ -71,17 +75,17 @@ def _use_cpu() -> None:
     ms.runtime.launch_blocking()
 
 
-def convert(source: Path, names: list[str] | None, config: Config) -> list[Path]:
+def convert(source: Path, names: list[str] | None, system: type[System], config: Config) -> list[Path]:
     """Convert one file or a folder and return what was written.
 
     Raises:
         UserError: nothing to convert, weights that do not fit ``config``, or results that exist already.
     """
-    from src.models.state import count_parameters, load_arrays, state_arrays
-    from src.training.checkpoint_reader import check_finite
-    from src.training.checkpoints import write_networks
+    from src.models.parameters import count_parameters, load_arrays, state_arrays
+    from src.runs.checkpoint_reader import check_finite
+    from src.runs.checkpoints import write_networks
 
-    networks = _Networks(config)
+    networks = _Networks(system, config)
     results, lines = {}, []
     for name, path in _find(source, names, networks, config).items():
         cell = networks[name]
@@ -96,7 +100,7 @@ def convert(source: Path, names: list[str] | None, config: Config) -> list[Path]
         check_finite(name, results[name], f"{path} is of no use")
         lines.append(f"{path.name}: {len(results[name])} arrays, {count_parameters(cell):,} parameters")
     folder = Path(config.save_ckpt_dir) / config.name
-    written = write_networks(folder, config.which_epoch, results, config.to_dict(), config.model)
+    written = write_networks(folder, config.which_epoch, results, config.to_dict(), system.description.name)
     for line, path in zip(lines, written, strict=True):
         print(f"{line} -> {path}")
     absent = [name for name in networks.for_translation if name not in results]
@@ -108,13 +112,9 @@ def convert(source: Path, names: list[str] | None, config: Config) -> list[Path]
 class _Networks:
     """The networks that a configuration describes, built when they are asked for."""
 
-    def __init__(self, config: Config):
-        from src.models.registry import create_system
-
-        # the perceptual loss has no weights in a checkpoint, and its file may be missing here
-        self._config = config.replace(no_vgg_loss=True) if "no_vgg_loss" in config else config
-        self._create = create_system
-        self._system = create_system(self._config, training=False)
+    def __init__(self, system: type[System], config: Config):
+        self._class, self._config = system, config
+        self._system = system(config, training=False)
         self._training = None
         self.for_translation = tuple(self._system.networks)
 
@@ -122,7 +122,7 @@ class _Networks:
         try:
             trained = self._trained().networks
         except UserError:
-            # the losses lack a file that converting has no use for
+            # training lacks a file that converting has no use for
             trained = {}
         return tuple(dict.fromkeys([*self.for_translation, *trained]))
 
@@ -132,36 +132,36 @@ class _Networks:
         networks = self._trained().networks
         if name not in networks:
             raise UserError(
-                f"{self._config.model} has no network {name} with these options: it has {', '.join(self.names())}"
+                f"{self._system.name} has no network {name} with these options: it has {', '.join(self.names())}"
             )
         return networks[name]
 
     def published_names(self, name: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self._system.published_names(name, arrays)
+        return self._system.published.names(name, arrays)
 
     def read(self, path: Path) -> dict[str, np.ndarray]:
         """Arrays of a published file, which may have a layout of the system's own."""
-        arrays = self._system.read_published(path)
+        arrays = self._system.published.read(path)
         return _read(path) if arrays is None else arrays
 
     @property
-    def foreign_names(self) -> dict[str, str]:
+    def foreign_names(self) -> Mapping[str, str]:
         """Others' names of networks in files called EPOCH_net_NAME, and ours."""
-        return self._system.published_networks
+        return self._system.published.networks
 
     def hint(self, name: str, arrays: dict[str, np.ndarray]) -> str:
         """The options that would fit, where the weights tell."""
-        options = self._system.published_options(name, arrays)
+        options = self._system.published.options(name, arrays)
         return "".join(
             ["\nThey look like", *(f" --{key} {value}" for key, value in options.items())] if options else []
         )
 
     def check_published(self, name: str, arrays: dict[str, np.ndarray], source: str) -> None:
-        self._system.check_published(name, arrays, source)
+        self._system.published.check(self._system, name, arrays, source)
 
     def _trained(self):
         if self._training is None:
-            self._training = self._create(self._config, training=True)
+            self._training = self._class(self._config, training=True)
         return self._training
 
 
@@ -228,7 +228,7 @@ def convert_vgg(source: Path, target: Path) -> None:
     Raises:
         UserError: ``source`` is another network, or ``target`` exists or is no .safetensors file.
     """
-    from src.models.state import load_arrays, named_parameters, state_arrays
+    from src.models.parameters import load_arrays, named_parameters, state_arrays
     from src.models.vgg import VGG19
 
     if target.suffix != ".safetensors":

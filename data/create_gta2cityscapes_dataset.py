@@ -226,7 +226,7 @@ def build_records(config_path: str, data_root: Path) -> None:
     """Write the shards that training with this configuration would write."""
     import src  # noqa: F401  (sets the environment before MindSpore is imported)
     from src.dataset import open_dataset
-    from src.utils.config import load_config
+    from src.systems.programs import load_config
 
     config = load_config(["--config_path", config_path, "--data_root", str(data_root)])
     data = open_dataset("unpaired", config, "train")

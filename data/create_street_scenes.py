@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from src.dataset.scenes import STYLES, write_scenes
+from src.scenes.scenes import STYLES, write_scenes
 from src.utils.errors import UserError, run_command
 
 

@@ -9,4 +9,5 @@ if [ "${NODE_RANK:-0}" = 0 ]; then
   if [ ${#options[@]} -gt 0 ] && [[ ${options[0]} != --* ]]; then options=(--data_root "${options[@]}"); fi
   precompute_for "${options[@]}"
 fi
-distribute configs/pix2pixhd_1024p_feat.yaml "$@"
+mapfile -t options < <(drop "$feature_options" "$@")
+distribute configs/pix2pixhd_1024p_feat.yaml "${options[@]}"

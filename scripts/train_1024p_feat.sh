@@ -4,4 +4,5 @@
 source "$(dirname "$0")/common.sh"
 source "$(dirname "$0")/features.sh"
 precompute_for "$@"
-run train.py --config_path configs/pix2pixhd_1024p_feat.yaml "$@"
+mapfile -t options < <(drop "$feature_options" "$@")
+run train.py --config_path configs/pix2pixhd_1024p_feat.yaml "${options[@]}"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from src.models.registry import create_system
-from src.models.state import state_arrays
-from src.training.checkpoints import CheckpointStore, Position
-from src.utils.config import load_config
+from src.models.parameters import state_arrays
+from src.runs.checkpoints import CheckpointStore, Position
+from src.systems.programs import load_config
+from src.systems.registry import create_system
 from tests.tiny_runs import TINY
 
 _COMMON = {"device_target": "CPU", "mode": "pynative"}
@@ -20,10 +20,10 @@ _RUNS: dict[str, tuple[str | None, dict[str, object]]] = {
     "cglow": (
         "cglow.yaml",
         {"img_size": "[32,32]", "n_block": 1, "n_flow": "[1]", "x_hidden_size": 4, "x_hidden_channels": 4}
-        | {"y_hidden_channels": 8, "dataset": "pairs", "direction": "label2photo"},
+        | {"y_hidden_channels": 8, "dataset": "pairs", "mapping": "label2photo"},
     ),
     "cyclegan": ("cyclegan.yaml", _GAN),
-    "dualglow": ("dualglow.yaml", _FLOW | {"dataset": "pairs", "direction": "label2photo"}),
+    "dualglow": ("dualglow.yaml", _FLOW | {"dataset": "pairs", "mapping": "label2photo"}),
     "feat": (None, TINY | {"instance_feat": True}),
     "fullglow": ("fullglow_streets.yaml", _FLOW),
     "fullglow_bmaps": ("fullglow_streets.yaml", _FLOW | {"use_bmaps": True}),
@@ -41,13 +41,13 @@ def save_run(folder: Path, name: str, **changes: object) -> Path:
     chosen = _COMMON | {"name": name, "data_root": folder} | options | changes
     config = load_config([f"--{key}={value}" for key, value in chosen.items()], preset and f"configs/{preset}")
     system = create_system(config, training=False)
-    if hasattr(system, "model_inputs"):
+    if "condition_nc" in config:
         rng = np.random.default_rng(0)
         size = tuple(config.img_size)
         batch = {n: rng.uniform(-1, 1, (4, c, *size)).astype(np.float32) for n, c in
                  (("condition", config.condition_nc), ("image", config.image_nc))}  # fmt: skip
         batch["boundary"] = rng.integers(0, 2, (4, 3, *size)).astype(np.float32)
-        system.initialise(batch)
+        system.objective(size).initialise(batch)
     networks = {network: state_arrays(cell) for network, cell in system.networks.items()}
     CheckpointStore(folder / name).save(Position(1), networks, {}, config.to_dict(), config.model)
     return folder / name

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from src.utils.config import ALIASES, ROOT, load_config
+from src.options.config import ALIASES, ROOT, load_config
 from src.utils.errors import UserError, run_command
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,7 +37,7 @@ RUN_BY = {
     r"eval_1024p_feat\.sh": SCRIPTS + "test_eval_1024p_feat",
     r"precompute_feature_maps\.sh": SCRIPTS + "test_precompute_feature_maps",
     r"train\.py --check_data": SCRIPTS + "test_a_report_of_the_data_instead_of_training",
-    r"(train|eval)\.py --config_path configs/sketch": "tests/test_adding_a_system.py::"
+    r"(train|eval)\.py --config_path configs/sketch": "tests/architecture/test_adding_a_system.py::"
     "test_the_template_trains_goes_on_and_translates",
     r"(train|eval)\.py --config_path configs/\w+_streets\.yaml": "tests/test_street_presets.py::test_the_preset",
     r"eval_(cyclegan|hierarchyflow)\.sh.* --input \S+\.mp4": SIM2REAL + "test_a_video_in_is_a_video_out",
@@ -47,27 +47,32 @@ RUN_BY = {
     r"eval_hierarchyflow\.sh": SIM2REAL + "test_hierarchy_flow_trains_by_steps_and_names_its_results",
     r"distribute_train_(cyclegan|hierarchyflow)\.sh": SIM2REAL + "test_older_form_of_the_distribute_scripts",
     r"distill_sim2real\.sh": SIM2REAL + "test_student_learns_from_the_teacher",
-    r"eval_fullglow_\S+ .*--task": "tests/evaluation/test_flow_tasks.py::test_tasks_of_a_trained_flow",
-    r"fullglow_\d+\.sh": "tests/evaluation/test_flow_tasks.py::test_scripts_train_and_sample",
-    r"eval\.py .*--check_invertible": "tests/evaluation/test_flow_tasks.py::test_tasks_of_a_trained_flow",
-    r"eval_hflow_\S+ .*--task sample": "tests/evaluation/test_hflow_use.py::test_sample_writes_each_picture_and_a_grid",
-    r"eval_hflow_\S+ .*--task interpolate": "tests/evaluation/test_hflow_use.py::test_interpolate_goes_there_and_back",
-    r"distribute_train_hflow": "tests/training/test_hflow_run.py::test_distributed_scripts_explain_themselves",
-    r"(train|eval)_hflow_\d+\.sh": "tests/training/test_hflow_run.py::test_scripts_run",
-    r"train\.py .*hflow_streets": "tests/training/test_hflow_run.py::test_the_streets_preset_is_a_network",
-    r"eval\.py .*hflow_streets.* sample": "tests/evaluation/test_hflow_use.py::"
+    r"eval_fullglow_\S+ .*--task": "tests/systems/glow/test_flow_tasks.py::test_tasks_of_a_trained_flow",
+    r"fullglow_\d+\.sh": "tests/systems/glow/test_flow_tasks.py::test_scripts_train_and_sample",
+    r"eval\.py .*--check_invertible": "tests/systems/glow/test_flow_tasks.py::test_tasks_of_a_trained_flow",
+    r"eval_hflow_\S+ .*--task sample": (
+        "tests/systems/hflow/test_hflow_use.py::test_sample_writes_each_picture_and_a_grid"
+    ),
+    r"eval_hflow_\S+ .*--task interpolate": (
+        "tests/systems/hflow/test_hflow_use.py::test_interpolate_goes_there_and_back"
+    ),
+    r"distribute_train_hflow": "tests/systems/hflow/test_hflow_run.py::test_distributed_scripts_explain_themselves",
+    r"(train|eval)_hflow_\d+\.sh": "tests/systems/hflow/test_hflow_run.py::test_scripts_run",
+    r"train\.py .*hflow_streets": "tests/systems/hflow/test_hflow_run.py::test_the_streets_preset_is_a_network",
+    r"eval\.py .*hflow_streets.* sample": "tests/systems/hflow/test_hflow_use.py::"
     "test_sample_writes_each_picture_and_a_grid",
-    r"eval\.py .*hflow_streets.* interpolate": "tests/evaluation/test_hflow_use.py::"
+    r"eval\.py .*hflow_streets.* interpolate": "tests/systems/hflow/test_hflow_use.py::"
     "test_interpolate_goes_there_and_back",
-    r"eval\.py .*hflow_streets.* bits_per_dim": "tests/evaluation/test_hflow_use.py::test_bits_of_held_out_pictures",
+    r"eval\.py .*hflow_streets.* bits_per_dim": "tests/systems/hflow/test_hflow_use.py::test_bits_of_held_out_pictures",
     r"create_pix2pixhd_dataset\.py": "tests/dataset/test_create_pix2pixhd_dataset.py::test_layout",
-    r"create_street_scenes\.py": "tests/dataset/test_scenes.py::test_command",
+    r"create_street_scenes\.py": "tests/scenes/test_scenes.py::test_command",
     r"create_gta2cityscapes_dataset\.py.* --parquet": "tests/data/test_gta2cityscapes.py::"
     "test_pictures_and_lists_from_an_export",
     r"create_gta2cityscapes_dataset\.py": "tests/data/test_gta2cityscapes.py::test_lists_from_downloads",
+    r"convert_instance_maps\.py": "tests/data/test_convert_instance_maps.py::test_the_advice_for_coloured_maps_works",
     r"create_hflow_dataset\.py": "tests/data/test_create_hflow_dataset.py::test_as_a_command",
     r"convert_checkpoint\.py --vgg": CONVERT + "test_vgg",
-    r"convert_checkpoint\.py .*model_iter": "tests/models/test_hflow_published.py::"
+    r"convert_checkpoint\.py .*model_iter": "tests/systems/hflow/test_hflow_published.py::"
     "test_the_converter_makes_a_checkpoint_of_it",
     r"convert_checkpoint\.py .*optim_step": "tests/data/test_convert_flows.py::test_fullglow_as_its_trainer_saved_it",
     r"convert_checkpoint\.py": "tests/data/test_converting_page.py::test_conversions_of_the_page",
@@ -80,9 +85,11 @@ RUN_BY = {
     r"benchmarks/inference\.py": "tests/benchmarks/test_small_benchmarks.py::test_inference",
     r"benchmarks/train_step\.py": "tests/benchmarks/test_small_benchmarks.py::test_train_step",
     r"benchmarks/unpaired\.py": "tests/benchmarks/test_small_benchmarks.py::test_unpaired",
-    r"train\.py --config_path configs/(cglow|dualglow)": "tests/evaluation/test_flow_tasks.py::test_preset_takes_steps",
+    r"train\.py --config_path configs/(cglow|dualglow)": (
+        "tests/systems/glow/test_flow_tasks.py::test_preset_takes_steps"
+    ),
     r"-m src\.editing": "tests/editing/test_editing_page.py::test_what_is_opened_is_the_data_set",
-    r"eval\.py .*--metrics": "tests/evaluation/metrics/test_metrics_folders.py::test_sets_and_features",
+    r"eval\.py .*--metrics": "tests/metrics/test_metrics_folders.py::test_sets_and_features",
     r"eval\.py --name": SCRIPTS + "test_eval_1024p",
 }
 #: what no test here can run; the lines that show it must say what it needs

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from src.dataset.video import Video, write_video
+from src.imaging.video import Video, write_video
 
 ROOT = Path(__file__).resolve().parents[1]
 CYCLEGAN = "--load_size 36 --fine_size 32 --ngf 4 --ndf 4 --n_residual_blocks 1 --batch_size 2 --pool_size 3"

@@ -4,7 +4,7 @@ __all__ = ["TINY", "make_streets", "options_of"]
 
 from pathlib import Path
 
-from src.dataset.scenes import write_scenes
+from src.scenes.scenes import write_scenes
 
 #: networks of a few channels on pictures of 64x32
 TINY = {

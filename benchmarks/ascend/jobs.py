@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from src.utils.config import Config
+from src.options.config import Config
 from src.utils.errors import UserError
 
 
@@ -20,7 +20,7 @@ class Job:
     Attributes:
         graph: ``train``, ``eval``, the name of one of the system's passes (``encode``, ``sample``, ...), or
             ``module:function`` of a function that returns a Cell and its inputs.
-        options: words of a command line for :func:`src.utils.config.load_config`, ``--config_path`` among them.
+        options: words of a command line for :func:`src.options.config.load_config`, ``--config_path`` among them.
         cards: devices of the run; the one that is compiled is rank 0.
         size: height and width of the pictures; None is what the options train at.
     """
@@ -87,7 +87,7 @@ def example_batch(kind: str, config: Config, size: tuple[int, int], training: bo
 
 def training_step(config: Config, size: tuple[int, int], world: int) -> tuple[Any, list[np.ndarray]]:
     """The compiled step of the run's last epoch, in which everything is trained, and its inputs."""
-    from src.models.registry import create_system
+    from src.systems.registry import create_system
     from src.training.steps import StepOptions, TrainStep
 
     system = create_system(config, training=True)
@@ -114,7 +114,7 @@ def one_pass(config: Config, size: tuple[int, int], name: str) -> tuple[Any, lis
     Raises:
         UserError: the system has no pass of that name.
     """
-    from src.models.registry import create_system
+    from src.systems.registry import create_system
 
     system = create_system(config, training=False)
     system.set_train(False)
@@ -133,7 +133,7 @@ def one_pass(config: Config, size: tuple[int, int], name: str) -> tuple[Any, lis
 
 def evaluation(config: Config, size: tuple[int, int]) -> Callable[[], Any]:
     """A function that translates one batch with every network that translation has."""
-    from src.models.registry import create_system
+    from src.systems.registry import create_system
 
     config = config.replace(load_features=False, use_encoded_image=True)
     system = create_system(config, training=False)

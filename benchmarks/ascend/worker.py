@@ -13,7 +13,7 @@ import numpy as np
 from mindspore import Tensor
 
 from benchmarks.ascend.jobs import Job, evaluation, one_pass, training_size, training_step
-from src.utils.config import load_config
+from src.systems.programs import load_config
 from src.utils.errors import UserError
 from src.utils.runtime import start
 

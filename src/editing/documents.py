@@ -1,19 +1,19 @@
-"""What is edited: label maps with their instances, or pictures, found in the folders that data sets use."""
+"""What is edited: label maps with their instances, or images, found in the folders that data sets use."""
 
-__all__ = ["Document", "Source", "digit_source", "instances_of", "label_source", "picture_source"]
+__all__ = ["Document", "Source", "digit_source", "document_of", "instances_of", "label_source", "picture_source"]
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from src.dataset.folders import list_images, stem_of
-from src.dataset.transforms import resize_ids, resize_photo
-from src.utils.errors import UserError
-from src.utils.images import picture_info, read_image, read_instances, read_labels
-from src.utils.palette import CITYSCAPES
+from ..dataset.folders import list_images, stem_of
+from ..dataset.transforms import resize_ids, resize_photo
+from ..imaging.images import picture_info, read_image, read_instances, read_labels
+from ..imaging.palette import CITYSCAPES
+from ..utils.errors import UserError
 
 #: pixels of a document: what the page, its undo history and a request can hold
 MAX_PIXELS = 4096 * 2048
@@ -29,10 +29,10 @@ class Document:
 
     Attributes:
         name: of its file.
-        label: class numbers, uint16 (H, W), or None where pictures are edited.
+        label: class numbers, uint16 (H, W), or None where images are edited.
         inst: instance numbers, uint16 (H, W); stuff has the number of its class.
-        rgb: the picture that is edited, uint8 (H, W, 3), or None.
-        photo: the real picture of a label map, uint8 (H, W, 3), or None.
+        rgb: the image that is edited, uint8 (H, W, 3), or None.
+        photo: the real image of a label map, uint8 (H, W, 3), or None.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Source:
             UserError: there is none of that number, or its files cannot be used.
         """
         if not 0 <= index < len(self.names):
-            raise UserError(f"there is no picture {index}: {self.where} holds {len(self.names)}")
+            raise UserError(f"there is no image {index}: {self.where} holds {len(self.names)}")
         document = self.read(index)
         _check_size(document.name, document.size)
         return document
@@ -78,6 +78,25 @@ def _check_size(name: str, size: Size) -> None:
             f"{name} has {width}x{height} pixels, the editor takes up to {MAX_PIXELS}: pass --width "
             f"{int((MAX_PIXELS * width / height) ** 0.5)} or less"
         )
+
+
+def document_of(name: str, kind: str, arrays: Mapping[str, np.ndarray], label_nc: int) -> Document:
+    """A document of arrays from outside: ``label`` and ``inst``, or ``rgb`` where ``kind`` is ``picture``.
+
+    Raises:
+        UserError: an array is missing, or of another type, shape or range than :class:`Document` says.
+    """
+    wanted = {"rgb": (np.uint8, 3)} if kind == "picture" else {"label": (np.uint16, 2), "inst": (np.uint16, 2)}
+    for key, (dtype, ndim) in wanted.items():
+        if key not in arrays or arrays[key].dtype != dtype or arrays[key].ndim != ndim:
+            raise UserError(f"{name}: it lacks its {key} map")
+    document = Document(name, **{key: arrays[key] for key in wanted})
+    label, inst = document.label, document.inst
+    if label is not None and label.shape != inst.shape:
+        raise UserError(f"{name}: label map {label.shape} and instance map {inst.shape} differ in size")
+    if label is not None and label.max() >= label_nc:
+        raise UserError(f"{name}: label {label.max()} is not below label_nc {label_nc}")
+    return document
 
 
 def instances_of(label: np.ndarray, things: frozenset[int]) -> np.ndarray:
@@ -109,7 +128,7 @@ def label_source(
         label_nc: class numbers are below this.
         resized: (width, height) of a file to that of the document.
         labels, instances, photos: folders that take the place of the data set's.
-        allow_8bit: see :func:`src.utils.images.read_instances`.
+        allow_8bit: see :func:`src.imaging.images.read_instances`.
 
     Raises:
         UserError: there are no label maps.
@@ -181,7 +200,7 @@ def _by_stem(folder: Path, name: str) -> dict[str, Path]:
 
 
 def picture_source(files: list[Path], fitted: Callable[[np.ndarray], np.ndarray], where: str) -> Source:
-    """Pictures to edit; ``fitted`` brings one, uint8 (H, W, 3), to the size of the model."""
+    """Images to edit; ``fitted`` brings one, uint8 (H, W, 3), to the size of the model."""
 
     def read(index: int) -> Document:
         info = picture_info(files[index])

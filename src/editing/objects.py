@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from src.editing.documents import Source
-from src.utils.errors import UserError
+from ..imaging.regions import region_labels
+from ..utils.errors import UserError
+from .documents import Source
 
 _MOST_DOCUMENTS = 40
 _MOST_OF_A_CLASS = 8
@@ -50,7 +51,7 @@ def _objects(label: np.ndarray, inst: np.ndarray):
         whole = top > 0 and left > 0 and bottom < height and right < width
         mask = inst[top:bottom, left:right] == number
         entry = {
-            "label": int(label[rows[0], columns[0]]),
+            "label": int(region_labels(mask, label[top:bottom, left:right], 2)[0][1]),
             "x": int(left),
             "y": int(top),
             "width": int(right - left),

@@ -16,24 +16,26 @@ from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
-from src.dataset.transforms import resize_ids, resize_photo
-from src.editing.documents import Document
-from src.editing.objects import harvest
-from src.editing.store import save_edit
-from src.editing.studio import Studio
-from src.editing.wire import LONGEST_MESSAGE, pack, unpack
-from src.editing.work import Worker
-from src.utils.errors import UserError
-from src.utils.images import encode_png
-from src.utils.palette import colour_labels
+from ..dataset.transforms import resize_ids, resize_photo
+from ..imaging.images import encode_png
+from ..imaging.palette import colour_labels
+from ..utils.errors import UserError
+from .documents import Document, document_of
+from .objects import harvest
+from .store import image_of_edit, open_edit, save_edit, saved_edits
+from .studio import Studio
+from .values import settings_of, text, whole
+from .wire import LONGEST_MESSAGE, pack, unpack
+from .work import Worker
 
 _ASSETS = Path(__file__).parent / "assets"
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _THUMBNAIL = 176
-_PICTURE = "image/png"
+_PNG = "image/png"
 _JSON = "application/json"
 _BINARY = "application/octet-stream"
 _HEADERS = {
@@ -68,6 +70,7 @@ class EditorServer(ThreadingHTTPServer):
 
     def __init__(self, studio: Studio, worker: Worker, save_dir: Path, port: int = 0):
         self.studio, self.worker, self.save_dir = studio, worker, save_dir
+        self.about = studio.about()
         self.token = secrets.token_urlsafe(24)
         # no path of a request is ever joined to a folder: what is not in here does not exist
         self.assets = {path.name: path for path in sorted(_ASSETS.iterdir()) if path.suffix in _TYPES}
@@ -99,15 +102,22 @@ class EditorServer(ThreadingHTTPServer):
             case ["assets", name]:
                 return self._asset(name)
             case ["about"]:
-                return _JSON, json.dumps(self.studio.about()).encode(), {}
+                return _JSON, json.dumps(self.about).encode(), {}
             case ["document", number]:
                 return self._document(_index(number))
             case ["thumbnail", number]:
-                return _PICTURE, self.thumbnail(_index(number)), {}
-            case ["look", number] if hasattr(self.studio, "looks"):
-                return _PICTURE, encode_png(_small(self.studio.looks.open(_index(number)).rgb)), {}
+                return _PNG, self.thumbnail(_index(number)), {}
+            case ["look", number] if any(control["type"] == "look" for control in self.about["controls"]):
+                return _PNG, encode_png(_small(self.studio.styles.open(_index(number)).rgb)), {}
             case ["objects"]:
                 return _JSON, json.dumps(self.objects()).encode(), {}
+            case ["edits"]:
+                return _JSON, json.dumps(saved_edits(self.save_dir, self.about)).encode(), {}
+            case ["edit", name]:
+                document, settings = open_edit(self.save_dir, unquote(name), self.about, self.studio.label_nc)
+                return _BINARY, _packed(document, settings=settings), {}
+            case ["edit", name, "image"]:
+                return _PNG, encode_png(_small(image_of_edit(self.save_dir, unquote(name)))), {}
         raise _Refused(404, "there is no such page")
 
     def post(self, words: list[str], body: bytes) -> Answer:
@@ -116,12 +126,12 @@ class EditorServer(ThreadingHTTPServer):
             case ["draw"]:
                 document, settings = self._received(body)
                 picture, taken = self._drawn(document, settings)
-                return _PICTURE, encode_png(picture, photo=True), {"X-Milliseconds": f"{1000 * taken:.1f}"}
+                return _PNG, encode_png(picture, photo=True), {"X-Milliseconds": f"{1000 * taken:.1f}"}
             case ["save"]:
                 document, settings = self._received(body)
                 picture, _ = self._drawn(document, settings)
                 model = self.studio.model
-                origin = {"run": str(model.folder), "checkpoint": model.tag, "system": model.system.name}
+                origin = {"run": str(model.folder.resolve()), "checkpoint": model.tag, "system": model.system.name}
                 folder = save_edit(self.save_dir, document, picture, settings, self.studio.label_nc, origin)
                 return _JSON, json.dumps({"folder": str(folder)}).encode(), {}
         raise _Refused(404, "there is no such page")
@@ -134,10 +144,7 @@ class EditorServer(ThreadingHTTPServer):
 
     def _document(self, index: int) -> Answer:
         document, styles = self.worker.call(lambda: self.studio.open(index))
-        names = ("label", "inst", "rgb", "photo")
-        arrays = {name: getattr(document, name) for name in names if getattr(document, name) is not None}
-        header = {"name": document.name, "size": document.size, "styles": {str(k): v for k, v in styles.items()}}
-        return _BINARY, pack(header, arrays), {}
+        return _BINARY, _packed(document, styles={str(k): v for k, v in styles.items()}), {}
 
     def _thumbnail(self, index: int) -> bytes:
         document = self.studio.source.open(index)
@@ -150,23 +157,15 @@ class EditorServer(ThreadingHTTPServer):
     def _received(self, body: bytes) -> tuple[Document, dict[str, Any]]:
         """The document and the settings of a request, checked."""
         header, arrays = unpack(body)
-        settings = header.get("settings", {})
-        if not isinstance(settings, dict):
-            raise UserError("the settings of a request are not a JSON object")
-        name = str(header.get("name", "edit"))[:200]
-        if self.studio.source.kind == "picture":
-            rgb = _array(arrays, "rgb", np.uint8, 3)
-            return Document(name, rgb=rgb), settings
-        label, inst = _array(arrays, "label", np.uint16, 2), _array(arrays, "inst", np.uint16, 2)
-        if label.shape != inst.shape:
-            raise UserError(f"label map {label.shape} and instance map {inst.shape} differ in size")
-        if label.max() >= self.studio.label_nc:
-            raise UserError(f"label {label.max()} is not below label_nc {self.studio.label_nc}")
-        document = Document(name, label, inst)
-        # the real picture stays here: a request says only whose it is
-        if isinstance(header.get("document"), int) and not isinstance(header["document"], bool):
-            photo = self.photo(header["document"]) if self.studio.uses_photos else None
-            document.photo = photo if photo is not None and photo.shape[:2] == label.shape else None
+        studio, names = self.studio, self.studio.source.names
+        settings = settings_of(header.get("settings", {}), self.about)
+        name = text(header.get("name", "edit"), "name")
+        document = document_of(name, studio.source.kind, arrays, studio.label_nc)
+        # the real image stays here: a request says only whose it is
+        if header.get("document") is not None:
+            index = whole(header["document"], "document", 0, len(names) - 1)
+            photo = self.photo(index) if studio.uses_photos else None
+            document.photo = photo if photo is not None and photo.shape[:2] == document.label.shape else None
         return document, settings
 
     def _drawn(self, document: Document, settings: dict[str, Any]) -> tuple[np.ndarray, float]:
@@ -184,16 +183,16 @@ def _index(word: str) -> int:
     return int(word)
 
 
+def _packed(document: Document, **more: Any) -> bytes:
+    """A document as the page takes it, with ``more`` in the header."""
+    names = ("label", "inst", "rgb", "photo")
+    arrays = {name: getattr(document, name) for name in names if getattr(document, name) is not None}
+    return pack({"name": document.name, "size": document.size, **more}, arrays)
+
+
 def _small(rgb: np.ndarray) -> np.ndarray:
     scale = min(1.0, _THUMBNAIL / max(rgb.shape[:2]))
     return resize_photo(rgb, (max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))))
-
-
-def _array(arrays: dict[str, np.ndarray], name: str, kind: type, ndim: int) -> np.ndarray:
-    array = arrays.get(name)
-    if array is None or array.dtype != kind or array.ndim != ndim:
-        raise UserError(f"a request lacks its {name} map")
-    return array
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -1,21 +1,29 @@
-"""Saving an edit: a new numbered folder each time, nothing is overwritten."""
+"""Saved edits: a new numbered folder for each, nothing is overwritten; what is read back is checked like a request."""
 
-__all__ = ["save_edit"]
+__all__ = ["image_of_edit", "open_edit", "save_edit", "saved_edits"]
 
 import json
+import os
 import re
-from pathlib import Path
+import stat
+from collections.abc import Mapping
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
 
-from src.editing.documents import Document
-from src.utils.errors import UserError
-from src.utils.files import atomic_write, explain_os_error
-from src.utils.images import write_png
-from src.utils.palette import colour_labels
+from ..imaging.images import picture_info, read_image, read_instances, read_labels, write_png
+from ..imaging.palette import colour_labels
+from ..utils.errors import UserError
+from ..utils.files import atomic_write, explain_os_error
+from .documents import MAX_PIXELS, Document, document_of
+from .values import read_object, settings_of, text
+from .wire import LONGEST_MESSAGE
 
 _MOST_FOLDERS = 100_000
+_MOST_LISTED = 200
+_LONGEST_NOTE = 4 << 20
+_NUMBERED = re.compile(r"([0-9]{4,6})_")
 
 
 def save_edit(
@@ -29,15 +37,12 @@ def save_edit(
     """Write ``picture.png`` with what it was made from to the next free ``folder/NNNN_NAME`` and return that.
 
     Label maps are written as ``label.png`` (8 bits, 16 above 255), ``label_colour.png`` and ``instances.png`` (16
-    bits); pictures as ``input.png``. ``edit.json`` holds ``origin`` and ``settings``, among them every style.
+    bits); images as ``input.png``. ``edit.json`` holds ``origin`` and ``settings``, among them every style.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    try:
-        text = json.dumps({**origin, "document": document.name, "settings": settings}, indent=1, allow_nan=False)
-    except ValueError:
-        raise UserError("the settings of a request hold a number that is not finite") from None
+    note = json.dumps({**origin, "document": document.name, "settings": settings}, indent=1, allow_nan=False)
     target = _new_folder(folder, document.name)
     write_png(target / "picture.png", picture)
     if document.label is not None:
@@ -47,16 +52,17 @@ def save_edit(
         write_png(target / "instances.png", document.inst)
     else:
         write_png(target / "input.png", document.rgb)
-    atomic_write(target / "edit.json", text + "\n")
+    atomic_write(target / "edit.json", note + "\n")
     return target
 
 
 def _new_folder(folder: Path, name: str) -> Path:
-    name = re.sub(r"[^\w.-]+", "_", name)[:80].strip(".") or "edit"
+    # names of files have at most 255 bytes
+    name = re.sub(r"[^\w.-]+", "_", name)[:80].encode()[:200].decode(errors="ignore").strip(".") or "edit"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        taken = [int(p.name[:4]) for p in folder.iterdir() if re.match(r"\d{4}_", p.name)]
-        for number in range(max(taken, default=0) + 1, _MOST_FOLDERS):
+        taken = max((_number(path) for path in folder.iterdir()), default=0)
+        for number in range(taken + 1, _MOST_FOLDERS):
             target = folder / f"{number:04d}_{name}"
             try:
                 target.mkdir()
@@ -66,3 +72,119 @@ def _new_folder(folder: Path, name: str) -> Path:
     except OSError as error:
         raise explain_os_error(error, folder, "write") from error
     raise UserError(f"{folder} is full of edits: pass another --save_dir")
+
+
+def _number(path: Path) -> int:
+    """The number of an edit's folder; 0 for other names."""
+    found = _NUMBERED.match(path.name)
+    return int(found[1]) if found else 0
+
+
+# -- reading -------------------------------------------------------------------------------------------------------
+
+
+def saved_edits(folder: Path, about: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The edits of a run, the newest 200, newest first: ``edit``, the name of its folder, and ``document``.
+
+    Args:
+        folder: where edits are saved; it may be missing.
+        about: :meth:`src.editing.studio.Studio.about` of the run.
+    """
+    listed = []
+    for name, path in _folders(folder).items():
+        try:
+            note = _note(path, about)
+        except UserError:
+            continue  # of another run, or no edit at all
+        listed.append({"edit": name, "document": note["document"]})
+        if len(listed) == _MOST_LISTED:
+            break
+    return listed
+
+
+def open_edit(folder: Path, name: str, about: Mapping[str, Any], label_nc: int) -> tuple[Document, dict[str, Any]]:
+    """What was saved as ``name`` in ``folder``: the document and its settings.
+
+    Args:
+        folder, about: as for :func:`saved_edits`.
+        label_nc: class numbers are below this.
+
+    Raises:
+        UserError: there is no such edit of this run, or its files are damaged, too large, or do not suit the model.
+    """
+    path = _folder(folder, name)
+    note = _note(path, about)
+    if about["kind"] == "picture":
+        arrays = {"rgb": read_image(_image(path / "input.png"))}
+    else:
+        maps = {"label": (read_labels, "label.png"), "inst": (read_instances, "instances.png")}
+        arrays = {key: _ids(read(_image(path / file)), path / file) for key, (read, file) in maps.items()}
+    try:
+        document = document_of(note["document"], about["kind"], arrays, label_nc)
+        return document, settings_of(note["settings"], about)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def image_of_edit(folder: Path, name: str) -> np.ndarray:
+    """The image that was saved with an edit, uint8 (H, W, 3); ``UserError`` where it cannot be read."""
+    return read_image(_image(_folder(folder, name) / "picture.png"))
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """Folders of edits by their name, newest first."""
+    try:
+        found = [path for path in folder.iterdir() if _number(path) and stat.S_ISDIR(path.lstat().st_mode)]
+    except FileNotFoundError:
+        found = []
+    except OSError as error:
+        raise explain_os_error(error, folder, "read") from error
+    return {path.name: path for path in sorted(found, key=lambda path: (-_number(path), path.name))}
+
+
+def _folder(folder: Path, name: str) -> Path:
+    # no name of a request is ever joined to a folder: what is not listed does not exist
+    path = _folders(folder).get(name)
+    if path is None:
+        raise UserError(f"{folder} holds no edit {text(name, 'edit')}: it was moved or deleted")
+    return path
+
+
+def _note(path: Path, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``edit.json`` says, if it is an edit of this run; ``settings`` are not checked yet."""
+    file = path / "edit.json"
+    _check_file(file, _LONGEST_NOTE)
+    try:
+        note = read_object(file.read_bytes(), str(file))
+    except OSError as error:
+        raise explain_os_error(error, file, "read") from error
+    origin = {key: text(note.get(key), f"{key} in {file}") for key in ("run", "system", "document")}
+    # the folder's name, not its place: runs are moved
+    if (PurePath(origin["run"]).name, origin["system"]) != (about["name"], about["system"]):
+        raise UserError(f"{file} was saved with {origin['run']} ({origin['system']}), not with this run")
+    return {"document": origin["document"], "settings": note.get("settings")}
+
+
+def _check_file(path: Path, most: int) -> None:
+    """A file of the folder itself, not a link to elsewhere or a pipe, of at most ``most`` bytes."""
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        raise explain_os_error(error, path, "read") from error
+    if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+        raise UserError(f"{path} is no file of at most {most} bytes: restore it or delete the edit")
+
+
+def _image(path: Path) -> Path:
+    """The path, once file and image are known to be of bearable size."""
+    _check_file(path, LONGEST_MESSAGE)
+    info = picture_info(path)
+    if info.width * info.height > MAX_PIXELS:
+        raise UserError(f"{path} has {info.width}x{info.height} pixels, the editor takes up to {MAX_PIXELS}")
+    return path
+
+
+def _ids(ids: np.ndarray, path: Path) -> np.ndarray:
+    if ids.max() > 65535:
+        raise UserError(f"{path} holds {ids.max()}, more than 65535")
+    return ids.astype(np.uint16)

@@ -1,7 +1,7 @@
 """What all studios share: the contract between the server and a kind of system, and where documents are found."""
 
 __all__ = [
-    "Studio", "as_colour", "fit_width", "maps", "number", "phase_of", "pictures", "scaled", "seed_of",
+    "Studio", "as_colour", "fit_width", "maps", "number", "pictures", "scaled", "seed_of",
 ]  # fmt: skip
 
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from src.dataset.folders import list_images
-from src.dataset.transforms import resize_photo
-from src.editing.documents import Document, Source, label_source, picture_source
-from src.inference.model import Model
-from src.utils.config import Config
-from src.utils.errors import UserError
-from src.utils.palette import CITYSCAPES, colour_table
+from ..dataset.folders import list_images
+from ..dataset.transforms import resize_photo
+from ..imaging.palette import CITYSCAPES, colour_table
+from ..inference.model import Model
+from ..options.config import Config
+from ..utils.errors import UserError
+from .documents import Document, Source, label_source, picture_source
 
 _HIGHEST_SEED = 2**31 - 1
 
@@ -84,12 +84,10 @@ def classes_of(count: int, things: frozenset[int]) -> list[dict[str, Any]]:
     ]
 
 
-def scaled(options: dict[str, str], size: Callable[[int, int], tuple[int, int]]) -> Callable:
-    """The size that the data set would have, or ``--width`` with the height that belongs to it."""
-    width = int(options.get("width") or 0)
-    if not width:
-        return size
-    return lambda w, h: (width, max(1, round(width * h / w)))
+def scaled(config: Config, size: Callable[[int, int], tuple[int, int]]) -> Callable:
+    """The size that the data set would have, or ``--view_width`` with the height that belongs to it."""
+    width = config.view_width
+    return (lambda w, h: (width, max(1, round(width * h / w)))) if width else size
 
 
 def number(settings: dict[str, Any], key: str, default: float, low: float, high: float) -> float:
@@ -105,32 +103,26 @@ def seed_of(settings: dict[str, Any], key: str = "seed") -> int:
     return int(number(settings, key, 0, 0, _HIGHEST_SEED))
 
 
-def phase_of(options: dict[str, str]) -> str:
-    """The phase whose documents are edited."""
-    return options.get("phase") or "test"
+def maps(config: Config, label_nc: int, size: Callable, allow_8bit: bool = False) -> Source:
+    """Label maps of the data set, or of the folders that the options name."""
+    given = {"labels": config.labels, "instances": config.instances, "photos": config.photos}
+    return label_source(Path(config.data_root), config.phase, label_nc, size, allow_8bit=allow_8bit, **given)
 
 
-def maps(config: Config, options: dict[str, str], label_nc: int, size: Callable) -> Source:
-    """Label maps of the data set, or of the folders that ``options`` name."""
-    given = {key: options.get(key, "") for key in ("labels", "instances", "photos")}
-    allow = bool(getattr(config, "allow_8bit_instances", False))
-    return label_source(Path(config.data_root), phase_of(options), label_nc, size, allow_8bit=allow, **given)
-
-
-def pictures(folders: list[Path], options: dict[str, str], fitted: Callable) -> Source:
-    """Pictures of the first of ``folders`` that holds any, or of ``--pictures``."""
-    if options.get("pictures"):
-        folders = [Path(options["pictures"])]
+def pictures(folders: list[Path], config: Config, fitted: Callable) -> Source:
+    """Images of the first of ``folders`` that holds any, or of ``--pictures``."""
+    if config.pictures:
+        folders = [Path(config.pictures)]
     for folder in folders:
         if folder.is_dir() and (files := list_images(folder)):
             return picture_source(files, fitted, str(folder))
     shown = ", ".join(map(str, folders))
-    raise UserError(f"there are no pictures to start from in {shown}: pass --pictures FOLDER or --data_root FOLDER")
+    raise UserError(f"there are no images to start from in {shown}: pass --pictures FOLDER or --data_root FOLDER")
 
 
-def fit_width(options: dict[str, str], width: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Scale pictures to ``--width``, or to ``width`` where they are wider; 0 leaves them."""
-    wanted = int(options.get("width") or 0)
+def fit_width(config: Config, width: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Scale images to ``--view_width``, or to ``width`` where they are wider; 0 leaves them."""
+    wanted = config.view_width
 
     def fitted(image: np.ndarray) -> np.ndarray:
         target = wanted or (min(width, image.shape[1]) if width else image.shape[1])

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from src.editing.documents import MAX_PIXELS
-from src.utils.errors import UserError
+from ..utils.errors import UserError
+from .documents import MAX_PIXELS
+from .values import read_object
 
 _TYPES = {"u8": np.dtype("u1"), "u16": np.dtype("<u2")}
 _NAMES = {np.dtype("u1"): "u8", np.dtype("u2"): "u16"}
@@ -40,12 +41,7 @@ def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     length = int.from_bytes(message[:4], "little")
     if len(message) < 4 or length > min(_LONGEST_HEADER, len(message) - 4):
         raise UserError(f"a message of {len(message)} bytes cannot have a header of {length}")
-    try:
-        header = json.loads(message[4 : 4 + length], parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        header = None
-    if not isinstance(header, dict):
-        raise UserError("the header of a message is not a JSON object")
+    header = read_object(message[4 : 4 + length], "the header of a message")
     listed = header.pop("arrays", [])
     if not isinstance(listed, list) or len(listed) > _MOST_ARRAYS:
         raise UserError("the header of a message lists no arrays")
@@ -60,10 +56,6 @@ def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if start != len(message):
         raise UserError(f"a message has {len(message) - start} bytes too many")
     return header, arrays
-
-
-def _refuse(text: str) -> None:
-    raise ValueError(f"{text} is no JSON")
 
 
 def _checked(entry: Any) -> tuple[str, np.dtype, tuple[int, ...]]:

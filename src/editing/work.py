@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from src.utils.errors import UserError
+from ..utils.errors import UserError
 
 
 class Worker:

@@ -1,75 +1,72 @@
-"""Which translation a folder of results holds, so that it is made again only when something changed."""
+"""What tasks of a trained run share: its samples one by one, and a folder for images, numbers and their page."""
 
-__all__ = ["METRIC_OPTIONS", "fingerprint", "forget_record", "read_record", "write_record"]
+__all__ = ["TaskResults", "samples"]
 
-import contextlib
-import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from src.evaluation.run import TrainedRun
-from src.training.checkpoint_reader import CheckpointReader
-from src.utils.files import atomic_write
+import numpy as np
 
-#: options that say what is measured, and change nothing that is translated
-METRIC_OPTIONS = (
-    "metrics", "fake", "real", "source", "truth", "metrics_size", "inception_net_path", "fid_resizer", "lpips_weights",
-    "lpips_backbone", "segmenter", "segmenter_size", "segmenter_mean", "segmenter_std", "segmenter_output", "truth_ids",
-)  # fmt: skip
-_WITHOUT_EFFECT = (*METRIC_OPTIONS, "how_many", "num_workers")
-_RECORD = "translated.json"
-
-
-def fingerprint(run: TrainedRun, data, count: int) -> str:
-    """Of everything that the translation of the first ``count`` samples depends on: weights, options and files."""
-    options = {k: v for k, v in run.config.to_dict().items() if k not in _WITHOUT_EFFECT}
-    used = [data.files(i) for i in range(count)]
-    checkpoints = [info for info in CheckpointReader(run.folder).list() if info.tag == run.tag]
-    weights = [path for info in checkpoints for path in info.files.values()]
-    companions = [path for name in run.system.companion_files() for path in (run.folder / name, Path(name))]
-    exported = _exported(run) if getattr(run.config, "runtime", "") == "onnx" else []
-    read = [*weights, *companions, *exported, *(path for row in used for path in row.values())]
-    files = [_stamp(path) for path in read]
-    text = json.dumps({"options": options, "files": files}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+from ..gallery.gallery import Gallery
+from ..imaging.images import write_png
+from ..inference.model import Batch, Model
+from ..utils.errors import UserError
+from ..utils.files import atomic_write
+from ..utils.logging import get_logger
+from ..utils.progress import track
+from .record import Results
 
 
-def _exported(run: TrainedRun) -> list[Path]:
-    place = Path(run.config.onnx_file) if run.config.onnx_file else run.folder
-    return sorted(place.glob("*.onnx")) if place.is_dir() else [place]
+def samples(model: Model, what: str, needs: str = "") -> Iterator[tuple[str, Batch]]:
+    """``(name, batch of one)`` for the samples of the phase that ``how_many`` allows, in order.
+
+    Args:
+        model: its options say the data.
+        what: the work, for the display of its progress.
+        needs: a column that the data must have.
+
+    Raises:
+        UserError: data that cannot be read, or without that column.
+    """
+    config = model.config
+    data = model.data(config.phase)
+    if needs and needs not in data.columns:
+        raise UserError(f"task {config.task} needs column {needs} of the data, and phase {config.phase} has none")
+    count = min(data.num_samples, config.how_many or data.num_samples)
+    # kept, because the batches end when their epochs are collected
+    epochs = data.epochs(1)
+    _, batches = next(epochs)
+    for _, batch in track(zip(range(count), batches, strict=False), what, total=count):
+        yield data.name(int(batch["id"][0])), batch
 
 
-def _stamp(path: Path) -> list[object]:
-    try:
-        status = path.stat()
-    except OSError:
-        return [str(path)]
-    return [str(path), status.st_size, status.st_mtime_ns]
+class TaskResults:
+    """Images and numbers of one task in ``predict_dir/name/TASK_PHASE_TAG``, and a page that shows them."""
 
+    def __init__(self, model: Model, task: str):
+        config = model.config
+        self.folder = Path(config.predict_dir) / config.name / f"{task}_{config.phase}_{model.tag}"
+        self._files = Results(self.folder)
+        self.gallery = Gallery(self.folder, f"{config.name}: {task}, {config.phase}, checkpoint {model.tag}")
+        self.gallery.clear_results()
+        self.gallery.set_options(config.to_dict())
+        self._task = task
+        get_logger().info(f"checkpoint {model.tag} of {model.folder}, task {task}, results to {self.folder}")
 
-def forget_record(folder: Path) -> None:
-    """Before the first new picture: whatever stops the translation, the folder is not taken for complete."""
-    (folder / _RECORD).unlink(missing_ok=True)
+    def show(self, name: str, images: Mapping[str, np.ndarray], numbers: Mapping[str, float] | None = None) -> None:
+        """Put images, (H, W, 3) uint8, on the page alone."""
+        self.gallery.add_result(name, images, numbers)
 
+    def write(self, name: str, images: Mapping[str, np.ndarray], numbers: Mapping[str, float] | None = None) -> None:
+        """Put images, (H, W, 3) uint8, into files ``images/NAME_KEY.png`` and on the page."""
+        for key, image in images.items():
+            write_png(self._files.path("images", f"{name}_{key}.png"), image)
+        self.show(name, images, numbers)
 
-def write_record(folder: Path, mark: str, outputs: Mapping[str, Mapping[int, Path]]) -> None:
-    """Note what a finished translation made: for each output the picture of each sample, by number."""
-    listed = {
-        name: {str(i): path.relative_to(folder).as_posix() for i, path in files.items()}
-        for name, files in outputs.items()
-    }
-    atomic_write(folder / _RECORD, json.dumps({"fingerprint": mark, "outputs": listed}, indent=1))
-
-
-def read_record(folder: Path, mark: str) -> dict[str, dict[int, Path]] | None:
-    """The pictures of each output by sample number; None unless they are all there and of this fingerprint."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        record = json.loads((folder / _RECORD).read_text())
-        outputs = {
-            name: {int(i): folder / path for i, path in files.items()} for name, files in record["outputs"].items()
-        }
-        complete = all(path.is_file() for files in outputs.values() for path in files.values())
-        if record["fingerprint"] == mark and complete and (folder / "gallery" / "index.html").is_file():
-            return outputs
-    return None
+    def finish(self, numbers: Mapping[str, Any]) -> int:
+        """Write ``TASK.json`` and the page; the exit status of a task that went well."""
+        atomic_write(self._files.path(f"{self._task}.json"), json.dumps(numbers, indent=1).encode())
+        get_logger().info(f"results: {self.gallery.write()}")
+        return 0

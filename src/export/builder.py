@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from src.utils.errors import UserError
+from ..utils.errors import UserError
 
 BOOL, DOUBLE, FLOAT, INT64 = TensorProto.BOOL, TensorProto.DOUBLE, TensorProto.FLOAT, TensorProto.INT64
 #: 17 has all that the networks need in standard operators, and every ONNX Runtime and TensorRT of recent years reads it

@@ -5,7 +5,7 @@ __all__ = ["eliminate"]
 import numpy as np
 from onnx import helper, numpy_helper
 
-from src.export.builder import BOOL, DOUBLE, FLOAT, INT64, Array, Builder
+from .builder import BOOL, DOUBLE, FLOAT, INT64, Array, Builder
 
 
 def eliminate(builder: Builder, matrices: Array) -> tuple[Array, Array]:

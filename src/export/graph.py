@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from mindspore.train import mind_ir_pb2 as ir
 
-from src.utils.errors import UserError
+from ..utils.errors import UserError
 
 # MindSpore numbers types as ONNX does, with one more for float64
 _FLOAT64 = 17

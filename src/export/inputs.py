@@ -8,8 +8,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from src.models.passes import Pass, Port
-from src.utils.errors import UserError
+from ..contracts.passes import Pass, Port
+from ..utils.errors import UserError
 
 _SMALLEST = 64
 

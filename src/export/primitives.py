@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from src.export.builder import BOOL, DOUBLE, FLOAT, INT64, Array, Builder
-from src.export.elimination import eliminate
-from src.export.graph import Node
-from src.utils.errors import UserError
+from ..utils.errors import UserError
+from .builder import BOOL, DOUBLE, FLOAT, INT64, Array, Builder
+from .elimination import eliminate
+from .graph import Node
 
 _ALL = np.iinfo(np.int64).max
 PRIMITIVES: dict[str, Callable] = {}

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from src.export.builder import Array, Builder
-from src.export.graph import Graph
-from src.export.primitives import PRIMITIVES
-from src.models.passes import Port
-from src.utils.errors import UserError
+from ..contracts.passes import Port
+from ..utils.errors import UserError
+from .builder import Array, Builder
+from .graph import Graph
+from .primitives import PRIMITIVES
 
 
 def to_onnx(

@@ -1,6 +1,6 @@
 """Writing the passes of a trained system to files that are checked before they get their name."""
 
-__all__ = ["export_system"]
+__all__ = ["check_packages", "export_system"]
 
 import json
 import os
@@ -15,14 +15,14 @@ import numpy as np
 from mindspore import Tensor, nn
 from mindspore.train import mind_ir_pb2 as ir
 
-from src.export.graph import read_graph
-from src.export.inputs import choose_sizes, input_values, other_sizes, symbolic_inputs
-from src.export.runtime import OnnxPass, load_session, require, weights_of
-from src.models.passes import Pass
-from src.models.system import System
-from src.utils.config import Config
-from src.utils.errors import UserError
-from src.utils.files import explain_os_error, sync_folder
+from ..contracts.passes import Pass
+from ..contracts.system import System
+from ..inference.onnx_runtime import OnnxPass, load_session, require, weights_of
+from ..options.config import Config
+from ..utils.errors import UserError
+from ..utils.files import explain_os_error, sync_folder
+from .graph import read_graph
+from .inputs import choose_sizes, input_values, other_sizes, symbolic_inputs
 
 _PRODUCER = "MindI2I"
 #: largest difference to the network, relative to the largest value where that is above 1
@@ -50,6 +50,13 @@ class _Job:
         return [Tensor(value) for value in self.checks[0]]
 
 
+def check_packages(file_format: str) -> None:
+    """Raise ``UserError`` where a package that writes this format is not installed."""
+    if file_format == "onnx":
+        require("onnx")
+        require("onnxruntime")
+
+
 def export_system(
     system: System, config: Config, prefix: Path, checkpoint: str, sample: Mapping[str, np.ndarray],
     say: Callable[[str], None],
@@ -69,17 +76,14 @@ def export_system(
             "MindSpore writes AIR files only on Ascend: run this there, or take --file_format mindir or onnx, "
             "which every device writes"
         )
-    if config.file_format == "onnx":
-        require("onnx")
-        require("onnxruntime")
+    check_packages(config.file_format)
     batch = config.batch_size if "batch_size" in config.explicit else 1
     passes, written = system.passes(), []
     if not passes:
         raise UserError(f"{system.name} does not say what of it can be exported: give the class a method passes()")
     for exported in passes:
         flexible = config.flexible_size and exported.any_size
-        # those of a training say how pictures were resized there
-        height, width = (getattr(config, side) if side in config.explicit else 0 for side in ("height", "width"))
+        height, width = config.height, config.width
         sizes = choose_sizes(exported, sample, height, width, system.stride, config.flexible_size)
         checks = [input_values(exported, sizes, batch, sample)]
         if flexible:
@@ -124,7 +128,7 @@ def _check_free(target: Path) -> None:
             ours = model.user_info.get("producer") == _PRODUCER
         else:
             ours = load_session(target).get_modelmeta().producer_name == _PRODUCER
-    except Exception:  # whatever cannot be read is none of ours
+    except Exception:  # an unreadable file is treated as not written by this project
         ours = False
     if not ours:
         raise UserError(f"{target} exists and was not written by export.py: move it away, or pass another --file_name")
@@ -201,8 +205,8 @@ def _write_air(job: _Job, path: Path) -> str:
 
 def _write_onnx(job: _Job, path: Path) -> str:
     # here, because ONNX is an extra: without it all else works
-    from src.export.builder import OPSET
-    from src.export.to_onnx import to_onnx
+    from .builder import OPSET
+    from .to_onnx import to_onnx
 
     draft, exported = path.with_suffix(".mindir"), job.exported
     _mindir(job, draft)

@@ -9,7 +9,7 @@ from benchmarks import simulate_ascend
 from benchmarks.ascend.compiler import compile_graph, read_kernels
 from benchmarks.ascend.jobs import Job, one_pass
 from benchmarks.ascend.standins import build_standins, prepare_cann
-from src.utils.config import load_config
+from src.systems.programs import load_config
 from src.utils.errors import UserError
 from tests.conftest import ROOT
 

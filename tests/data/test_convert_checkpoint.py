@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from src.models.registry import create_system
-from src.models.state import load_arrays
+from src.models.parameters import load_arrays
 from src.models.vgg import VGG19, load_vgg
-from src.training.checkpoints import CheckpointStore
-from src.utils.config import Config
+from src.options.config import Config
+from src.runs.checkpoints import CheckpointStore
+from src.systems.registry import create_system
 from src.utils.errors import UserError
 from src.utils.pth import read_pth
 from tests.reference_checks import load_io, recipe_weights

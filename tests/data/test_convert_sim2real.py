@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from src.models.cyclegan.networks import PatchDiscriminator, ResnetGenerator
-from src.models.state import init_weights, state_arrays
+from src.models.parameters import init_weights, state_arrays
 from src.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

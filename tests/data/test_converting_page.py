@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from data import convert_checkpoint
-from src.evaluation.run import open_run
-from src.models.registry import create_system
-from src.models.state import state_arrays
-from src.utils.config import ROOT, load_config
+from src.inference.run import open_run
+from src.models.parameters import state_arrays
+from src.options.owner import ROOT
+from src.systems.programs import load_config
+from src.systems.registry import create_system
 from tests.torch_files import Tensor, save_legacy, save_zip, state_dict
 
 PAGE = (ROOT / "docs" / "converting.md").read_text(encoding="utf-8")
@@ -92,7 +93,7 @@ def test_conversions_of_the_page(words, capsys):
 #: of the others: the tests that run them
 ELSEWHERE = {
     "vgg": "tests/data/test_convert_checkpoint.py::test_vgg",
-    "cats": "tests/models/test_hflow_published.py::test_the_converter_makes_a_checkpoint_of_it",
+    "cats": "tests/systems/hflow/test_hflow_published.py::test_the_converter_makes_a_checkpoint_of_it",
 }
 
 

@@ -11,22 +11,14 @@ from src.dataset.paired import PAIRED, PairedReader, PairedRequest
 from src.dataset.pipeline import Pipeline
 from src.dataset.reader import Reader
 from src.options.config import Config
+from src.systems.programs import load_config
 
-OPTIONS = {
-    "resize_or_crop": "scale_width",
-    "load_size": 32,
-    "fine_size": 16,
-    "no_flip": False,
-    "serial_batches": False,
-    "batch_size": 1,
-    "num_workers": 2,
-    "max_dataset_size": 0,
-    "seed": 3,
-    "max_instances": 32,
-    "allow_8bit_instances": False,
-    "record_shards": 0,
-    "records_dir": "",
-}
+OPTIONS = {"load_size": 32, "fine_size": 16, "batch_size": 1, "num_workers": 2, "seed": 3, "max_instances": 32}
+
+
+def options_of(model: str, root: Path, **changes) -> Config:
+    """The options of a run of ``model`` on the data set in ``root``."""
+    return load_config([f"--{name}={value}" for name, value in {"model": model, "data_root": root, **changes}.items()])
 
 
 def asked(root: Path, **changes) -> tuple[PairedRequest, Config]:
@@ -38,7 +30,7 @@ def asked(root: Path, **changes) -> tuple[PairedRequest, Config]:
 
 def options(root: Path, **changes) -> Config:
     """Options of a tiny run on the data set in ``root``."""
-    return Config({**OPTIONS, "data_root": str(root), **changes})
+    return options_of("pix2pixHD", root, **OPTIONS | changes).part(*PAIRED.owners)
 
 
 def reader(root: Path, training: bool = True, phase: str = "train", **changes) -> PairedReader:

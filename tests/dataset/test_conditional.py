@@ -12,23 +12,10 @@ from src.dataset.conditional import CONDITIONAL, ConditionalReader, ConditionalR
 from src.dataset.id_maps import edges
 from src.dataset.idx import read_idx
 from src.imaging.palette import CITYSCAPES, colour_labels
-from src.options.config import Config
 from src.utils.errors import UserError
-from tests.dataset.samples import save
+from tests.dataset.samples import options_of, save
 
-OPTIONS = {
-    "dataset": "cityscapes",
-    "mapping": "label2photo",
-    "label_resize": "bilinear",
-    "label_nc": 35,
-    "max_dataset_size": 0,
-    "num_workers": 2,
-    "batch_size": 2,
-    "seed": 0,
-    "serial_batches": True,
-    "records_dir": "",
-    "record_shards": 0,
-}
+OPTIONS = {"dataset": "cityscapes", "num_workers": 2, "batch_size": 2, "seed": 0, "serial_batches": True}
 
 
 def reader(root, **changes):
@@ -36,14 +23,14 @@ def reader(root, **changes):
 
 
 def opened(root, phase="train", **changes):
-    return CONDITIONAL.opens(*asked(root, **changes), phase, 0, 1, phase == "train")
+    return CONDITIONAL.open(*asked(root, **changes), phase)
 
 
 def asked(root, **changes):
     """The request of a tiny network and options of a run on ``root``; ``changes`` are fields or options."""
     fields = {"size", "condition_channels", "image_channels", "boundary"} & changes.keys()
     request = {"size": (16, 32)} | {name: changes.pop(name) for name in fields}
-    return ConditionalRequest(**request), Config(OPTIONS | {"data_root": str(root)} | changes)
+    return ConditionalRequest(**request), options_of("fullglow", root, **OPTIONS | changes)
 
 
 def ids_of(index, height=32, width=64):

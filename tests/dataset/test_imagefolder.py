@@ -5,29 +5,16 @@ import pytest
 from PIL import Image
 
 from src.dataset.imagefolder import IMAGES, ImagesRequest, image_rows, to_square
-from src.options.config import Config
 from src.utils.errors import UserError
+from tests.dataset.samples import options_of
 
 
 def options(root, **changes):
-    values = {
-        "data_root": str(root),
-        "held_out": 3,
-        "max_dataset_size": 0,
-        "image_fit": "squash",
-        "no_flip": False,
-        "records_dir": "",
-        "record_shards": 0,
-        "batch_size": 2,
-        "seed": 0,
-        "serial_batches": False,
-        "num_workers": 1,
-    }
-    return Config(values | changes)
+    return options_of("hflow", root, **{"held_out": 3, "batch_size": 2, "seed": 0, "num_workers": 1} | changes)
 
 
 def opened(config, phase):
-    return IMAGES.opens(ImagesRequest(16), config, phase, 0, 1, phase == "train")
+    return IMAGES.open(ImagesRequest(16), config, phase)
 
 
 def write(path, size=(16, 16), seed=0, mode="RGB"):

@@ -171,7 +171,7 @@ def test_training_sizes_must_fit_the_network_and_evaluation_takes_any(tmp_path):
 def test_max_dataset_size_takes_the_first(tmp_path):
     write_dataset(tmp_path, 4)
     assert [row.stem[5:11] for row in reader(tmp_path, max_dataset_size=2).rows] == ["000000", "000001"]
-    assert len(reader(tmp_path, max_dataset_size=float("inf")).rows) == 4
+    assert len(reader(tmp_path, max_dataset_size=9).rows) == 4
 
 
 def test_samples_are_those_of_earlier_versions(tmp_path):

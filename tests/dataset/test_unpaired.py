@@ -11,49 +11,18 @@ from src.dataset.folders import Row
 from src.dataset.lists import read_list
 from src.dataset.unpaired import UNPAIRED, UnpairedPipeline, UnpairedReader, UnpairedRequest
 from src.imaging.video import Video, write_video
-from src.options.config import Config
 from src.utils.errors import UserError
-from tests.dataset.samples import digest_of, write_dataset
+from tests.dataset.samples import digest_of, options_of, write_dataset
 
 NUMBER_A, NUMBER_B = 7, 5
 
 
 def options(root, **changes):
-    values = {
-        "data_root": str(root),
-        "records_dir": "",
-        "record_shards": 0,
-        "source_root": "",
-        "source_list": "",
-        "target_root": "",
-        "target_list": "",
-        "label_root": "",
-        "random_pair": True,
-        "resize_or_crop": "scale_short_and_crop",
-        "load_size": 18,
-        "fine_size": 16,
-        "crop_width": 0,
-        "crop_height": 0,
-        "scale_l": 0.8,
-        "scale_h": 1.0,
-        "no_flip": False,
-        "v_flip": False,
-        "serial_batches": False,
-        "batch_size": 1,
-        "num_workers": 2,
-        "max_dataset_size": 0,
-        "seed": 0,
-        "direction": "both",
-        "eval_size": "training",
-        "input": "",
-        "style": "",
-        "test_pairs": False,
-    }
-    return Config(values | changes)
+    return options_of("cyclegan", root, **{"load_size": 18, "fine_size": 16, "num_workers": 2, "seed": 0} | changes)
 
 
 def opened(config, phase="train", rank=0, world=1):
-    return UNPAIRED.opens(UnpairedRequest(stride=4), config, phase, rank, world, phase == "train")
+    return UNPAIRED.open(UnpairedRequest(stride=4), config, phase, rank, world)
 
 
 def write(path, colour, size=(30, 20)):

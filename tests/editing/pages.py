@@ -1,17 +1,18 @@
 """The editor served from within a test, and what a person does in its page."""
 
 import contextlib
+import http.client
 import threading
+from pathlib import Path
 
+from src import load
 from src.editing.server import EditorServer
-from src.editing.studios import open_studio
 from src.editing.work import Worker
-from src.inference import load
 
 READY = "document.documentElement.dataset.ready"
 IDLE = "document.documentElement.dataset.idle === 'true'"
 CONTROL = 2
-_OPTIONS = ("phase", "labels", "instances", "photos", "pictures", "styles", "width")
+CAR, ROAD, SKY, TREE = 26, 7, 23, 21
 
 
 @contextlib.contextmanager
@@ -21,10 +22,9 @@ def served(run, save_dir, **options):
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        more = {key: value for key, value in options.items() if key not in _OPTIONS}
-        model = worker.call(lambda: load(run, device_target="CPU", mode="pynative", **more))
-        given = {key: str(value) for key, value in options.items() if key in _OPTIONS}
-        server = EditorServer(open_studio(model, given), worker, save_dir)
+        given = {"device_target": "CPU", "mode": "pynative", "phase": "test", **options}
+        model = worker.call(lambda: load(run, **given))
+        server = EditorServer(model.system.studio_class()(model, model.config), worker, save_dir)
         threading.Thread(target=server.serve_forever, args=(0.05,)).start()
         try:
             yield server
@@ -34,6 +34,17 @@ def served(run, save_dir, **options):
     finally:
         worker.stop()
         thread.join()
+
+
+def ask(server, path, method="GET", body=None, secret=True, **headers):
+    """Status, headers and body of an answer; ``path`` is what follows the secret."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, f"/{server.token}/{path}" if secret else path, body, names)
+    response = connection.getresponse()
+    answer = response.status, dict(response.getheaders()), response.read()
+    connection.close()
+    return answer
 
 
 # through a copy, because a canvas that is read often is kept elsewhere
@@ -104,6 +115,31 @@ class Page:
                 "Input.dispatchKeyEvent", type=kind, key=key, modifiers=modifiers, windowsVirtualKeyCode=code
             )
         self.rest()
+
+    def save(self):
+        """Save, and return the folder."""
+        self.browser.evaluate("delete document.documentElement.dataset.saved")
+        self.browser.click("#save")
+        self.browser.wait_for("document.documentElement.dataset.saved")
+        return Path(self.browser.evaluate("document.documentElement.dataset.saved"))
+
+    def reopen(self, folder):
+        """Open what was saved in a folder."""
+        self.browser.click("#open-edit")
+        self.browser.wait_for("document.querySelector('#edits').open")
+        self.browser.click(f"[data-edit='{folder.name}']")
+        self.browser.wait_for("document.documentElement.dataset.busy === 'false'")
+        self.rest()
+
+    def paint(self, script):
+        """Change the maps behind the page's back; ``box(label, left, top, right, bottom)`` fills a rectangle."""
+        box = """const box = (label, x0, y0, x1, y1, inst = label) => {
+            for (let y = y0; y <= y1; y++) for (let x = x0; x <= x1; x++) {
+                s.label[y * s.width + x] = label; s.inst[y * s.width + x] = inst;
+            }
+        };"""
+        styles = "for (const id of new Set(s.inst)) s.styles[id] ||= [0, 0, 0];"
+        self.browser.evaluate(f"(() => {{ const s = editor.session; {box} {script} {styles} }})()")
 
     def slide(self, selector, value, index=0):
         """Set a slider as a drag does."""

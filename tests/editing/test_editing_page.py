@@ -2,73 +2,25 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from src.inference import load
-from src.utils.images import read_image, read_instances, read_labels
-from tests.browser import Browser
-from tests.editing.pages import CONTROL, Page, served
-from tests.saved_runs import save_clusters, save_run
-from tests.tiny_runs import make_streets
-
-ROOT = Path(__file__).resolve().parents[2]
-CAR, ROAD, SKY, TREE = 26, 7, 23, 21
+from src import load
+from src.imaging.images import read_image, read_instances, read_labels
+from tests.editing.pages import CAR, CONTROL, ROAD, SKY, TREE, Page, served
+from tests.saved_runs import save_run
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with Browser(1400, 900) as opened:
-        yield opened
-
-
-@pytest.fixture
-def window(browser):
-    """The browser; in the end nothing may have gone wrong in it or have come from elsewhere."""
-    yield browser
-    # the page asks before edits are left behind
-    browser.evaluate("for (const s of [...editor.sessions.values(), editor.session]) s.unsaved = false")
-    assert browser.complaints() == []
-    assert [url for url in browser.requests() if not url.startswith(("http://127.0.0.1:", "blob:", "data:"))] == []
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """Streets, a feature model with clusters, and its editor started by its command."""
-    folder = tmp_path_factory.mktemp("editor")
-    data = make_streets(folder / "data", train=1, test=2, width=96, height=48)
-    run = save_run(folder, "feat", load_size=96, data_root=data)
-    save_clusters(run, labels=(ROAD, 8, 11, TREE, SKY, CAR))
-    command = [sys.executable, "-m", "src.editing", run, "--device_target", "CPU", "--mode", "pynative"]
-    command += ["--no_browser", "True", "--data_root", data, "--save_dir", folder / "edits"]
-    process = subprocess.Popen(list(map(str, command)), cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    line = process.stdout.readline()
-    url = re.fullmatch(r"editor: (http://127\.0\.0\.1:\d+/\S+/)\n", line)
-    assert url, line
-    yield {"folder": folder, "data": data, "run": run, "url": url[1]}
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
-
-
-@pytest.fixture
-def page(window, world):
-    return Page(window, world["url"])
-
-
-def test_what_is_opened_is_the_data_set(page, world):
+def test_what_is_opened_is_the_data_set(page, streets):
     assert page.browser.texts("#run") == ["feat"] and page.browser.texts("#document") == ["scene_00000"]
-    label = read_labels(world["data"] / "test_label" / "scene_00000.png")
-    inst = read_instances(world["data"] / "test_inst" / "scene_00000.png")
+    label = read_labels(streets["data"] / "test_label" / "scene_00000.png")
+    inst = read_instances(streets["data"] / "test_inst" / "scene_00000.png")
     np.testing.assert_array_equal(page.array("label"), label.ravel())
     np.testing.assert_array_equal(page.array("inst"), inst.ravel())
     # the first picture has the styles of the photo
-    photo = read_image(world["data"] / "test_img" / "scene_00000.png")
-    model = load(world["run"], device_target="CPU", mode="pynative")
+    photo = read_image(streets["data"] / "test_img" / "scene_00000.png")
+    model = load(streets["run"], device_target="CPU", mode="pynative")
     wanted = model.translate(label, inst, model.encode(photo, label, inst))
     shown = np.array(page.picture()).reshape(48, 96, 4)[:, :, :3]
     assert np.abs(shown - wanted.astype(int)).max() <= 1
@@ -224,13 +176,13 @@ def test_class_of_a_region(page):
     assert page.browser.texts("#object-name") == ["person"]
 
 
-def test_saving(page, world):
+def test_saving(page, streets):
     page.tool("rectangle", CAR)
     page.drag((30, 30), (50, 40))
     page.press("s", CONTROL)
     page.browser.wait_for("document.documentElement.dataset.saved")
     folder = Path(page.browser.evaluate("document.documentElement.dataset.saved"))
-    assert re.fullmatch(r"\d{4}_scene_00000", folder.name) and folder.parent == world["folder"] / "edits"
+    assert re.fullmatch(r"\d{4}_scene_00000", folder.name) and folder.parent == streets["folder"] / "edits"
     label, inst = read_labels(folder / "label.png"), read_instances(folder / "instances.png")
     np.testing.assert_array_equal(label.ravel(), page.array("label"))
     np.testing.assert_array_equal(inst.ravel(), page.array("inst"))
@@ -239,7 +191,7 @@ def test_saving(page, world):
     present = {str(i) for i in np.unique(inst)}
     styles = {int(i): style for i, style in note["settings"]["styles"].items() if i in present}
     assert len(styles) == len(present)
-    model = load(world["run"], device_target="CPU", mode="pynative")
+    model = load(streets["run"], device_target="CPU", mode="pynative")
     picture = read_image(folder / "picture.png")
     assert np.abs(model.translate(label, inst, styles).astype(int) - picture).max() <= 1
     assert read_image(folder / "label_colour.png").shape == (48, 96, 3)
@@ -279,8 +231,8 @@ def test_other_documents_keep_what_was_done(page):
 # -- other systems ---------------------------------------------------------------------------------------------
 
 
-def test_temperature_and_levels_of_a_flow(window, world, tmp_path):
-    run = save_run(tmp_path, "fullglow", data_root=world["data"])
+def test_temperature_and_levels_of_a_flow(window, streets, tmp_path):
+    run = save_run(tmp_path, "fullglow", data_root=streets["data"])
     with served(run, tmp_path / "edits") as server:
         page = Page(window, server.url)
         assert len(page.browser.texts(".level")) == 2
@@ -308,8 +260,8 @@ def test_temperature_and_levels_of_a_flow(window, world, tmp_path):
         assert page.picture() != kept.tolist() and page.value("s.done.length") == 3
 
 
-def test_pictures_are_translated(window, world, tmp_path):
-    pictures = world["data"] / "test_img"
+def test_pictures_are_translated(window, streets, tmp_path):
+    pictures = streets["data"] / "test_img"
     with served(save_run(tmp_path, "cyclegan"), tmp_path / "edits", pictures=pictures, width=64) as server:
         page = Page(window, server.url)
         first = page.picture()
@@ -336,8 +288,8 @@ def test_pictures_are_translated(window, world, tmp_path):
     page.browser.events.clear()
 
 
-def test_style_pictures(window, world, tmp_path):
-    pictures = world["data"] / "test_img"
+def test_style_pictures(window, streets, tmp_path):
+    pictures = streets["data"] / "test_img"
     run = save_run(tmp_path, "hierarchyflow")
     with served(run, tmp_path / "edits", pictures=pictures, styles=pictures, width=64) as server:
         page = Page(window, server.url)
@@ -347,8 +299,8 @@ def test_style_pictures(window, world, tmp_path):
         assert page.picture() != first and page.value("s.settings.look") == 1
 
 
-def test_latents_of_hflow(window, world, tmp_path):
-    with served(save_run(tmp_path, "hflow"), tmp_path / "edits", pictures=world["data"] / "test_img") as server:
+def test_latents_of_hflow(window, streets, tmp_path):
+    with served(save_run(tmp_path, "hflow"), tmp_path / "edits", pictures=streets["data"] / "test_img") as server:
         page = Page(window, server.url)
         shown, given = (np.array(x) for x in (page.picture(), page.array("rgb")))
         assert np.abs(shown.reshape(32, 32, 4)[:, :, :3] - given.reshape(32, 32, 3)).max() <= 1, "all latents are kept"

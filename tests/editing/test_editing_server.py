@@ -1,9 +1,9 @@
 """The editor's server against everything but its own page: secrets, paths, sizes, malformed messages."""
 
 import base64
-import http.client
 import json
 import random
+import re
 import socket
 
 import numpy as np
@@ -12,9 +12,11 @@ import pytest
 from src.editing.documents import MAX_PIXELS, instances_of, label_source
 from src.editing.objects import harvest
 from src.editing.store import save_edit
+from src.editing.values import settings_of
 from src.editing.wire import LONGEST_MESSAGE, pack, unpack
+from src.imaging.images import decode_png
 from src.utils.errors import UserError
-from tests.editing.pages import served
+from tests.editing.pages import ask, served
 from tests.saved_runs import save_clusters, save_run
 from tests.tiny_runs import make_streets
 
@@ -29,17 +31,6 @@ def world(tmp_path_factory):
     save_clusters(run)
     with served(run, folder / "edits") as server:
         yield server
-
-
-def ask(server, path, method="GET", body=None, secret=True, **headers):
-    """Status, headers and body of an answer; ``path`` is what follows the secret."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, f"/{server.token}/{path}" if secret else path, body, names)
-    response = connection.getresponse()
-    answer = response.status, dict(response.getheaders()), response.read()
-    connection.close()
-    return answer
 
 
 def message(server, **changes):
@@ -145,13 +136,146 @@ def test_mistakes_are_told(world):
         ({"settings": {"styles": {"7": [0.1, 0.2]}}}, "3 numbers"),
         ({"settings": {"styles": {"7": "red"}}}, "3 numbers"),
         ({"settings": {"styles": {"7": [None, 0, 0]}}}, "3 numbers"),
-        ({"document": 99}, "lacks nothing"),
+        ({"document": 99}, "document: 99 is not a whole number from 0 to 0"),
     ):
         status, headers, body = ask(world, "draw", "POST", message(world, **changes), **HEADER)
-        if text == "lacks nothing":
-            assert status == 200
-        else:
-            assert status == 400 and text in json.loads(body)["error"] and headers["Content-Type"] == "application/json"
+        assert status == 400 and text in json.loads(body)["error"] and headers["Content-Type"] == "application/json"
+    assert ask(world, "draw", "POST", message(world, document=None), **HEADER)[0] == 200
+
+
+def rewritten(world, old, new):
+    """A good message with a part of its header replaced."""
+    good = message(world, document=0, settings={"styles": {"7": [0.25, 0, 0]}})
+    end = 4 + int.from_bytes(good[:4], "little")
+    header = good[4:end].replace(old.encode(), new.encode())
+    assert header != good[4:end]
+    return len(header).to_bytes(4, "little") + header + good[end:]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "9" * 400, "-" + "9" * 400, "9" * 5000, "0." + "9" * 400, "1e400", "-1e400", "1e" + "9" * 400, "1" * 31, "-1",
+        "NaN", "Infinity", "-Infinity", "true", "false", "null", '"1"', '""', "[]", "{}", "[1]", '{"a": 1}', "1e300",
+        "[" * 400 + "]" * 400, '"\\ud800"', '"' + "a" * 100_000 + '"', "0x1", "01", "1_0", "\u0661", "+1", "0.5", "",
+    ],
+    ids=lambda value: value[:12],
+)  # fmt: skip
+def test_no_value_of_a_request_breaks_the_server(world, value):
+    """In the place of every number, text, list and object of a request: an answer, or an error of one line."""
+    places = ("0.25", "[0.25, 0, 0]", '{"7": [0.25, 0, 0]}', '{"styles": {"7": [0.25, 0, 0]}}', '"document": 0', '"a"')
+    shapes = ("[32, 64]", "32", '"u16"', '"label"', "[[")
+    for old in places + shapes:
+        new = old.replace("0", value) if old.startswith('"document') else value
+        status, _, body = ask(world, "draw", "POST", rewritten(world, old, new), **HEADER)
+        assert status in (200, 400), (old, body)
+        if status == 400:
+            error = json.loads(body)["error"]
+            assert 10 < len(error) < 400 and error.isprintable(), error
+
+
+@pytest.mark.parametrize(
+    "value, reason",
+    [
+        ("9" * 400, "number of 400 characters"),
+        ("1e400", "1e400 is not a finite number"),
+        ("NaN", "NaN is not a finite number"),
+        ("-Infinity", "-Infinity is not a finite number"),
+        ("true", "3 numbers in [-1, 1]"),
+        ("[" * 400 + "]" * 400, "at most 8 levels"),
+        ("", "is no JSON"),
+    ],
+)
+def test_reasons_are_told(world, value, reason):
+    status, _, body = ask(world, "draw", "POST", rewritten(world, "0.25", value), **HEADER)
+    assert status == 400 and reason in json.loads(body)["error"]
+
+
+CONTROLS = {
+    "controls": [
+        {"type": "levels", "names": ["8x8", "4x4"], "temperatures": [0.5, 1.0], "kept": True},
+        {"type": "choice", "id": "direction", "options": [["A2B", "A to B"], ["B2A", "B to A"]]},
+        {"type": "look", "id": "look", "names": ["a", "b", "c"]},
+    ],
+    "styles": {"count": 2},
+}
+FIRST = {
+    "levels": [{"temperature": 0.5, "seed": 0, "keep": True}, {"temperature": 1.0, "seed": 0, "keep": True}],
+    "direction": "A2B",
+    "look": 0,
+    "styles": {},
+}
+
+
+def test_settings_are_complete():
+    assert (
+        settings_of({}, CONTROLS)
+        == settings_of(dict.fromkeys(FIRST), CONTROLS)
+        == settings_of(FIRST, CONTROLS)
+        == FIRST
+    )
+    given = {"levels": [{"seed": 2**31 - 1}, {"temperature": 10, "keep": False}], "direction": "B2A", "look": 2}
+    found = settings_of(given | {"styles": {"26001": [1.0001, -1], "0": [0, 0.5]}}, CONTROLS)
+    assert found["levels"] == [
+        {"temperature": 0.5, "seed": 2**31 - 1, "keep": True}, {"temperature": 10.0, "seed": 0, "keep": False}
+    ]  # fmt: skip
+    assert (found["direction"], found["look"]) == ("B2A", 2)
+    assert found["styles"] == {"26001": [1.0, -1.0], "0": [0.0, 0.5]}
+    assert settings_of({}, {"controls": [], "styles": None}) == {}
+
+
+@pytest.mark.parametrize(
+    "given, reason",
+    [
+        ([], "settings: a value of the type list is not a JSON object"),
+        ({"depth": 1}, "settings: depth is not one of levels, direction, look, styles"),
+        ({"levels": 3}, "levels: 3 is not a list of 2"),
+        ({"levels": [{}]}, "not a list of 2"),
+        ({"levels": [{}, []]}, "level 1: a value of the type list is not a JSON object"),
+        ({"levels": [{}, {"heat": 1}]}, "level 1: heat is not one of temperature, seed, keep"),
+        ({"levels": [{"temperature": True}, {}]}, "temperature of level 0: True is not a number from 0 to 10"),
+        ({"levels": [{"temperature": -0.1}, {}]}, "temperature of level 0: -0.1"),
+        ({"levels": [{"temperature": "1"}, {}]}, "temperature of level 0: 1 is not a number"),
+        ({"levels": [{"seed": 2**31}, {}]}, "seed of level 0: 2147483648 is not a whole number from 0 to 2147483647"),
+        ({"levels": [{"seed": 1.0}, {}]}, "seed of level 0: 1.0"),
+        ({"levels": [{"seed": True}, {}]}, "seed of level 0: True"),
+        ({"levels": [{"keep": 1}, {}]}, "keep of level 0: 1 is neither true nor false"),
+        ({"direction": "C2D"}, "direction: C2D is not one of A2B, B2A"),
+        ({"direction": ["A2B"]}, "direction: a value of the type list"),
+        ({"look": 3}, "look: 3 is not a whole number from 0 to 2"),
+        ({"look": -1}, "look: -1"),
+        ({"look": False}, "look: False"),
+        ({"styles": []}, "styles: a value of the type list is not a JSON object"),
+        ({"styles": {"65536": [0, 0]}}, "styles: 65536 is not the number of a region"),
+        ({"styles": {"-1": [0, 0]}}, "styles: -1 is"),
+        ({"styles": {"1e3": [0, 0]}}, "styles: 1e3 is"),
+        ({"styles": {"\u0661": [0, 0]}}, "0 to 65535"),
+        ({"styles": {"7": [0]}}, "style of 7: a value of the type list is not a list of 2 numbers in [-1, 1]"),
+        ({"styles": {"7": [0, True]}}, "2 numbers"),
+        ({"styles": {"7": {"0": 0, "1": 0}}}, "2 numbers"),
+        ({"styles": {"7": 10**31}}, "2 numbers"),
+    ],
+)
+def test_settings_out_of_range_are_refused(given, reason):
+    with pytest.raises(UserError, match=re.escape(reason)):
+        settings_of(given, CONTROLS)
+
+
+@pytest.mark.parametrize("name", ["feat", "pictures", "cyclegan", "hierarchyflow", "fullglow_bmaps", "hflow"])
+def test_sizes_below_the_network_s(name, tmp_path):
+    """Documents of every small size are drawn: by networks for any size in their own."""
+    data = make_streets(tmp_path / "data", train=1, test=1)
+    run = save_run(tmp_path, name, **({} if name == "hflow" else {"data_root": data}))
+    folders = {} if name in ("feat", "fullglow_bmaps") else {"pictures": data / "test_img"}
+    folders |= {"styles": data / "test_img"} if name == "hierarchyflow" else {}
+    fixed = {"fullglow_bmaps": (20, 40), "hflow": (32, 32)}
+    with served(run, tmp_path / "edits", **folders) as server:
+        for size in ((1, 1), (1, 2), (2, 1), (1, 64), (64, 1), (3, 3), (4, 4), (7, 5), (8, 8), (9, 17)):
+            maps = {key: np.zeros(size, np.uint16) for key in ("label", "inst")}
+            arrays = maps if server.studio.source.kind == "labels" else {"rgb": np.zeros((*size, 3), np.uint8)}
+            status, _, body = ask(server, "draw", "POST", pack({"name": "a", "settings": {}}, arrays), **HEADER)
+            assert status == 200, (size, body)
+            assert decode_png(body).shape == (*fixed.get(name, size), 3)
 
 
 def test_mutated_messages_are_refused_or_drawn(world):
@@ -177,9 +301,10 @@ def test_mutated_messages_are_refused_or_drawn(world):
     assert ask(world, "draw", "POST", len(deep).to_bytes(4, "little") + deep, **HEADER)[0] == 400
 
 
-def test_nothing_is_overwritten(world, tmp_path):
+@pytest.mark.parametrize("name", ["../../etc/päss word", "\U00020000" * 200, "..", "\ud800", "a\nb\0"])
+def test_nothing_is_overwritten(world, tmp_path, name):
     document = world.studio.source.open(0)
-    document.name = "../../etc/päss word"
+    document.name = name
     picture = np.zeros((32, 64, 3), np.uint8)
     folders = [save_edit(tmp_path / "edits", document, picture, {"a": k}, 35, {}) for k in range(2)]
     assert [f.parent for f in folders] == [tmp_path / "edits"] * 2 and folders[0] != folders[1]

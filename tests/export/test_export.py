@@ -9,15 +9,18 @@ import onnxruntime
 import pytest
 from mindspore import Tensor, nn, ops
 
-from src.evaluation.exporting import export
-from src.evaluation.run import open_run
-from src.evaluation.tasks import evaluate
+from eval import main as evaluate
+from export import main as export
+from src.contracts.passes import Pass, Port
+from src.contracts.system import System
+from src.dataset.conditional import CONDITIONAL
+from src.dataset.imagefolder import IMAGES
+from src.dataset.unpaired import UNPAIRED
 from src.export.write import export_system
-from src.models.passes import Pass, Port
-from src.models.system import System
-from src.utils.config import load_config
+from src.imaging.images import read_image
+from src.inference.opening import open_model
+from src.systems.programs import EVAL, EXPORT, load_config, read_command
 from src.utils.errors import UserError
-from src.utils.images import read_image
 from tests.saved_runs import save_run
 from tests.tiny_runs import make_streets
 
@@ -29,16 +32,22 @@ _RNG = np.random.default_rng(2)
 
 def opened(run, *words):
     """The system of a run, for evaluation on made-up data."""
-    return open_run(
-        load_config([f"--load_ckpt={run}", "--device_target=CPU", "--use_encoded_image=True", *words])
-    ).system
+    words = [f"--load_ckpt={run}", "--device_target=CPU", *(["--use_encoded_image=True"] * takes_styles(run)), *words]
+    description, config = read_command(EVAL, words)
+    return open_model(config, description.load()).system
+
+
+def takes_styles(run):
+    """Whether styles of the run's images come from outside."""
+    return run.name == "feat"
 
 
 def exported(run, *words, sample=None):
     """Export a run without asking for its data; returns the lines that were said."""
-    common = [f"--load_ckpt={run}", f"--name={run.name}", "--device_target=CPU", "--use_encoded_image=True"]
-    trained, lines = open_run(load_config([*common, *words])), []
-    export_system(trained.system, trained.config, run / run.name, trained.tag, sample or {}, lines.append)
+    description, config = read_command(EXPORT, [f"--load_ckpt={run}", "--device_target=CPU", *words])
+    model, lines = open_model(config, description.load()), []
+    prefix = run / run.name
+    export_system(model.system, model.config.replace(name=run.name), prefix, model.tag, sample or {}, lines.append)
     return lines
 
 
@@ -49,11 +58,11 @@ def picture(channels, height, width, count=1):
 def batch_of(system, height, width, count=1):
     """A batch that the system could have read."""
     config, ids = system.config, {"id": np.arange(count, dtype=np.int32)}
-    if system.dataset == "unpaired":
+    if system.data is UNPAIRED:
         return {"A": picture(3, height, width, count), "B": picture(3, height, width, count)}
-    if system.dataset == "images":
-        return ids | {"image": picture(3, *[system.options.resolution] * 2, count)}
-    if system.dataset == "conditional":
+    if system.data is IMAGES:
+        return ids | {"image": picture(3, *[system.request(config, False).resolution] * 2, count)}
+    if system.data is CONDITIONAL:
         pictures = {name: picture(3, *config.img_size, count) for name in ("condition", "image")}
         return ids | pictures | {"boundary": np.round(np.abs(picture(3, *config.img_size, count)))}
     if config.label_nc:
@@ -67,9 +76,10 @@ def batch_of(system, height, width, count=1):
 def results(system, batch):
     """Everything that the system's passes are for."""
     made = dict(system.translate(batch, seed=3))
-    if system.dataset == "conditional":
-        made |= {f"latent {i}": z for i, z in enumerate(system.encode(batch))}
-        made |= {"bits": system.bits_per_dimension(batch), "again": system.reconstruct(batch)}
+    if system.data is CONDITIONAL:
+        latents = system.encode(batch)
+        made |= {f"latent {i}": z for i, z in enumerate(latents)}
+        made |= {"bits": system.bits_per_dimension(batch), "again": system.decode(batch, latents)}
     return made
 
 
@@ -167,7 +177,7 @@ def test_nothing_of_others_is_overwritten(ending, tmp_path, graph_mode):
 class _Made(System):
     """A system of one pass."""
 
-    name, dataset = "made", "images"
+    name = "made"
 
     def __init__(self, cell):
         super().__init__(load_config([]))
@@ -241,7 +251,7 @@ def test_without_onnx_runtime(tmp_path, monkeypatch):
 
 def test_gpu_is_asked_for_in_vain():
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        from src.export.runtime import choose_providers
+        from src.inference.onnx_runtime import choose_providers
 
         with pytest.raises(UserError, match="pip install onnxruntime-gpu"):
             choose_providers("GPU")
@@ -254,7 +264,7 @@ def test_the_commands(tmp_path):
     words = [f"--load_ckpt={run}", "--name=city", "--device_target=CPU"]
     prefix = tmp_path / "exported" / "city"
     try:
-        assert export(load_config([*words, f"--file_name={prefix}"])) == 0
+        assert export([*words, f"--file_name={prefix}"]) == 0
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
     session = onnxruntime.InferenceSession(f"{prefix}_G.onnx")
@@ -262,6 +272,6 @@ def test_the_commands(tmp_path):
     pictures = []
     for runtime in ("mindspore", "onnx"):
         more = ["--mode=pynative", f"--runtime={runtime}", f"--onnx_file={prefix.parent}", f"--predict_dir={runtime}"]
-        assert evaluate(load_config([*words, *more])) == 0
+        assert evaluate([*words, *more]) == 0
         pictures.append(read_image(f"{runtime}/city/test_1/images/scene_00000_synthesized_image.png", 3).astype(int))
     assert np.abs(pictures[0] - pictures[1]).max() <= 1

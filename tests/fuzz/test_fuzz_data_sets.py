@@ -16,7 +16,7 @@ from src.dataset.idx import read_idx
 from src.dataset.imagefolder import ImageReader
 from src.dataset.lists import read_list
 from src.dataset.opening import open_pipeline
-from src.dataset.video import Video, write_video
+from src.imaging.video import Video, write_video
 from src.utils.errors import UserError
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import yaml
 
-from src.utils.config import ALIASES, ROOT, load_config
+from src.options.config import ALIASES, ROOT, load_config
 from src.utils.errors import UserError
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from src.dataset.paired import PairedReader
-from src.utils.config import load_config
-from src.utils.images import picture_info, read_image, read_instances, read_labels, verify_picture
+from src.imaging.images import picture_info, read_image, read_instances, read_labels, verify_picture
+from src.systems.programs import load_config
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
 from tests.tiny_runs import make_streets, options_of
 

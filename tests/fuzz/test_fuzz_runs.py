@@ -6,14 +6,14 @@ import shutil
 
 import numpy as np
 
-from src.evaluation.run import open_run
-from src.models.pix2pixhd.features import FeatureClusters
-from src.models.registry import create_system
-from src.models.state import state_arrays
-from src.training.checkpoints import CheckpointStore, Position, write_networks
-from src.training.manifest import _checksum
-from src.utils.config import load_config
-from src.utils.logging import read_log
+from src.inference.run import open_run
+from src.models.parameters import state_arrays
+from src.runs.checkpoints import CheckpointStore, Position, write_networks
+from src.runs.log import read_log
+from src.runs.manifest import _checksum
+from src.systems.pix2pixhd.clusters import FeatureClusters
+from src.systems.programs import load_config
+from src.systems.registry import create_system
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
 from tests.tiny_runs import options_of
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 
 import train
-from src.training.manifest import _checksum
+from src.runs.manifest import _checksum
 from src.utils.files import sha256_file
 from src.utils.tensorfile import read_arrays, write_arrays
 from tests.fuzz.mutations import INPUTS, Trial, damaged, try_inputs

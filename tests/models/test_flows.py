@@ -271,6 +271,14 @@ def test_drift_is_small_for_a_good_sequence_and_large_for_a_singular_one():
     assert max(Sequence([rotate, conv, InvertibleConv(np.random.default_rng(4), C)]).drift(x)) > 1e-2
 
 
+def test_drift_of_what_cannot_be_rebuilt_is_infinite():
+    """An op that divides 0 by 0 makes NaN, which a maximum over ops would take for less than anything."""
+    x = Tensor(sample_inputs("actnorm", False, 2)[0])
+    flat = ActNorm(C)
+    ops.assign(flat.scale, ops.zeros_like(flat.scale))
+    assert max(Sequence([flat, InvertibleConv(rng(), C)]).drift(x)) == np.inf
+
+
 def test_split_draws_and_joins():
     split = stir(Split(Conv(rng(), C // 2, C, 3, 1)))
     x = Tensor(sample_inputs("split", False, 2)[0])

@@ -5,7 +5,7 @@ import pytest
 from mindspore import Tensor, ops
 
 from src.models.inception import InceptionV3, _BlockE, fold_batch_norms, load_inception
-from src.models.state import named_parameters, state_arrays
+from src.models.parameters import named_parameters, state_arrays
 from src.utils.errors import UserError
 from src.utils.tensorfile import write_arrays
 from tests.torch_files import Tensor as TorchTensor

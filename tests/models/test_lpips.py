@@ -5,7 +5,7 @@ import pytest
 from mindspore import Tensor
 
 from src.models.lpips import LPIPS, load_lpips
-from src.models.state import named_parameters
+from src.models.parameters import named_parameters
 from src.utils.errors import UserError
 from tests.torch_files import Tensor as TorchTensor
 from tests.torch_files import save_legacy, save_zip, state_dict

@@ -7,13 +7,13 @@ from mindspore import Tensor, nn, ops
 from safetensors.numpy import save_file
 
 from src.models.layers import AvgPool, InstanceNorm, MaxPool, NarrowConv, ReflectionPad, norm_layer
-from src.models.pix2pixhd.system import Pix2PixHD
+from src.models.parameters import load_arrays, named_parameters, state_arrays
 from src.models.precision import set_precision
 from src.models.recompute import Stage, recompute_stages
-from src.models.state import load_arrays, named_parameters, state_arrays
 from src.models.vgg import VGG19, VGGLoss
+from src.systems.pix2pixhd.system import Pix2PixHD
+from src.systems.programs import load_config
 from src.training.steps import StepOptions, TrainStep
-from src.utils.config import load_config
 
 TINY = [
     "--label_nc", "5", "--ngf", "4", "--ndf", "4", "--nef", "2", "--n_blocks_global", "1", "--n_blocks_local", "1",

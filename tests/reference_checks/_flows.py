@@ -3,45 +3,34 @@
 __all__ = ["build_system", "check_training"]
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from src.models.glow.system import FlowSystem
-from src.models.state import load_arrays
+from src.models.parameters import load_arrays
+from src.systems.glow.flow import FlowSystem
+from src.systems.programs import load_config
+from src.systems.registry import create_system
 from src.training.optimizers import Adam
 from src.utils.pth import read_pth
 
-# options of ours that the published configuration has no word for
-_OURS = {
-    "precision": "fp32",
-    "recompute": True,
-    "reconstruct": False,
-    "scale_limit": 0.0,
-    "image_nc": 3,
-    "condition_nc": 3,
-    "beta1": 0.9,
-    "beta2": 0.999,
-    "seed": 0,
-    "lr": 1e-4,
-}
 
-
-def build_system(cls: type[FlowSystem], folder: Path, **options) -> FlowSystem:
+def build_system(name: str, folder: Path, **options) -> FlowSystem:
     """A system with the published weights of ``folder``."""
-    system = cls(SimpleNamespace(**(_OURS | options)), training=True)
-    arrays = cls.published_names("glow", read_pth(folder / "model.pth"))
+    words = [f"--{key}={list(value) if isinstance(value, tuple) else value}" for key, value in options.items()]
+    system = create_system(load_config([f"--model={name}", *words]))
+    arrays = system.published.names("glow", read_pth(folder / "model.pth"))
     load_arrays(system.network, arrays, source=f"{folder}/model.pth")
     return system
 
 
 def check_training(system: FlowSystem, inputs: list[np.ndarray], io: dict, history: np.ndarray, report) -> None:
     """Gradient norms of the first backward pass, and the losses of the published training steps."""
-    groups = system.update_groups(1)
+    objective = system.objective(system.network.size)
+    groups = objective.groups(1)
     # one compilation serves the gradients and all steps
-    gradients_of, optimizer = system.gradients(groups), Adam(groups[0])
+    gradients_of, optimizer = objective.gradients(groups), Adam(groups[0])
     scale, tensors = Tensor(1.0, ms.float32), [Tensor(x) for x in inputs]
     losses, gradients, _ = gradients_of(scale, *tensors)
     named = zip(groups[0].parameters, gradients[0], strict=True)
@@ -62,5 +51,5 @@ def check_training(system: FlowSystem, inputs: list[np.ndarray], io: dict, histo
         if i > 0:
             optimizer(gradients[0], Tensor(True))
             losses, gradients, _ = gradients_of(scale, *tensors)
-        for j, name in enumerate(system.loss_names):
+        for j, name in enumerate(objective.loss_names):
             report(f"step {i} {name}", losses.asnumpy()[j], want[j], atol=0, rtol=1e-4 if i == 0 else 1e-3)

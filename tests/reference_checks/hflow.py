@@ -2,35 +2,18 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from mindspore import Tensor, nn
 
-from src.models.hflow.system import HFlowSystem, flat_options
-from src.models.state import load_arrays
+from src.models.parameters import load_arrays
+from src.systems.hflow.settings import flat_options
+from src.systems.hflow.system import HFlowSystem
+from src.systems.programs import load_config
 from src.training.steps import StepOptions, TrainStep
 from src.utils.pth import read_pth
 from tests.reference_checks.twins import Weights, restart, weights_of
 
-# the published training options of the three steps, and ours that have no published word
-_OURS = {
-    "precision": "fp32",
-    "recompute": False,
-    "seed": 0,
-    "lr": 5e-3,
-    "learning_rate_decoders": 2e-3,
-    "learning_rate_encoders": 5e-4,
-    "learning_rate_decay_start": 10,
-    "learning_rate_decay": 0.95,
-    "learning_rate_decay_encoders": 0.92,
-    "learning_rate_cut_encoders": 60,
-    "beta1": 0.9,
-    "beta2": 0.999,
-    "ema_decay": 0.995,
-    "discretization_bits": 8,
-}
-_CLIP = 50.0
 # Leaky ReLUs have kinks, and where an input is next to one, rounding decides between two slopes and moves single norms
 # by up to 7e-3. The typical norm differs from the published one as it does between twins of our own run whose weights
 # differ by four units in the last place: what moves in such twins is not determined any better.
@@ -52,9 +35,10 @@ class _Inverse(nn.Cell):
 
 def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None:
     """Compare every quantity of ``folder``; ``report(name, got, want, atol=, rtol=)`` collects the verdicts."""
-    config = SimpleNamespace(**_OURS, **flat_options(json.loads(str(options))))
+    # the published options of training are the defaults
+    config = load_config(["--model=hflow"]).replace(**flat_options(json.loads(str(options))))
     system = HFlowSystem(config, training=True)
-    arrays = system.published_names("F", read_pth(folder / "model.pth"))
+    arrays = system.published.names("F", read_pth(folder / "model.pth"))
     for network in system.networks.values():
         load_arrays(network, arrays, source=str(folder / "model.pth"))
     _check_passes(system, io, report)
@@ -74,33 +58,33 @@ def _check_passes(system: HFlowSystem, io: dict, report) -> None:
     # the published log-determinant leaves out that images are scaled by 4, which is a constant
     scaling = 3 * system.options.resolution**2 * np.log(4.0)
     report("logdet", logdet - scaling, -io["fldj"][:, 0], atol=1e-2)
-    runner = system.runner
-    image, back = runner.forward_with_logdet(latents)
+    image, back = system.decode(latents)
     report("reconstruction", image, io["reconstruction"], atol=1e-3)
     report("round trip", image, io["x"], atol=1e-3)
     report("forward logdet", back, -logdet, atol=1e-2)
     parts = np.split(io[f"eps_{last}"], np.cumsum(system.options.top.channels)[:-1], 1)
-    sample = runner.forward([io[f"eps_{i}"] for i in range(last)] + parts)
+    sample, _ = system.decode([io[f"eps_{i}"] for i in range(last)] + parts)
     report("sample", sample, io["sample"], atol=1e-3, rtol=1e-4)
 
 
 def _check_training(system: HFlowSystem, io: dict, report) -> None:
-    groups = system.update_groups(1)
-    inputs = Tensor(io["x"]), Tensor(np.zeros((len(io["x"]), system.noise_size), np.float32))
-    options = StepOptions(clip_norm=_CLIP, clip_jointly=system.clips_jointly)
-    step = TrainStep(system.gradients(groups), groups, options)
-    start = weights_of(system)
+    objective = system.objective(io["x"].shape[2:])
+    groups = objective.groups(1)
+    inputs = Tensor(io["x"]), Tensor(np.zeros((len(io["x"]), objective.noise_size), np.float32))
+    options = StepOptions(clip_norm=system.config.clip_norm, clip_jointly=objective.clips_jointly)
+    step = TrainStep(objective.gradients(groups), groups, options)
+    start = weights_of(system, objective)
     for i, value in enumerate(io["loss_history"]):
         losses, norms, _ = step(*inputs)
-        losses = dict(zip(system.loss_names, losses.asnumpy(), strict=True))
+        losses = dict(zip(objective.loss_names, losses.asnumpy(), strict=True))
         report(f"step {i} loss", losses["loss"], value, atol=0, rtol=1e-4 if i == 0 else 1e-3)
         if i == 0:
             _check_levels(system, losses, io, report)
-            first = _gradient_norms(step, norms.asnumpy())
+            first = _gradient_norms(step, norms.asnumpy(), options.clip_norm)
     twins = []
     for sign in (1.0, -1.0):
-        restart(system, step, _nudged(start, sign))
-        twins.append(_gradient_norms(step, step(*inputs)[1].asnumpy()))
+        restart(system, objective, step, _nudged(start, sign))
+        twins.append(_gradient_norms(step, step(*inputs)[1].asnumpy(), options.clip_norm))
     _check_gradients(first, twins, io, report)
 
 
@@ -114,13 +98,13 @@ def _nudged(weights: Weights, sign: float) -> Weights:
     }
 
 
-def _gradient_norms(step: TrainStep, norms: np.ndarray) -> dict[str, float]:
+def _gradient_norms(step: TrainStep, norms: np.ndarray, clip: float) -> dict[str, float]:
     """Norm of each parameter's gradient before clipping, after a first step.
 
     They are read off Adam's first moments: no second graph for them.
     """
     total = np.sqrt((norms.astype(np.float64) ** 2).sum())
-    shrink = min(1.0, _CLIP / total)
+    shrink = min(1.0, clip / total)
     found = {"": total}
     for group, optimizer in zip(step.groups, step.optimizers, strict=True):
         for name, moment in zip(group.parameters, optimizer.moment1, strict=True):

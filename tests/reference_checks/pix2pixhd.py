@@ -3,50 +3,42 @@
 import ast
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 from safetensors.numpy import save_file
 
-from src.models.pix2pixhd.features import instance_table
+from src.contracts.objective import Objective
+from src.models.parameters import load_arrays
 from src.models.pix2pixhd.inputs import boundary_map
-from src.models.pix2pixhd.system import Pix2PixHD
-from src.models.state import load_arrays
 from src.models.vgg import VGG19
+from src.systems.pix2pixhd.clusters import instance_table
+from src.systems.pix2pixhd.system import Pix2PixHD
+from src.systems.programs import TRAIN, read_command
 from src.training.steps import TrainStep
-from src.utils.pth import read_pth
+from src.utils.weights import read_weights
 from tests.reference_checks import recipe_weights
 from tests.reference_checks.twins import restart, train_with_twins
 
-# options of ours that the published configuration has no word for
-_OURS = {
-    "init_type": "normal",
-    "init_gain": 0.02,
-    "seed": 0,
-    "beta2": 0.999,
-    "max_instances": 64,
-    "cluster_path": "",
-    "encode_load_size": 0,
-    "precision": "fp32",
-    "recompute": False,
-}
+# options of the published configuration that training here does not have
+_THEIRS = ("isTrain", "n_clusters", "data_type", "use_encoded_image")
 _VGG_SEED = 1234
 
 
 def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None:
     """Compare every quantity of ``folder``; ``report(name, got, want, atol=, rtol=)`` collects the verdicts."""
-    config = SimpleNamespace(**(_OURS | ast.literal_eval(str(options))))
+    words = [f"--{key}={value}" for key, value in ast.literal_eval(str(options)).items() if key not in _THEIRS]
     with tempfile.TemporaryDirectory() as scratch:
-        config.vgg_pre_trained = str(Path(scratch) / "vgg19.safetensors")
-        if not config.no_vgg_loss:
-            shapes = {name: p.shape for name, p in VGG19().parameters_and_names()}
-            save_file(dict(recipe_weights(shapes, _VGG_SEED)), config.vgg_pre_trained)
+        weights = Path(scratch) / "vgg19.safetensors"
+        shapes = {name: p.shape for name, p in VGG19().parameters_and_names()}
+        save_file(dict(recipe_weights(shapes, _VGG_SEED)), str(weights))
+        _, config = read_command(TRAIN, ["--model=pix2pixHD", *words, f"--vgg_pre_trained={weights}"])
         system = Pix2PixHD(config, training=True)
+        objective = system.objective(io["image"].shape[2:])
     for network, cell in system.networks.items():
-        published = read_pth(folder / f"net_{network}.pth")
-        load_arrays(cell, Pix2PixHD.published_names(network, published), source=f"{folder}/net_{network}.pth")
+        path = folder / f"net_{network}.pth"
+        load_arrays(cell, system.published.names(network, read_weights(path)), source=str(path))
     _, relabelled = np.unique(io["inst"], return_inverse=True)
     batch = {
         "label": io["label"].astype(np.int32),
@@ -55,7 +47,7 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     }
     system.set_train(True)
     _check_forward(system, batch, io, report)
-    _check_training(system, batch, io, report)
+    _check_training(system, objective, batch, io, report)
 
 
 def _check_forward(system: Pix2PixHD, batch: dict, io: dict, report) -> None:
@@ -90,10 +82,10 @@ def _check_forward(system: Pix2PixHD, batch: dict, io: dict, report) -> None:
             report(f"D_real_s{s}_l{j}", got, want, atol=1e-4, rtol=1e-4)
 
 
-def _check_training(system: Pix2PixHD, batch: dict, io: dict, report) -> None:
-    groups = system.update_groups(1)
-    step = TrainStep(system.gradients(groups), groups)
-    inputs = [Tensor(array) for array in system.inputs(batch)]
+def _check_training(system: Pix2PixHD, objective: Objective, batch: dict, io: dict, report) -> None:
+    groups = objective.groups(1)
+    step = TrainStep(objective.gradients(groups), groups)
+    inputs = [Tensor(array) for array in objective.inputs(batch)]
     _, gradients, _ = step.gradients(Tensor(1.0, ms.float32), *inputs)
     for i, network in enumerate("GD"):
         named = zip(groups[i].parameters, gradients[i], strict=True)
@@ -104,22 +96,16 @@ def _check_training(system: Pix2PixHD, batch: dict, io: dict, report) -> None:
         report(f"grad_norms_{network}", norms[meaningful], want[meaningful], atol=0, rtol=1e-3)
 
     def train(weights):
-        return _train(system, step, inputs, batch, weights, len(io["loss_history"]))
+        """Loss terms of the updates that start from ``weights``, and the fake after the last."""
+        restart(system, objective, step, weights)
+        losses = np.array([step(*inputs)[0].asnumpy() for _ in io["loss_history"]], np.float64)
+        more = {"feat": system.encode_image(batch["image"], batch["inst"])} if system.uses_features else {}
+        return losses, system.translate(batch | more)["synthesized_image"]
 
-    losses, fake, losses_spread, fake_spread = train_with_twins(system, train)
+    losses, fake, losses_spread, fake_spread = train_with_twins(system, objective, train)
     for i, want in enumerate(io["loss_history"]):
-        for j, name in enumerate(system.loss_names):
+        for j, name in enumerate(objective.loss_names):
             rtol = 1e-4 if i == 0 else 1e-3 if i == 1 else max(1e-3, 2 * losses_spread[i])
             report(f"step {i} {name}", losses[i, j], want[j], atol=0, rtol=rtol)
     distance = np.abs(fake - io["fake_after"]).mean()
     report("fake_after, mean distance", distance, 0.0, atol=max(1e-3, 2 * fake_spread))
-
-
-def _train(system, step, inputs, batch, weights, steps) -> tuple[np.ndarray, np.ndarray]:
-    """Loss terms of ``steps`` updates that start from ``weights``, and the fake after the last."""
-    restart(system, step, weights)
-    losses = np.array([step(*inputs)[0].asnumpy() for _ in range(steps)], np.float64)
-    batch = dict(batch)
-    if system.uses_features:
-        batch["feat"] = system.encode_image(batch["image"], batch["inst"])
-    return losses, system.translate(batch)["synthesized_image"]

@@ -9,21 +9,21 @@ from collections.abc import Callable
 import numpy as np
 from mindspore import ops
 
-from src.models.state import load_arrays, state_arrays
+from src.models.parameters import load_arrays, state_arrays
 
 _TWINS = 3
 
 Weights = dict[str, dict[str, np.ndarray]]
 
 
-def weights_of(system) -> Weights:
+def weights_of(system, objective) -> Weights:
     """The weights of every network and the content of every buffer."""
-    return {name: state_arrays(cell) for name, cell in (system.networks | system.buffers).items()}
+    return {name: state_arrays(cell) for name, cell in (system.networks | objective.buffers).items()}
 
 
-def restart(system, step, weights: Weights) -> None:
+def restart(system, objective, step, weights: Weights) -> None:
     """Put ``weights`` back and forget what the optimizers have seen."""
-    cells = system.networks | system.buffers
+    cells = system.networks | objective.buffers
     for name, arrays in weights.items():
         load_arrays(cells[name], arrays)
     for optimizer in step.optimizers:
@@ -32,22 +32,22 @@ def restart(system, step, weights: Weights) -> None:
 
 
 def train_with_twins(
-    system, train: Callable[[Weights], tuple[np.ndarray, np.ndarray]]
+    system, objective, train: Callable[[Weights], tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Run ``train(weights) -> (losses (steps, terms), picture)`` from the weights as they are and from its twins.
+    """Run ``train(weights) -> (losses (steps, terms), image)`` from the weights as they are and from its twins.
 
     Returns:
-        losses, picture, the largest relative difference of a twin's losses up to each step (steps,), and the largest
-        mean difference of its picture.
+        losses, image, the largest relative difference of a twin's losses up to each step (steps,), and the largest
+        mean difference of its image.
     """
-    start = weights_of(system)
-    losses, picture = train(start)
+    start = weights_of(system, objective)
+    losses, image = train(start)
     relative, distance = np.zeros_like(losses), 0.0
     for seed in range(_TWINS):
-        twin, twin_picture = train(_perturbed(start, system.networks, seed))
+        twin, twin_image = train(_perturbed(start, system.networks, seed))
         relative = np.maximum(relative, np.abs(twin - losses) / np.abs(losses))
-        distance = max(distance, float(np.abs(twin_picture - picture).mean()))
-    return losses, picture, np.maximum.accumulate(relative.max(1)), distance
+        distance = max(distance, float(np.abs(twin_image - image).mean()))
+    return losses, image, np.maximum.accumulate(relative.max(1)), distance
 
 
 def _perturbed(weights: Weights, networks: dict, seed: int) -> Weights:

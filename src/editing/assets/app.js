@@ -1,22 +1,32 @@
-// Puts the editor together: opening, keys, buttons, saving.
+// Puts the editor together: keys, buttons, saving.
 
 import {describe, onFailure, request} from "./drawing.js";
-import {attachStyles, buildObjects, buildPalette, firstSettings, make, onPanels, showControls, showPalette, showSelection} from "./panels.js";
-import {classOf, completeStyles, isThing, randomFrom, Session, state} from "./state.js";
-import * as tools from "./tools.js";
+import * as objects from "./objects.js";
+import {buildDialogs, onOpen, open, openFile} from "./opening.js";
+import {attachStyles, buildObjects, buildPalette, onPanels, showControls, showPalette, showSelection} from "./panels.js";
+import {classOf, isThing, state} from "./state.js";
+import {attach, cancelGesture} from "./tools.js";
 import {drawComparison, drawMap, layOut, moveDivider, preparePalette, updateOutline, zoomTo} from "./view.js";
-import {get, post, unpack} from "./wire.js";
+import {get, post} from "./wire.js";
 
 const $ = (id) => document.getElementById(id);
 const HINTS = {
-  select: "Click an object or a region. Drag an object to move it; arrow keys nudge it.",
-  brush: "Paint the chosen class. An object class makes a new object, or extends the selected one.",
-  fill: "Fill the region under the pointer with the chosen class.",
-  rectangle: "Drag a rectangle of the chosen class.",
-  lasso: "Draw around an area to fill it with the chosen class.",
-  pick: "Take the class under the pointer. With Alt, every tool does.",
+  labels: {
+    select: "Click an object or a region. Drag an object to move it; arrow keys nudge it.",
+    brush: "Paint the chosen class. An object class makes a new object, or extends the selected one.",
+    fill: "Click an object or a patch of a class to give it the chosen class. An object class makes a new object of it.",
+    rectangle: "Drag a rectangle of the chosen class.",
+    lasso: "Draw around an area to fill it with the chosen class.",
+    pick: "Take the class under the pointer. With Alt, every tool does.",
+  },
+  picture: {
+    brush: "Paint the chosen colour.",
+    fill: "Click a patch of similar colour to give it the chosen one.",
+    rectangle: "Drag a rectangle of the chosen colour.",
+    lasso: "Draw around an area to fill it with the chosen colour.",
+    pick: "Take the colour under the pointer. With Alt, every tool does.",
+  },
 };
-const LARGEST_FILE = 4096 * 2048;
 let toastTimer = 0;
 
 function toast(text, error = false) {
@@ -30,87 +40,13 @@ function toast(text, error = false) {
 
 function say(text) { $("message").textContent = text; }
 
-// -- opening --------------------------------------------------------------------------------------------------
-
-async function open(index) {
-  const {about} = state;
-  if (index < 0 || index >= about.documents.length) return;
-  let session = state.sessions.get(index);
-  if (!session) {
-    document.documentElement.dataset.busy = "true";
-    const {header, arrays} = unpack(await (await get(`document/${index}`)).arrayBuffer());
-    const [width, height] = header.size, photo = arrays.photo;
-    delete arrays.photo;
-    session = new Session(index, header.name, width, height, arrays, structuredClone(header.styles), firstSettings());
-    session.photoStyles = header.styles;
-    if (photo) session.photo = imageOf(photo, width, height);
-    state.sessions.set(index, session);
-    if (session.label) completeStyles(session, randomFrom(index));
-  }
-  enter(session);
-}
-
-function enter(session) {
-  state.session = session;
-  state.index = session.index;
-  if (!session.photo && state.compare === "photo") state.compare = "";
-  $("document").textContent = session.name;
-  $("previous").disabled = session.index <= 0;
-  $("next").disabled = session.index >= state.about.documents.length - 1;
-  document.querySelector("#compare [data-compare=photo]").disabled = !session.photo;
-  state.zoom = 1;
-  drawMap();
-  layOut();
-  updateOutline();
-  refresh();
-  drawComparison();
-  request();
-}
-
-function imageOf(rgb, width, height) {
-  const image = new ImageData(width, height);
-  for (let i = 0, j = 0; j < rgb.length; i += 4, j += 3) image.data.set([rgb[j], rgb[j + 1], rgb[j + 2], 255], i);
-  return image;
-}
-
-async function openFile(file) {
-  const bitmap = await createImageBitmap(file).catch(() => null);
-  if (!bitmap) return toast(`${file.name} is no picture that the browser can read`, true);
-  const scale = Math.min(1, Math.sqrt(LARGEST_FILE / (bitmap.width * bitmap.height)));
-  const width = Math.max(1, Math.floor(bitmap.width * scale)), height = Math.max(1, Math.floor(bitmap.height * scale));
-  const canvas = Object.assign(document.createElement("canvas"), {width, height}), context = canvas.getContext("2d");
-  context.drawImage(bitmap, 0, 0, width, height);
-  const data = context.getImageData(0, 0, width, height).data, rgb = new Uint8Array(3 * width * height);
-  for (let i = 0, j = 0; j < rgb.length; i += 4, j += 3) rgb.set(data.subarray(i, i + 3), j);
-  const session = new Session(-1, file.name.replace(/\.[^.]*$/, ""), width, height, {rgb}, {}, firstSettings());
-  enter(session);
-  return session;
-}
-
-function buildChooser() {
-  const box = $("documents");
-  state.about.documents.forEach((name, i) => {
-    const button = make("button", {title: name}, make("img", {alt: "", loading: "lazy", src: `thumbnail/${i}`}), make("span", {textContent: name}));
-    button.dataset.document = i;
-    button.onclick = () => { $("chooser").close(); open(i).catch(fail); };
-    box.append(button);
-  });
-  $("document").onclick = () => {
-    [...box.children].forEach((button, i) => button.classList.toggle("on", i === state.index));
-    $("chooser").showModal();
-    if (box.children[state.index]) box.children[state.index].scrollIntoView({block: "nearest"});
-  };
-  $("chooser-close").onclick = () => $("chooser").close();
-  $("chooser").onclick = (event) => { if (event.target === $("chooser")) $("chooser").close(); };
-}
-
 // -- what is shown --------------------------------------------------------------------------------------------
 
 function refresh() {
   const session = state.session;
   for (const button of $("tools").children) button.classList.toggle("on", button.dataset.tool === state.tool);
   for (const canvas of document.querySelectorAll(".overlay")) canvas.style.cursor = state.tool === "select" ? "default" : "";
-  $("hint").textContent = state.about.kind === "labels" ? HINTS[state.tool] : HINTS[state.tool].replace("the chosen class", "the chosen colour").replace(/ An object class.*/, "");
+  $("hint").textContent = HINTS[state.about.kind][state.tool];
   $("undo").disabled = !session.done.length;
   $("redo").disabled = !session.undone.length;
   $("paste").disabled = !state.clipboard;
@@ -142,7 +78,7 @@ function fail(error) { toast(error.message, true); }
 // -- actions --------------------------------------------------------------------------------------------------
 
 function step(back) {
-  if (tools.cancelGesture()) return;
+  if (cancelGesture()) return;
   if (!(back ? state.session.undo() : state.session.redo())) return;
   drawMap();
   updateOutline();
@@ -165,6 +101,7 @@ async function save() {
 }
 
 function setTool(tool) {
+  if (!HINTS[state.about.kind][tool]) return;
   state.tool = tool;
   refresh();
 }
@@ -185,27 +122,27 @@ const TOOL_KEYS = {v: "select", b: "brush", f: "fill", r: "rectangle", l: "lasso
 const MOVES = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
 
 function onKey(event) {
-  const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), select") || $("chooser").open;
+  const typing = event.target.matches("input:not([type=range]):not([type=checkbox]), select") || document.querySelector("dialog[open]");
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (typing) return;
   const control = event.ctrlKey || event.metaKey, selected = state.session && state.session.selected !== null;
   let action = null;
   if (control) {
     action = {
-      z: () => step(!event.shiftKey), y: () => step(false), s: () => save().catch(fail), c: tools.copySelected,
-      v: tools.pasteClipboard, d: tools.duplicateSelected,
+      z: () => step(!event.shiftKey), y: () => step(false), s: () => save().catch(fail), c: objects.copySelected,
+      v: objects.pasteClipboard, d: objects.duplicateSelected,
     }[key];
   } else if (TOOL_KEYS[key]) {
     action = () => setTool(TOOL_KEYS[key]);
   } else if (MOVES[key] && selected && !event.target.matches("input")) {
     const by = event.shiftKey ? 8 : 1;
-    action = () => tools.nudge(by * MOVES[key][0], by * MOVES[key][1]);
+    action = () => objects.nudge(by * MOVES[key][0], by * MOVES[key][1]);
   } else {
     action = {
-      Delete: tools.removeSelected, Backspace: tools.removeSelected, m: tools.mirrorSelected,
-      Escape: () => { if (!tools.cancelGesture() && selected) tools.select(null); },
-      "[": () => (state.tool === "select" ? tools.scaleSelected(1 / 1.1) : setBrush(state.brush - 1)),
-      "]": () => (state.tool === "select" ? tools.scaleSelected(1.1) : setBrush(state.brush + 1)),
+      Delete: objects.removeSelected, Backspace: objects.removeSelected, m: objects.mirrorSelected,
+      Escape: () => { if (!cancelGesture() && selected) objects.select(null); },
+      "[": () => (state.tool === "select" ? objects.scaleSelected(1 / 1.1) : setBrush(state.brush - 1)),
+      "]": () => (state.tool === "select" ? objects.scaleSelected(1.1) : setBrush(state.brush + 1)),
       "+": () => zoomTo(state.zoom * 1.5), "=": () => zoomTo(state.zoom * 1.5), "-": () => zoomTo(state.zoom / 1.5), 0: () => zoomTo(1),
       PageUp: () => open(state.index - 1).catch(fail), PageDown: () => open(state.index + 1).catch(fail),
     }[key];
@@ -245,8 +182,8 @@ function attachButtons() {
     undo: () => step(true), redo: () => step(false), save: () => save().catch(fail),
     previous: () => open(state.index - 1).catch(fail), next: () => open(state.index + 1).catch(fail),
     "zoom-in": () => zoomTo(state.zoom * 1.5), "zoom-out": () => zoomTo(state.zoom / 1.5), "zoom-fit": () => zoomTo(1),
-    remove: tools.removeSelected, copy: tools.copySelected, duplicate: tools.duplicateSelected, paste: tools.pasteClipboard,
-    smaller: () => tools.scaleSelected(1 / 1.1), larger: () => tools.scaleSelected(1.1), mirror: tools.mirrorSelected,
+    remove: objects.removeSelected, copy: objects.copySelected, duplicate: objects.duplicateSelected, paste: objects.pasteClipboard,
+    smaller: () => objects.scaleSelected(1 / 1.1), larger: () => objects.scaleSelected(1.1), mirror: objects.mirrorSelected,
     "open-file": () => $("file").click(),
   };
   for (const [id, action] of Object.entries(clicks)) $(id).onclick = action;
@@ -278,12 +215,13 @@ async function begin() {
     if (["select", "pick"].includes(state.tool)) state.tool = "brush";
     refresh();
   });
-  buildChooser();
+  buildDialogs(fail);
+  onOpen(refresh);
   attachButtons();
   attachPanes();
   attachStyles();
-  tools.attach(hover);
-  tools.onChange(refresh);
+  attach(hover);
+  objects.onChange(refresh);
   onPanels(refresh);
   onFailure(fail);
   addEventListener("keydown", onKey);

@@ -1,4 +1,4 @@
-// Asking the server for pictures: one request at a time, always for the newest state; thumbnails wait their turn.
+// Asking the server for images: one request at a time, always for the newest state; thumbnails wait their turn.
 
 import {completeStyles, state} from "./state.js";
 import {drawComparison, drawPicture} from "./view.js";
@@ -22,7 +22,7 @@ export function describe(session, styles = session.styles) {
   return pack({name: session.name, document: session.index >= 0 ? session.index : null, settings}, arrays);
 }
 
-/** The picture has to be drawn anew, soon. */
+/** The image has to be drawn anew, soon. */
 export function request() {
   wanted = true;
   tasks = [];
@@ -81,7 +81,7 @@ async function drawNow() {
   document.documentElement.dataset.drawn = String(Number(document.documentElement.dataset.drawn || 0) + 1);
 }
 
-/** The picture with other styles, as a bitmap. */
+/** The image with other styles, as a bitmap. */
 export async function drawWith(session, styles) {
   const response = await post("draw", describe(session, styles));
   return createImageBitmap(await response.blob());

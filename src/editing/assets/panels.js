@@ -1,9 +1,9 @@
-// The panels beside the pictures: classes, the selection with its styles, the model's controls, objects to add.
+// The panels beside the images: classes, the selection with its styles, the model's controls, objects to add.
 
 import {drawWith, dropTasks, later, request} from "./drawing.js";
 import {extractObject} from "./regions.js";
 import {classOf, clustersOf, isObject, labelOf, randomFrom, randomStyle, regionsOf, state, styleKey} from "./state.js";
-import {addObject, changeClass, edit} from "./tools.js";
+import {addObject, changeClass, edit} from "./objects.js";
 import {get} from "./wire.js";
 
 const $ = (id) => document.getElementById(id);
@@ -126,7 +126,7 @@ function showStyles(session, id, label, object) {
   showFeatures(session, key, own);
 }
 
-/** Draw the selection in one style, cut out of the picture. */
+/** Draw the selection in one style, cut out of the image. */
 async function thumbnail(session, id, key, style, button, signature) {
   if (signature !== shownStyles || session !== state.session || !button) return;
   const bitmap = await drawWith(session, {...session.styles, [key]: style});
@@ -187,7 +187,7 @@ export const onPanels = (handler) => { panelsChanged = handler; };
 export function attachStyles() {
   $("all-random").onclick = () => edit((session) => {
     const random = randomFrom(Math.floor(Math.random() * 2 ** 31));
-    for (const [id, i] of regionsOf(session)) session.styles[id] = randomStyle(session.label[i], random);
+    for (const [id, label] of regionsOf(session)) session.styles[id] = randomStyle(label, random);
   });
   $("all-photo").onclick = () => edit((session) => { Object.assign(session.styles, structuredClone(session.photoStyles)); });
 }

@@ -57,6 +57,13 @@ export function floodPixels(width, height, start, same) {
   return found;
 }
 
+/** Indices of the pixels that have a number. */
+export function indicesOf(map, number) {
+  const found = [];
+  for (let i = 0; i < map.length; i++) if (map[i] === number) found.push(i);
+  return found;
+}
+
 /** The object with instance number `id`: {x, y, width, height, mask, area}, or null where there is none. */
 export function extractObject(inst, width, height, id) {
   let left = width, right = -1, top = height, bottom = -1, area = 0;
@@ -78,30 +85,39 @@ export function extractObject(inst, width, height, id) {
 // Scenes lie in layers: what an object hides continues what stands left and right of it rather than above and below.
 const ACROSS = 1, ALONG = 3;
 
-/** Give the pixels of instance `id` the label and instance number of the nearest ground; false where there is none. */
-export function removeObject(doc, id) {
+/** What a pixel is to a hole beside it: ground that may continue there, void, or an object with ground behind it. */
+export const GROUND = 0, VOID = 1, OBJECT = 2;
+
+/**
+ * Give the pixels of instance `id` the label and instance number of the nearest ground; false where there is none.
+ * `kinds` says what each class is; instance numbers from 1000 are objects in any case.
+ */
+export function removeObject(doc, id, kinds) {
   const {label, inst, width, height} = doc;
-  // other objects are no ground, unless there is nothing else
-  for (const ground of [(i) => inst[i] !== id && inst[i] < 1000, (i) => inst[i] !== id]) {
-    const from = nearest(width, height, (i) => inst[i] === id, ground);
-    if (!from) continue;
-    for (const [i, j] of from) {
+  const kind = (i) => (inst[i] >= 1000 ? OBJECT : kinds[label[i]]);
+  const hole = (i) => inst[i] === id;
+  const hidden = (i) => hole(i) || kind(i) === OBJECT;
+  let open = indicesOf(inst, id).length;
+  // void stays where it is as long as anything else adjoins the hole; objects are ground where there is nothing else
+  for (const [ground, through] of [
+    [(i) => !hidden(i) && kind(i) === GROUND, hidden],
+    [(i) => !hidden(i), hidden],
+    [(i) => !hole(i), hole],
+  ]) {
+    const found = open ? nearest(width, height, hole, ground, through, open) : [];
+    for (const [i, j] of found) {
       label[i] = label[j];
       inst[i] = inst[j];
+      open--;
     }
-    return true;
   }
-  return false;
+  return !open;
 }
 
-/** For every pixel of a hole the nearest ground, seen through whatever is neither: Map pixel -> ground, or null. */
-function nearest(width, height, hole, ground) {
-  const from = new Int32Array(width * height).fill(-1), buckets = [[]];
-  let open = 0;
-  for (let i = 0; i < from.length; i++) if (hole(i)) open++;
-  if (!open) return null;
-  const found = new Map();
-  const visit = (i, j, cost) => { (buckets[cost] ||= []).push([j, i]); };
+/** For the pixels of a hole, `open` in number, the nearest ground seen through what is neither: Map pixel -> ground. */
+function nearest(width, height, hole, ground, through, open) {
+  const from = new Int32Array(width * height).fill(-1), buckets = [[]], found = new Map();
+  const visit = (origin, i, cost) => { if (from[i] < 0 && through(i)) (buckets[cost] ||= []).push([i, origin]); };
   const spread = (i, origin, cost) => {
     const x = i % width;
     if (x > 0) visit(origin, i - 1, cost + ACROSS);
@@ -109,7 +125,7 @@ function nearest(width, height, hole, ground) {
     if (i >= width) visit(origin, i - width, cost + ALONG);
     if (i < width * (height - 1)) visit(origin, i + width, cost + ALONG);
   };
-  for (let i = 0; i < from.length; i++) if (ground(i)) { from[i] = i; if (beside(i, width, height, (j) => !ground(j))) spread(i, i, 0); }
+  for (let i = 0; i < from.length; i++) if (ground(i)) { from[i] = i; spread(i, i, 0); }
   for (let cost = 0; cost < buckets.length && found.size < open; cost++) {
     for (const [i, origin] of buckets[cost] || []) {
       if (from[i] >= 0) continue;
@@ -119,12 +135,7 @@ function nearest(width, height, hole, ground) {
     }
     buckets[cost] = null;
   }
-  return found.size === open ? found : null;
-}
-
-function beside(i, width, height, test) {
-  const x = i % width;
-  return (x > 0 && test(i - 1)) || (x < width - 1 && test(i + 1)) || (i >= width && test(i - width)) || (i < width * (height - 1) && test(i + width));
+  return found;
 }
 
 /** Draw an object at its place: pixels outside the map are cut off. */

@@ -1,5 +1,7 @@
 // What is edited now, and its history: every edit keeps the rectangle that it changed, so that undo has no end.
 
+import {GROUND, OBJECT, VOID} from "./regions.js";
+
 /** Bytes of history a document may keep; then its oldest edits can no longer be undone. */
 const MOST_BYTES = 400 * 2 ** 20;
 
@@ -132,6 +134,11 @@ const pixelsOf = (arrays) => (arrays.label ? arrays.label.length : arrays.rgb.le
 
 export const classOf = (id) => state.about.classes[id];
 
+/** What each class is to a hole beside it; the group of a class is its category in the palette's table. */
+export function kindsOfClasses() {
+  return state.about.classes.map((one) => (one.thing ? OBJECT : one.group === "void" ? VOID : GROUND));
+}
+
 export function isThing(label) {
   const known = classOf(label);
   if (known && known.thing) return true;
@@ -139,17 +146,32 @@ export function isThing(label) {
   return Boolean(session && session.inst && session.inst.some((id) => id >= 1000 && Math.floor(id / 1000) === label));
 }
 
-/** Present instance numbers and one pixel of each: Map number -> index. */
+/** The most frequent label of each present region: Map instance number (class with styles of classes) -> label. */
 export function regionsOf(session) {
-  const key = state.about.styles && state.about.styles.per === "class" ? session.label : session.inst;
-  const found = new Map();
-  for (let i = 0; i < key.length; i++) if (!found.has(key[i])) found.set(key[i], i);
-  return found;
+  return mostFrequent(state.about.styles && state.about.styles.per === "class" ? session.label : session.inst, session.label);
 }
 
 export function labelOf(session, id) {
-  const i = session.inst.indexOf(id);
-  return i < 0 ? null : session.label[i];
+  const label = mostFrequent(session.inst, session.label, id).get(id);
+  return label === undefined ? null : label;
+}
+
+/** For each number of `regions`, or for `only` one, the label that most of its pixels have; of equals the lowest. */
+function mostFrequent(regions, labels, only = null) {
+  const counts = new Map(), result = new Map();
+  for (let i = 0, end; i < regions.length; i = end) {
+    end = i + 1;
+    while (end < regions.length && regions[end] === regions[i] && labels[end] === labels[i]) end++;
+    if (only !== null && regions[i] !== only) continue;
+    if (!counts.has(regions[i])) counts.set(regions[i], new Map());
+    const own = counts.get(regions[i]);
+    own.set(labels[i], (own.get(labels[i]) || 0) + end - i);
+  }
+  for (const [id, own] of counts) {
+    const best = Math.max(...own.values());
+    result.set(id, Math.min(...[...own.keys()].filter((label) => own.get(label) === best)));
+  }
+  return result;
 }
 
 /** An instance number that nothing in the map has, by Cityscapes' convention where it can be. */
@@ -182,8 +204,8 @@ export function randomStyle(label, random = Math.random) {
 /** Give every region without a style one of its class. */
 export function completeStyles(session, random = Math.random) {
   if (!state.about.styles) return;
-  for (const [id, i] of regionsOf(session)) {
-    if (!session.styles[id]) session.styles[id] = randomStyle(session.label[i], random);
+  for (const [id, label] of regionsOf(session)) {
+    if (!session.styles[id]) session.styles[id] = randomStyle(label, random);
   }
 }
 

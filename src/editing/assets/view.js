@@ -1,4 +1,4 @@
-// Both pictures on the screen: colours of the map, the result, zoom, outlines and the comparison.
+// Both images on the screen: colours of the map, the result, zoom, outlines and the comparison.
 
 import {extractObject, outlinePath} from "./regions.js";
 import {isObject, state} from "./state.js";
@@ -14,7 +14,7 @@ export function preparePalette(classes) {
   classes.forEach((c) => { colours[c.id] = 0xff000000 | (c.colour[2] << 16) | (c.colour[1] << 8) | c.colour[0]; });
 }
 
-/** Draw the edited map or picture. */
+/** Draw the edited map or image. */
 export function drawMap() {
   const session = state.session, {width, height} = session, canvas = $("map");
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, {width, height});
@@ -55,15 +55,15 @@ export function drawComparison() {
   moveDivider(dividerAt);
 }
 
-export function moveDivider(share) {
-  dividerAt = Math.max(0, Math.min(1, share));
+export function moveDivider(fraction) {
+  dividerAt = Math.max(0, Math.min(1, fraction));
   $("other").style.clipPath = `inset(0 ${100 - 100 * dividerAt}% 0 0)`;
   $("divider").style.left = `${100 * dividerAt}%`;
 }
 
 // -- size -----------------------------------------------------------------------------------------------------
 
-/** Lay the pictures out, side by side or one above the other, whichever shows them larger. */
+/** Lay the images out, side by side or one above the other, whichever shows them larger. */
 export function layOut() {
   const session = state.session;
   if (!session) return;
@@ -87,7 +87,7 @@ export function layOut() {
   drawOverlays();
 }
 
-/** Change the zoom about a point of a pane, given as shares of its sheet. */
+/** Change the zoom about a point of a pane, given as fractions of its sheet. */
 export function zoomTo(zoom, at = [0.5, 0.5]) {
   state.zoom = Math.max(1, Math.min(16, zoom));
   layOut();

@@ -160,7 +160,7 @@ def test_replay_buffers_are_training_state_and_keep_what_is_finite():
     assert np.isfinite(kept_A).all() and np.isfinite(kept_B).all()
 
 
-def test_segmenter_trains_with_the_generators_and_then_frozen(tmp_path):
+def test_segmenter_trains_with_the_generators_and_then_frozen(tmp_path, mode):
     system = trained(semantic="joint")
     before = state_arrays(system.networks["S"])
     losses, _ = one_step(system, batch_of())

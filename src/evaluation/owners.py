@@ -1,0 +1,9 @@
+"""Owner of the options of this room; importing this reads nothing."""
+
+__all__ = ["EVALUATION"]
+
+from pathlib import Path
+
+from ..options.owner import Owner
+
+EVALUATION = Owner("eval.py", Path(__file__).with_name("options.yaml"), programs=("eval", "edit"), from_command=True)

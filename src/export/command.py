@@ -1,0 +1,50 @@
+"""What ``export.py`` does."""
+
+__all__ = ["export"]
+
+from pathlib import Path
+
+import numpy as np
+
+from ..contracts.system import System
+from ..inference.model import Model
+from ..inference.opening import open_model
+from ..options.config import Config
+from ..utils.errors import UserError
+from ..utils.logging import get_logger
+from .write import check_packages, export_system
+
+
+def export(system: type[System], command: Config) -> int:
+    """Write the networks of the run that ``command`` names, checked on the first sample of its data set.
+
+    Raises:
+        UserError: see :func:`src.inference.opening.open_model` and :func:`src.export.write.export_system`.
+    """
+    say = get_logger().info
+    check_packages(command.file_format)
+    if "phase" not in command.explicit:
+        command = command.replace(phase="test")
+    # files hold what graph mode computes
+    model = open_model(command.replace(mode="graph"), system)
+    config = model.config.replace(name=model.folder.resolve().name)
+    prefix = Path(config.file_name) if config.file_name else model.folder / config.name
+    say(f"checkpoint {model.tag} of {model.folder} to {config.file_format}")
+    export_system(model.system, config, prefix, model.tag, _first_sample(model), say)
+    return 0
+
+
+def _first_sample(model: Model) -> dict[str, np.ndarray]:
+    say, phase = get_logger().info, model.config.phase
+    try:
+        epochs = model.data(phase).epochs(1)
+        try:
+            _, batches = next(epochs)
+            sample = next(iter(batches))
+        finally:
+            epochs.close()
+    except (UserError, StopIteration) as error:
+        say(f"checking with made-up inputs, as there are no real ones: {(str(error).splitlines() or [''])[0]}")
+        return {}
+    say(f"checking with the first sample of the {phase} set")
+    return sample

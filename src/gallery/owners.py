@@ -1,0 +1,9 @@
+"""Owner of the options of this room; importing this reads nothing."""
+
+__all__ = ["GALLERY"]
+
+from pathlib import Path
+
+from ..options.owner import Owner
+
+GALLERY = Owner("gallery", Path(__file__).with_name("options.yaml"), programs=("train", "eval"), from_command=True)

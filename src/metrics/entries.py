@@ -1,0 +1,155 @@
+"""Measured numbers with what is needed to compare them: protocol, counts and warnings."""
+
+__all__ = ["REALISM", "SEMANTICS", "Entry", "of_labels", "of_pictures", "of_sets", "over_samplings"]
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .fid import SUBSET_SIZE, SUBSETS, fid, kid
+from .labels import LabelScores
+from .similarity import PSNR_VARIANT, SSIM_VARIANT
+
+REALISM, SEMANTICS = "realism", "semantics"
+_GROUPS = {"real": "closeness to the real picture", "source": "content kept from the source"}
+_VARIANTS = {"psnr": PSNR_VARIANT, "ssim": SSIM_VARIANT}
+_FEATURES = 2048
+_FEW = 100
+_LABELS = {"miou": "class_iou", "pixel_accuracy": "pixel_accuracy", "class_accuracy": "class_accuracy"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number.
+
+    Attributes:
+        output: what was measured.
+        group: which question the number answers.
+        metric: its name.
+        value: the number.
+        count: pictures that were measured.
+        protocol: everything that another number must share with this one to be compared with it.
+        spread: deviation, over pictures or over KID's subsets; None where there is none.
+        warnings: why it should not be trusted.
+        pictures: the number of each picture by stem, where there is one.
+        details: parts of it by name.
+    """
+
+    output: str
+    group: str
+    metric: str
+    value: float
+    count: int
+    protocol: Mapping[str, object]
+    spread: float | None = None
+    warnings: Sequence[str] = ()
+    pictures: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+def of_pictures(
+    output: str, reference: str, metric: str, values: Mapping[str, float], protocol: Mapping[str, object]
+) -> Entry:
+    """The mean of numbers that every picture has, by stem."""
+    numbers = np.array(list(values.values()))
+    warnings = []
+    equal = int(np.isinf(numbers).sum())
+    if equal:
+        rest = f"; the mean of the others is {numbers[np.isfinite(numbers)].mean():.2f}" if equal < len(numbers) else ""
+        warnings.append(f"{equal} of {len(numbers)} pictures equal their partners, so this is infinite{rest}")
+    own = {"count": len(numbers), "variant": _VARIANTS[metric]} if metric in _VARIANTS else {"count": len(numbers)}
+    spread = float(numbers.std()) if len(numbers) > 1 and not equal else None
+    value = math.inf if equal else float(numbers.mean())
+    return Entry(
+        output, _GROUPS[reference], metric, value, len(numbers), own | dict(protocol), spread, warnings, dict(values)
+    )
+
+
+def of_sets(
+    output: str,
+    wanted: Sequence[str],
+    fake: np.ndarray,
+    real: np.ndarray,
+    protocol: Mapping[str, object],
+    seed: int,
+) -> list[Entry]:
+    """FID and KID of two sets of Inception features.
+
+    Raises:
+        UserError: fewer than two pictures of a kind.
+    """
+    counts = {"count_fake": len(fake), "count_real": len(real)}
+    fewest, entries = min(len(fake), len(real)), []
+    if "fid" in wanted:
+        warnings = []
+        if fewest < _FEATURES:
+            warnings.append(
+                f"{fewest} pictures are fewer than the {_FEATURES} features: the covariance is singular and FID is too "
+                "high by an amount that depends on the count; compare it only at the same counts, and look at kid"
+            )
+        own = counts | {"variant": "Heusel et al. 2017"} | dict(protocol)
+        entries.append(Entry(output, REALISM, "fid", fid(real, fake), len(fake), own, warnings=warnings))
+    if "kid" in wanted:
+        size = min(SUBSET_SIZE, fewest)
+        value, spread = kid(real, fake, seed=seed)
+        own = counts | {
+            "variant": "Binkowski et al. 2018, unbiased, kernel (x.y / 2048 + 1)^3",
+            "subsets": f"{SUBSETS} of {size}",
+            "seed": seed,
+        }
+        whole = size == len(fake) == len(real)
+        warnings = []
+        if whole:
+            own["subsets"] = f"all {size} at once"
+        if size < SUBSET_SIZE:
+            note = "no deviation over subsets" if whole else "a deviation over overlapping subsets that is too small"
+            warnings.append(f"{fewest} pictures are fewer than a subset's {SUBSET_SIZE}: there is {note}")
+        if fewest < _FEW:
+            warnings.append(f"with {fewest} pictures the estimate is mostly chance; below 0 means no difference seen")
+        entries.append(
+            Entry(output, REALISM, "kid", value, len(fake), own | dict(protocol), None if whole else spread, warnings)
+        )
+    return entries
+
+
+def over_samplings(entries: Sequence[Entry]) -> list[Entry]:
+    """Mean and deviation of each metric over outputs ``NAME``, ``NAME_2``, ...: one condition drawn anew."""
+    groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
+    names = {entry.output for entry in entries}
+    for entry in entries:
+        base, _, number = entry.output.rpartition("_")
+        first = base if number.isdigit() and base in names else entry.output
+        groups[first, entry.group, entry.metric].append(entry)
+    return [
+        Entry(
+            *(f"{first} ({len(drawn)} samplings)", group, metric, float(np.mean([entry.value for entry in drawn]))),
+            count=sum(entry.count for entry in drawn),
+            protocol={"samplings": len(drawn), "deviation": "over samplings"} | dict(drawn[0].protocol),
+            spread=float(np.std([entry.value for entry in drawn], ddof=1)),
+            warnings=list(dict.fromkeys(warning for entry in drawn for warning in entry.warnings)),
+        )
+        for (first, group, metric), drawn in groups.items()
+        if len({entry.output for entry in drawn}) == len(drawn) > 1
+    ]
+
+
+def of_labels(output: str, scores: LabelScores, protocol: Mapping[str, object], guessed: bool) -> list[Entry]:
+    """Mean IoU, pixel and class accuracy; ``guessed`` is whether a segmenter had to stand for true label maps."""
+    warnings = []
+    if guessed:
+        warnings.append("there are no true label maps: this is agreement with the segmenter itself, errors included")
+    own, found, ious = {"count": scores.pictures} | dict(protocol), scores.scores(), scores.ious()
+    absent = sum(iou is None for iou in ious.values())
+    if absent:
+        warnings.append(f"{absent} of {len(ious)} classes are in no picture and not in the mean")
+    return [
+        Entry(
+            *(output, SEMANTICS, metric, found[name], scores.pictures, own),
+            warnings=warnings if metric == "miou" else (),
+            details=ious if metric == "miou" else {},
+        )
+        for metric, name in _LABELS.items()
+    ]

@@ -1,0 +1,94 @@
+"""Two or three folders of pictures, without a run, as something to measure."""
+
+__all__ = ["compare_folders"]
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+
+from ..dataset.folders import names_of
+from ..imaging.images import read_image
+from ..options.config import Config
+from ..utils.errors import UserError
+from ..utils.logging import get_logger
+from .labels import Named, true_labels
+from .measure import PAIRED, SETS, Comparison, Item
+
+_SHOWN = 3
+
+
+def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
+    """The pictures of ``fake`` with those of ``real`` and ``source``, paired by name.
+
+    A picture's partner has its name or the longest beginning of it that ends before a ``_``, as results of runs do.
+
+    Raises:
+        UserError: a folder is missing or empty, or pictures lack the partners that what is wanted needs.
+    """
+    fakes = Named(config.fake)
+    others = {name: Named(config[name]) for name in ("real", "source") if config[name]}
+    if not others and set(wanted) & {*PAIRED, *SETS}:
+        raise UserError(f"{', '.join(wanted)} compare pictures with others: pass --real FOLDER (or --source FOLDER)")
+    if "real" not in others and set(wanted) & set(SETS):
+        raise UserError("fid and kid compare with real pictures: pass --real FOLDER")
+    pairs = {}
+    for name, other in others.items():
+        partners = {path: other.owner(name) for name, path in fakes.by_stem.items()}
+        if _all_paired(name, fakes, other, partners, wanted):
+            pairs[name] = partners
+    if set(wanted) & set(PAIRED) and not pairs:
+        shown = ", ".join(path.name for path in fakes.files[:_SHOWN])
+        names = ", ".join(path.name for path in next(iter(others.values())).files[:_SHOWN])
+        raise UserError(
+            f"{', '.join(sorted(set(wanted) & set(PAIRED)))} compare each picture with its partner, and the names of "
+            f"{fakes.folder} ({shown}, ...) have none in common with those of the other folder ({names}, ...): rename "
+            "the files, or measure fid and kid only"
+        )
+    has_truths = "miou" in wanted and config.truth
+    truths = true_labels(config.truth, Path(config.data_root), config.phase) if has_truths else None
+    titles = names_of(fakes.files, fakes.folder, attrgetter("stem"))
+    items = [
+        Item(
+            title,
+            (title, name),
+            partial(_load, {"fake": path} | {column: partners[path] for column, partners in pairs.items()}),
+            truths.owner(name) if truths else None,
+        )
+        for title, (name, path) in zip(titles, fakes.by_stem.items(), strict=True)
+    ]
+    reals = None
+    if "real" in others:
+        partners = list(pairs.get("real", {}).values())
+        if sorted(partners) != sorted(others["real"].files):
+            reals = [partial(read_image, path, 3) for path in others["real"].files]
+    subject = {name: str(Path(config[name]).resolve()) for name in ("fake", *others)}
+    return Comparison(fakes.folder.name or "pictures", items, tuple(pairs), reals, subject)
+
+
+def _all_paired(
+    name: str, fakes: Named, other: Named, partners: Mapping[Path, Path | None], wanted: Sequence[str]
+) -> bool:
+    """Whether every picture has a partner; some that have and some that lack one are a mistake."""
+    lacking = [path.name for path in fakes.files if partners[path] is None]
+    if not lacking:
+        get_logger().info(f"{len(fakes.files)} pictures of {fakes.folder} pair with those of {other.folder} by name")
+        return True
+    if len(lacking) < len(fakes.files) and set(wanted) & set(PAIRED):
+        more = ", ..." if len(lacking) > _SHOWN else ""
+        raise UserError(
+            f"{other.folder} lacks the partners of {len(lacking)} of {len(fakes.files)} pictures of {fakes.folder} "
+            f"({', '.join(lacking[:_SHOWN])}{more}): add them or remove these"
+        )
+    possible = " and ".join(SETS) if name == "real" else "nothing"
+    get_logger().info(
+        f"{fakes.folder} ({len(fakes.files)}) and {other.folder} ({len(other.files)}) do not pair by name: "
+        f"they are two sets, for {possible}"
+    )
+    return False
+
+
+def _load(paths: Mapping[str, Path]) -> dict[str, np.ndarray]:
+    return {name: read_image(path, 3) for name, path in paths.items()}

@@ -1,0 +1,300 @@
+"""One pass over pictures for all metrics: each is decoded once, and what is compared is said with the number."""
+
+__all__ = ["METRICS", "PAIRED", "SETS", "Comparison", "Item", "Tools", "measure"]
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from mindspore import Tensor
+
+from ..dataset.batches import Batched, ahead
+from ..dataset.transforms import resize_photo
+from ..imaging.images import image_to_unit
+from ..models.lpips import load_lpips
+from ..options.config import Config
+from ..utils.errors import UserError
+from ..utils.files import sha256_file
+from ..utils.progress import track
+from .entries import Entry, of_labels, of_pictures, of_sets
+from .inception_features import FeatureSet, Inception
+from .labels import LabelScores, read_truth
+from .segmentation_network import open_segmenter
+from .similarity import psnr, ssim
+
+#: metrics of a picture and its partner, and of two sets of pictures
+PAIRED, SETS = ("lpips", "psnr", "ssim"), ("fid", "kid")
+METRICS = tuple(sorted((*PAIRED, *SETS, "miou")))
+_PIXELS = {"psnr": psnr, "ssim": ssim}
+_PIXELS_A_BATCH = 1 << 20
+
+
+@dataclass(frozen=True)
+class Item:
+    """A picture that is measured.
+
+    Attributes:
+        stem: name of its sample.
+        names: under which a folder of predictions may have it.
+        load: reads ``fake`` and what it is compared with, ``real`` and ``source``: uint8 (H, W, 3).
+        truth: its true label map.
+    """
+
+    stem: str
+    names: tuple[str, ...]
+    load: Callable[[], Mapping[str, np.ndarray]]
+    truth: Path | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Pictures of one origin and what they are compared with.
+
+    Attributes:
+        output: what the pictures are, in one or two words.
+        items: the pictures.
+        references: which of ``real`` and ``source`` every item loads.
+        reals: real pictures that belong to no item, for FID and KID; None compares with the items' own.
+        subject: where the pictures come from, for the record.
+    """
+
+    output: str
+    items: Sequence[Item]
+    references: tuple[str, ...]
+    reals: Sequence[Callable[[], np.ndarray]] | None
+    subject: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def has_reals(self) -> bool:
+        """Whether FID and KID have something to compare with."""
+        return self.reals is not None or "real" in self.references
+
+
+class _Lpips:
+    """LPIPS with its protocol."""
+
+    def __init__(self, config: Config):
+        self._network = load_lpips(config.lpips_weights, config.lpips_backbone)
+        self.smallest = self._network.SMALLEST
+        self.protocol = {
+            "variant": "LPIPS v0.1, mean over pictures",
+            "weights": Path(config.lpips_weights).name,
+            "weights_sha256": sha256_file(config.lpips_weights),
+            "backbone": Path(config.lpips_backbone).name,
+            "backbone_sha256": sha256_file(config.lpips_backbone),
+        }
+
+    def distances(self) -> Batched:
+        """Distances of pictures (3, H, W) in [-1, 1], added two at a time."""
+
+        def run(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            return self._network(Tensor(a), Tensor(b)).asnumpy()
+
+        return Batched(run, lambda shape: max(1, min(8, _PIXELS_A_BATCH // (shape[1] * shape[2]))))
+
+
+class Tools:
+    """The networks that metrics need, loaded before anything is measured.
+
+    Args:
+        config: the options.
+        wanted: names of :data:`METRICS`.
+        store: folder that keeps Inception features for the next time; None keeps none.
+        draws_labels: what is measured are colour-coded label maps.
+
+    Raises:
+        UserError: a file is missing or unusable.
+    """
+
+    def __init__(
+        self, config: Config, wanted: Sequence[str], store: Path | None = None, draws_labels: bool = False
+    ):
+        if len(config.metrics_size) != 2 or any(config.metrics_size) != all(config.metrics_size):
+            raise UserError(f"metrics_size {config.metrics_size} should be two numbers: [HEIGHT, WIDTH], or [0, 0]")
+        self.config, self.wanted = config, tuple(wanted)
+        self.size = (config.metrics_size[1], config.metrics_size[0]) if any(config.metrics_size) else None
+        self.segmenter = open_segmenter(config, draws_labels) if "miou" in wanted else None
+        self.lpips = _Lpips(config) if "lpips" in wanted else None
+        needs_features = set(SETS) & set(wanted)
+        self.inception = Inception(config.inception_net_path, config.fid_resizer, store) if needs_features else None
+
+
+@dataclass
+class _Prepared:
+    """An item as the networks and the sums take it."""
+
+    item: Item
+    pictures: dict[str, np.ndarray]
+    sizes: dict[str, str]
+    numbers: dict[tuple[str, str], float]
+    units: dict[str, np.ndarray]
+    features: dict[str, tuple[bytes, np.ndarray | None]]
+    truth: np.ndarray | None
+
+
+class _Preparation:
+    """What threads do with an item before the networks see it."""
+
+    def __init__(self, comparison: Comparison, tools: Tools):
+        self._tools = tools
+        self._references = comparison.references
+        self._of_features: tuple[str, ...] = ()
+        if tools.inception and comparison.has_reals:
+            self._of_features = ("fake",) if comparison.reals is not None else ("fake", "real")
+        self._pixels = [name for name in _PIXELS if name in tools.wanted]
+
+    def __call__(self, item: Item) -> _Prepared:
+        tools, loaded = self._tools, item.load()
+        sizes = {name: _size_text(picture) for name, picture in loaded.items()}
+        fake = loaded["fake"] if tools.size is None else resize_photo(loaded["fake"], tools.size)
+        size = fake.shape[1], fake.shape[0]
+        pictures = {"fake": fake} | {name: resize_photo(loaded[name], size) for name in self._references}
+        numbers = {
+            (reference, name): _PIXELS[name](fake, pictures[reference])
+            for reference in self._references
+            for name in self._pixels
+        }
+        units, truth = {}, None
+        if tools.lpips and self._references:
+            if min(size) < tools.lpips.smallest:
+                raise UserError(
+                    f"LPIPS needs sides of at least {tools.lpips.smallest}: {item.stem} is {size[0]}x{size[1]}"
+                )
+            units = {name: image_to_unit(picture) for name, picture in pictures.items()}
+        features = {name: tools.inception.prepare(pictures[name]) for name in self._of_features}
+        if tools.segmenter and item.truth:
+            truth = read_truth(item.truth, tools.config.truth_ids)
+        return _Prepared(item, pictures, sizes, numbers, units, features, truth)
+
+
+def _size_text(picture: np.ndarray) -> str:
+    return f"{picture.shape[1]}x{picture.shape[0]}"
+
+
+def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
+    """Everything of ``tools.wanted`` that this comparison allows.
+
+    Pictures are read, resized and compared pixel by pixel in ``threads`` threads beside the networks; at most a few
+    are in memory at once.
+
+    Raises:
+        UserError: a picture cannot be read, or too few are there.
+    """
+    sizes: dict[str, Counter] = {name: Counter() for name in ("fake", *comparison.references)}
+    numbers = {(r, name): {} for r in comparison.references for name in PAIRED if name in tools.wanted}
+    distances = {r: tools.lpips.distances() for r in comparison.references} if tools.lpips else {}
+    measures_sets = tools.inception and comparison.has_reals
+    sets = {name: FeatureSet(tools.inception) for name in ("fake", "real")} if measures_sets else {}
+    labels = _Labels(comparison, tools) if tools.segmenter else None
+    prepare, compared = _Preparation(comparison, tools), len(comparison.items)
+    for prepared in track(ahead(prepare, comparison.items, threads), f"measuring {comparison.output}", total=compared):
+        for name, counter in sizes.items():
+            counter[prepared.sizes[name]] += 1
+        for key, value in prepared.numbers.items():
+            numbers[key][prepared.item.stem] = value
+        for reference, batched in distances.items():
+            batched.add(prepared.units["fake"], prepared.units[reference])
+        for name, features in prepared.features.items():
+            sets[name].add(*features)
+        if labels:
+            labels.add(prepared)
+    for reference, batched in distances.items():
+        stems = [item.stem for item in comparison.items]
+        values = [float(value) for value in batched.results()]
+        numbers[reference, "lpips"] = dict(zip(stems, values, strict=True))
+    if sets and comparison.reals is not None:
+        sizes["real"] = _add_reals(comparison, tools, sets["real"], threads)
+    common = {"size": _sizes(sizes["fake"], tools)}
+    entries = []
+    for (reference, name), values in numbers.items():
+        own = tools.lpips.protocol if name == "lpips" else {}
+        against = _fitted(sizes, reference, tools)
+        entries.append(of_pictures(comparison.output, reference, name, values, common | against | own))
+    if sets:
+        against = {"size_real": _sizes(sizes["real"], tools)}
+        fake, real = sets["fake"].array(), sets["real"].array()
+        tools.inception.store.save()
+        wanted = [name for name in SETS if name in tools.wanted]
+        seed = tools.config.seed
+        entries += of_sets(comparison.output, wanted, fake, real, common | against | tools.inception.protocol, seed)
+    return entries + (labels.entries() if labels else [])
+
+
+def _add_reals(comparison: Comparison, tools: Tools, features: FeatureSet, threads: int) -> Counter:
+    sizes: Counter = Counter()
+
+    def prepare(load: Callable[[], np.ndarray]) -> tuple[str, tuple]:
+        picture = load()
+        size = _size_text(picture)
+        return size, tools.inception.prepare(picture if tools.size is None else resize_photo(picture, tools.size))
+
+    found = ahead(prepare, comparison.reals, threads)
+    for size, prepared in track(found, "reading real pictures", total=len(comparison.reals)):
+        sizes[size] += 1
+        features.add(*prepared)
+    return sizes
+
+
+def _sizes(counter: Counter, tools: Tools) -> str:
+    if not counter:
+        return "none"
+    most = counter.most_common(1)[0][0]
+    text = most if len(counter) == 1 else f"{len(counter)} sizes, most often {most}"
+    return text if tools.size is None else f"{text}, resized to {tools.size[0]}x{tools.size[1]} (Pillow bicubic)"
+
+
+def _fitted(sizes: Mapping[str, Counter], reference: str, tools: Tools) -> dict[str, str]:
+    """How the reference came to the size of what is measured."""
+    if tools.size is not None or sizes[reference] == sizes["fake"]:
+        return {f"size_{reference}": _sizes(sizes[reference], tools)}
+    return {f"size_{reference}": f"{_sizes(sizes[reference], tools)}, resized to that of its partner (Pillow bicubic)"}
+
+
+class _Labels:
+    """Counts what a segmenter sees in the pictures, and in the real ones for an upper bound.
+
+    Where no picture has a true label map, what the segmenter sees in its partner stands for one.
+    """
+
+    def __init__(self, comparison: Comparison, tools: Tools):
+        self._segmenter, self._output = tools.segmenter, comparison.output
+        self._names = {"cityscapes": "Cityscapes ids as train ids"}.get(tools.config.truth_ids, tools.config.truth_ids)
+        stand_in = next(iter(comparison.references), "")
+        without = [item.stem for item in comparison.items if item.truth is None]
+        self._stand_in = stand_in if len(without) == len(comparison.items) else ""
+        if without and not (self._stand_in and self._segmenter.needs_pictures):
+            raise UserError(
+                f"{len(without)} of {len(comparison.items)} pictures of {comparison.output} have no true label map "
+                f"(first: {without[0]}): pass --truth FOLDER"
+            )
+        missing = self._segmenter.missing([item.names for item in comparison.items])
+        if missing:
+            raise UserError(
+                f"{tools.config.segmenter} lacks predictions for {len(missing)} of {len(comparison.items)} pictures "
+                f"(first: {missing[0]}.png)"
+            )
+        self._scores = {"fake": LabelScores(tools.config)}
+        if "real" in comparison.references and self._segmenter.needs_pictures and not self._stand_in:
+            self._scores["real"] = LabelScores(tools.config)
+
+    def add(self, prepared: _Prepared) -> None:
+        names, pictures = prepared.item.names, prepared.pictures
+        if self._stand_in:
+            partner = pictures[self._stand_in]
+            truth = self._segmenter.predict(names, partner, (partner.shape[1], partner.shape[0]))
+        else:
+            truth = prepared.truth
+        size = truth.shape[1], truth.shape[0]
+        for kind, scores in self._scores.items():
+            scores.add(truth, self._segmenter.predict(names, pictures[kind], size))
+
+    def entries(self) -> list[Entry]:
+        entries = []
+        for kind, scores in self._scores.items():
+            truth = f"what the segmenter sees in the {self._stand_in} picture" if self._stand_in else self._names
+            protocol = {"truth": truth} | scores.protocol | dict(self._segmenter.protocol)
+            output = self._output if kind == "fake" else "real pictures (oracle)"
+            entries += of_labels(output, scores, protocol, bool(self._stand_in))
+        return entries

@@ -1,0 +1,202 @@
+"""A camera over a street and a canvas that paints label, instance, colour and depth together.
+
+World coordinates are metres: X to the right, Y up from the road, Z away from the camera. Colours are RGB in
+0..1.
+"""
+
+__all__ = ["Camera", "Canvas", "Light", "fractal_noise"]
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+Colour = Sequence[float] | Callable[[np.ndarray, np.ndarray], np.ndarray]
+NEAR = 0.9
+_SUBPIXEL_BITS = 4
+_NOISE_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera that looks along Z.
+
+    ``focal``, ``centre_x`` and ``horizon`` are pixels, ``height`` is metres above the road.
+    """
+
+    focal: float
+    centre_x: float
+    horizon: float
+    height: float
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """World points ``(N, 3)`` to pixels ``(N, 2)``; what is too near is moved onto the near plane."""
+        z = np.maximum(points[:, 2], NEAR)
+        x = self.centre_x + self.focal * points[:, 0] / z
+        y = self.horizon + self.focal * (self.height - points[:, 1]) / z
+        return np.stack([x, y], axis=1)
+
+    def on_ground(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """World X and Z of the ground seen at pixels."""
+        z = self.focal * self.height / np.maximum(y - self.horizon, 0.25)
+        return (x - self.centre_x) * z / self.focal, z
+
+    def on_side(self, x: np.ndarray, y: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
+        """World Z and Y of the plane X = ``side`` seen at pixels."""
+        offset = x - self.centre_x
+        z = self.focal * side / np.where(np.abs(offset) < 0.25, np.copysign(0.25, side), offset)
+        return z, self.height - (y - self.horizon) * z / self.focal
+
+    def on_front(self, x: np.ndarray, y: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray]:
+        """World X and Y of the plane Z = ``z`` seen at pixels."""
+        return (x - self.centre_x) * z / self.focal, self.height - (y - self.horizon) * z / self.focal
+
+
+@dataclass(frozen=True)
+class Light:
+    """Sun and air.
+
+    ``sun`` is -1 (from the left) to 1, ``strength`` 0 (overcast) to 1, ``visibility`` metres.
+    """
+
+    sun: float
+    strength: float
+    visibility: float
+    tint: tuple[float, float, float]
+    haze: tuple[float, float, float]
+
+    def side(self, facing: float) -> float:
+        """Brightness of a wall that faces left (-1) or right (1)."""
+        return 0.8 + 0.3 * self.strength * facing * self.sun
+
+    @property
+    def front(self) -> float:
+        """Brightness of a wall that faces the camera."""
+        return 0.82 - 0.06 * self.strength
+
+    @property
+    def top(self) -> float:
+        """Brightness of what faces the sky."""
+        return 0.95 + 0.12 * self.strength
+
+
+def fractal_noise(rng: np.random.Generator, octaves: int = 5) -> np.ndarray:
+    """A ``(256, 256)`` float32 noise texture that tiles, about -1 to 1, with detail at ``octaves`` scales."""
+    total = np.zeros((_NOISE_SIZE, _NOISE_SIZE), np.float32)
+    for octave in range(octaves):
+        cells = 4 << octave
+        grid = rng.uniform(-1, 1, (cells, cells)).astype(np.float32)
+        wrapped = np.pad(grid, 2, mode="wrap")
+        scale = _NOISE_SIZE // cells
+        large = cv2.resize(wrapped, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        total += large[2 * scale : 2 * scale + _NOISE_SIZE, 2 * scale : 2 * scale + _NOISE_SIZE] * 0.6**octave
+    return total / 1.6
+
+
+class Canvas:
+    """Painted from far to near: what is painted later hides what was there.
+
+    Attributes:
+        label: ``(H, W)`` uint8 class ids.
+        instance: ``(H, W)`` uint16 instance ids.
+        colour: ``(H, W, 3)`` float32.
+        depth: ``(H, W)`` float32 metres.
+    """
+
+    def __init__(self, width: int, height: int, camera: Camera, light: Light, rng: np.random.Generator):
+        self.width, self.height, self.camera, self.light, self.rng = width, height, camera, light, rng
+        self.label = np.zeros((height, width), np.uint8)
+        self.instance = np.zeros((height, width), np.uint16)
+        self.colour = np.zeros((height, width, 3), np.float32)
+        self.depth = np.full((height, width), 1000, np.float32)
+        self._noise = fractal_noise(rng)
+        self._counts: dict[int, int] = {}
+
+    def noise(self, u: np.ndarray, v: np.ndarray, scale: float) -> np.ndarray:
+        """Noise at world coordinates; ``scale`` is metres a tile, and the sampling is too coarse far away."""
+        columns = np.asarray(u / scale * _NOISE_SIZE).astype(np.int64) % _NOISE_SIZE
+        rows = np.asarray(v / scale * _NOISE_SIZE).astype(np.int64) % _NOISE_SIZE
+        return self._noise[rows, columns]
+
+    def flatten_noise(self, factor: float) -> None:
+        """Scale every texture's contrast."""
+        self._noise = self._noise * np.float32(factor)
+
+    def new_thing(self, label: int) -> int:
+        """The id of the next instance of a countable class: ``label * 1000 + k``."""
+        number = self._counts.get(label, 0)
+        self._counts[label] = number + 1
+        return label * 1000 + number
+
+    def fill(self, points: np.ndarray, label: int, colour: Colour, depth: float, instance: int | None = None):
+        """Fill a polygon of pixels ``(N, 2)``.
+
+        ``colour`` is RGB or a function of pixel coordinates (x, y); ``instance`` defaults to the label.
+        """
+        low = np.clip(np.floor(points.min(0)).astype(int), 0, [self.width, self.height])
+        high = np.clip(np.ceil(points.max(0)).astype(int) + 1, 0, [self.width, self.height])
+        size = high - low
+        if min(size) <= 0:
+            return
+        mask = np.zeros((size[1], size[0]), np.uint8)
+        fixed = np.rint(np.clip(points - low, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], 1, shift=_SUBPIXEL_BITS)
+        self.fill_mask(mask.astype(bool), tuple(low), label, colour, depth, instance)
+
+    def fill_mask(self, mask, corner, label: int, colour: Colour, depth: float, instance: int | None = None):
+        """Fill the pixels of a mask whose upper left pixel is ``corner`` (x, y)."""
+        x, y = int(corner[0]), int(corner[1])
+        rows, columns = np.nonzero(mask)
+        if not len(rows):
+            return
+        rows, columns = rows + y, columns + x
+        if callable(colour):
+            values = colour(columns.astype(np.float32), rows.astype(np.float32))
+        else:
+            values = np.asarray(colour, np.float32)
+        self.label[rows, columns] = label
+        self.instance[rows, columns] = label if instance is None else instance
+        self.colour[rows, columns] = values
+        self.depth[rows, columns] = depth if np.isscalar(depth) else depth(columns, rows)
+
+    def fill_world(self, points, label: int, colour: Colour, instance: int | None = None, depth=None):
+        """Fill a polygon of world points ``(N, 3)``; its depth is that of its middle unless given."""
+        points = np.asarray(points, np.float64)
+        middle = float(np.maximum(points[:, 2], NEAR).mean())
+        self.fill(self.camera.project(points), label, colour, middle if depth is None else depth, instance)
+
+    def ellipse(self, centre, radii, label: int, colour: Colour, depth: float, instance: int | None = None):
+        """Fill an ellipse; ``centre`` and ``radii`` in pixels."""
+        angles = np.linspace(0, 2 * np.pi, 25)[:-1]
+        points = np.stack([np.cos(angles) * radii[0] + centre[0], np.sin(angles) * radii[1] + centre[1]], 1)
+        self.fill(points, label, colour, depth, instance)
+
+    def tint(self, points: np.ndarray, colour: Colour, softness: float = 0.0):
+        """Colour a polygon of pixels without changing its label: windows, lights, markings, shadows.
+
+        With ``softness`` (pixels) the polygon darkens by ``colour`` (a factor) with a soft edge.
+        """
+        margin = int(3 * softness) + 1
+        low = np.clip(np.floor(points.min(0)).astype(int) - margin, 0, [self.width, self.height])
+        high = np.clip(np.ceil(points.max(0)).astype(int) + margin, 0, [self.width, self.height])
+        size = high - low
+        if min(size) <= 0:
+            return
+        mask = np.zeros((size[1], size[0]), np.float32)
+        fixed = np.rint(np.clip(points - low, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], 1.0, shift=_SUBPIXEL_BITS)
+        window = self.colour[low[1] : high[1], low[0] : high[0]]
+        if softness:
+            mask = cv2.GaussianBlur(mask, (0, 0), softness)[:, :, None]
+            window *= 1 - mask + mask * np.asarray(colour, np.float32)
+            return
+        rows, columns = np.nonzero(mask)
+        values = colour
+        if callable(colour):
+            values = colour((columns + low[0]).astype(np.float32), (rows + low[1]).astype(np.float32))
+        window[rows, columns] = values
+
+    def tint_world(self, points, colour: Colour, softness: float = 0.0):
+        """As :meth:`tint`, for world points ``(N, 3)``."""
+        self.tint(self.camera.project(np.asarray(points, np.float64)), colour, softness)

@@ -1,0 +1,51 @@
+"""What pix2pixHD trains in which epoch, and options and sizes that training refuses."""
+
+import pytest
+
+from src.models.parameters import named_parameters
+from src.utils.errors import UserError
+from tests.systems.pix2pixhd.tiny_pix2pixhd import system_of
+
+
+def test_the_encoder_learns_only_through_the_generator():
+    groups = system_of("--instance_feat").objective((16, 32)).groups(1)
+    assert [group.name for group in groups] == ["G", "D"]
+    assert {name.split(".")[0] for name in groups[0].parameters} == {"G", "E"}
+    assert {name.split(".")[0] for name in groups[1].parameters} == {"D"}
+    assert all((group.lr, group.beta1, group.beta2) == (2e-4, 0.5, 0.999) for group in groups)
+
+
+@pytest.mark.parametrize("enhancers", [1, 2])
+def test_niter_fix_global_trains_the_outermost_enhancer_first(enhancers):
+    options = ["--netG", "local", "--n_local_enhancers", str(enhancers), "--niter_fix_global", "3"]
+    system = system_of(*options, "--instance_feat")
+    objective = system.objective((32, 32))
+    assert [objective.phase(epoch) for epoch in (1, 3, 4, 9)] == [True, True, False, False]
+    for epoch in (1, 3):
+        groups = objective.groups(epoch)
+        assert [group.name for group in groups] == ["G_enhancer", "D"]
+        names = {name for name in groups[0].parameters if name.startswith("G.")}
+        outermost = f"model{enhancers}_"
+        assert names == {f"G.{n}" for n in named_parameters(system.networks["G"]) if n.startswith(outermost)}
+        assert any(name.startswith("E.") for name in groups[0].parameters)
+    groups = objective.groups(4)
+    assert [group.name for group in groups] == ["G", "D"]
+    assert set(groups[0].parameters) == set(system.trainable("G", "E"))
+    other = system_of("--niter_fix_global", "3").objective((16, 32))
+    assert [group.name for group in other.groups(1)] == ["G", "D"] and not other.phase(1)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--label_nc", "0"], "label_nc 0 translates images to images.*--no_instance True"),
+        (["--label_nc", "0", "--no_instance", "--label_feat"], "no regions to pool features over: drop --label_feat,"),
+        (["--label_nc", "0", "--no_instance", "--instance_feat"], "drop --instance_feat, or pass the number"),
+        (["--instance_feat", "--no_instance"], "instance_feat needs instance maps"),
+        (["--load_features"], "add --instance_feat True"),
+        (["--load_features", "--instance_feat", "--feat_num", "5"], "1, 3 or 4 channels, not feat_num 5"),
+    ],
+)
+def test_options_that_contradict_each_other(options, message):
+    with pytest.raises(UserError, match=message):
+        system_of(*options)
