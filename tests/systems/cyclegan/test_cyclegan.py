@@ -160,7 +160,7 @@ def test_replay_buffers_are_training_state_and_keep_what_is_finite():
     assert np.isfinite(kept_A).all() and np.isfinite(kept_B).all()
 
 
-def test_segmenter_trains_with_the_generators_and_then_frozen(tmp_path, mode):
+def test_segmenter_trains_with_the_generators_and_then_frozen(tmp_path):
     system = trained(semantic="joint")
     before = state_arrays(system.networks["S"])
     losses, _ = one_step(system, batch_of())
@@ -175,6 +175,16 @@ def test_segmenter_trains_with_the_generators_and_then_frozen(tmp_path, mode):
     assert "semantic" in losses and "S" not in losses
     for name, value in state_arrays(system.networks["S"]).items():
         np.testing.assert_array_equal(value, learned[name])
+
+
+def test_semantic_branch_compiles():
+    plain, _ = one_step(trained(semantic="joint"), batch_of())
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        compiled, _ = one_step(trained(semantic="joint"), batch_of())
+    finally:
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    assert compiled == pytest.approx(plain, rel=1e-4)
 
 
 def test_semantic_branch_says_what_it_lacks():
