@@ -75,7 +75,7 @@ def _check_size(name: str, size: Size) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
         raise UserError(
-            f"{name} has {width}x{height} pixels, the editor takes up to {MAX_PIXELS}: pass --width "
+            f"{name} has {width}x{height} pixels, the editor takes up to {MAX_PIXELS}: pass --view_width "
             f"{int((MAX_PIXELS * width / height) ** 0.5)} or less"
         )
 

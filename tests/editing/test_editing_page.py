@@ -262,7 +262,7 @@ def test_temperature_and_levels_of_a_flow(window, streets, tmp_path):
 
 def test_pictures_are_translated(window, streets, tmp_path):
     pictures = streets["data"] / "test_img"
-    with served(save_run(tmp_path, "cyclegan"), tmp_path / "edits", pictures=pictures, width=64) as server:
+    with served(save_run(tmp_path, "cyclegan"), tmp_path / "edits", pictures=pictures, view_width=64) as server:
         page = Page(window, server.url)
         first = page.picture()
         page.browser.click("[data-direction=B2A]")
@@ -291,7 +291,7 @@ def test_pictures_are_translated(window, streets, tmp_path):
 def test_style_pictures(window, streets, tmp_path):
     pictures = streets["data"] / "test_img"
     run = save_run(tmp_path, "hierarchyflow")
-    with served(run, tmp_path / "edits", pictures=pictures, styles=pictures, width=64) as server:
+    with served(run, tmp_path / "edits", pictures=pictures, styles=pictures, view_width=64) as server:
         page = Page(window, server.url)
         first = page.picture()
         page.browser.click("[data-look='1']")

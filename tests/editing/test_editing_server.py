@@ -336,5 +336,5 @@ def test_documents(tmp_path):
         label_source(root, "test", 5, lambda w, h: (w, h)).open(0)
     with pytest.raises(UserError, match="pass --data_root"):
         label_source(tmp_path, "test", 35, lambda w, h: (w, h))
-    with pytest.raises(UserError, match="--width"):
+    with pytest.raises(UserError, match="--view_width"):
         label_source(root, "test", 35, lambda w, h: (9000, 9000)).open(0)

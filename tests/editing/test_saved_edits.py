@@ -101,7 +101,7 @@ def test_an_image_from_the_disk_comes_back(window, streets, tmp_path):
     """Its document is not among those of the data set."""
     pictures = tmp_path / "pictures"
     shutil.copytree(streets["data"] / "test_img", pictures)
-    options = {"pictures": pictures, "width": 64}
+    options = {"pictures": pictures, "view_width": 64}
     run = save_run(tmp_path, "cyclegan")
     with served(run, tmp_path / "edits", **options) as server:
         page = Page(window, server.url)
