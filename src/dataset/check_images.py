@@ -53,6 +53,6 @@ def _tell_fit(report: Report, reader: ImageReader, looks: Sequence[Look]) -> Non
     small = [reader.size / min(size) for size in sizes if min(size) < reader.size]
     if small:
         report.notices.append(
-            f"{len(small)} of {counted(len(sizes), 'image')} have a side below {reader.size} pixels and are enlarged, "
-            f"by a factor of up to {max(small):.2f}: leave them out, or train at a lower resolution"
+            f"a side below {reader.size} pixels is enlarged, by a factor of up to {max(small):.2f}, in {len(small)} of "
+            f"{counted(len(sizes), 'image')}: leave them out, or train at a lower resolution"
         )

@@ -40,7 +40,7 @@ def test_every_kind_of_problem_is_found_at_once(tmp_path):
         "train_label has no file for extra",
         "training needs one size, but the samples have 2",
         "city_000006_000019_gtFine_instanceIds.png holds 512 instances",
-        "[255] in 1 files, 1.8 % of",
+        "[255] in 1 file, 1.8 % of",
         "64x64 (1)",
     ):
         assert words in text, f"{words}\n{text}"
@@ -50,7 +50,7 @@ def test_every_kind_of_problem_is_found_at_once(tmp_path):
 def test_sizes_that_do_not_fit_are_one_problem(tmp_path):
     write_dataset(tmp_path, 3)
     count, text = report(tmp_path, load_size=36)
-    assert count == 1 and "stride 4" in text
+    assert count == 1 and "3 samples do not fit the options; the smallest: " in text and "stride 4" in text
 
 
 def test_swapped_maps_and_superfluous_classes_are_noticed(tmp_path):
@@ -61,7 +61,18 @@ def test_swapped_maps_and_superfluous_classes_are_noticed(tmp_path):
     count, text = report(tmp_path, label_nc=200)
     assert count == 0 and "2 notices" in text
     assert "in 3 samples (first: city_000000_000019) instance ids are not label" in text
-    assert "of 200 classes never occur" in text
+    assert "of 200 classes never occur" in text and "clusters" not in text
+    assert "feature clusters per class will be wrong" in report(tmp_path, regions="instances")[1]
+
+
+def test_where_classes_share_a_style_it_is_classes_that_are_counted(tmp_path):
+    write_dataset(tmp_path, 2)
+    most = max(len(np.unique(arrays(index)["label"])) for index in range(2))
+    count, text = report(tmp_path, regions="labels", resize_or_crop="none")
+    assert count == 0 and "0 notices" in text
+    assert f"most classes        {most} in city_00000" in text and "most instances" not in text
+    few = {"label_nc": 200, "regions": "labels", "instances": False}
+    assert "most classes" in report(tmp_path, **few)[1]
 
 
 def test_long_lists_are_cut(tmp_path):
@@ -77,7 +88,7 @@ def test_missing_folders_and_small_sets(tmp_path):
     assert count == 1 and "nowhere does not exist" in text
     write_dataset(tmp_path, 2)
     count, text = report(tmp_path, batch_size=3)
-    assert count == 1 and "fewer than batch_size 3" in text
+    assert count == 1 and "1 problem:\n  - batch_size 3 is more than 2 samples: pass a smaller" in text
 
 
 def test_images_to_images(tmp_path):

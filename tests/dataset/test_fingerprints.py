@@ -5,7 +5,7 @@ import pytest
 from src.dataset.conditional import ConditionalReader, ConditionalRequest
 from src.dataset.imagefolder import ImageReader, ImagesRequest
 from src.dataset.paired import PairedReader, PairedRequest
-from src.dataset.records import open_records
+from src.dataset.records import DEFAULT_FOLDER, open_records
 from src.dataset.unpaired import UnpairedReader, UnpairedRequest
 from src.dataset.unpaired_files import images_of, rows_of
 from tests.dataset.samples import arrays, options_of, save, write_dataset
@@ -138,5 +138,5 @@ def test_settings_of_other_data(root):
     ids=["paired", "unpaired", "conditional", "boundaries", "images"],
 )
 def test_names_of_records(root, tmp_path, make, name):
-    open_records(make(root), root, "records")
-    assert [path.stem for path in (tmp_path / "records").glob("*.json")] == [name]
+    open_records(make(root), root)
+    assert [path.stem for path in (tmp_path / root / DEFAULT_FOLDER).glob("*.json")] == [name]
