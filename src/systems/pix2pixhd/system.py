@@ -287,7 +287,7 @@ class Pix2PixHD(System):
         """(width, height) near the wanted width that the encoder's strides divide."""
         unit = 2**self.config.n_downsample_E
         height = width * size[0] / size[1]
-        least = unit
+        least = max(unit, _SMALLEST_ENCODED)
         return max(least, round(width / unit) * unit), max(least, round(height / unit) * unit)
 
     def encode_image(self, image: np.ndarray, regions: np.ndarray) -> np.ndarray:

@@ -101,13 +101,19 @@ def test_other_clusters_need_no_encoding(home, capsys):
     assert "encoding" not in capsys.readouterr().out
     changed = {path.name for path, state in made(home).items() if state != before[path]}
     assert changed == {clusters(home).name, f"{clusters(home).name}.json"}
-    assert run(home, "--n_clusters=1", "--cluster_seed=5") == 0
-    # at their default the clusters are those of before: k-means goes by its own seed
-    assert run(home, "--seed=9") == 0
-    assert clusters(home).read_bytes() == before[clusters(home)][0]
 
 
-def test_a_missing_or_unfinished_result_is_made(home, capsys):
+def test_clusters_follow_their_own_seed(home):
+    """A style is named by its number: another --seed may not give it another meaning."""
+    tables = {}
+    for options in (["--cluster_seed=0"], ["--seed=5"], ["--cluster_seed=5"]):
+        clusters(home).unlink()
+        assert run(home, "--n_clusters=2", *options) == 0
+        tables[options[0]] = clusters(home).read_bytes()
+    assert tables["--seed=5"] == tables["--cluster_seed=0"] != tables["--cluster_seed=5"]
+
+
+def test_a_missing_result_is_made(home, capsys):
     before = made(home)
     (home / "data/train_feat/scene_00001.png").unlink()
     assert run(home) == 0
@@ -118,13 +124,23 @@ def test_a_missing_or_unfinished_result_is_made(home, capsys):
     clusters(home).unlink()
     assert run(home) == 0
     assert "encoding" not in capsys.readouterr().out and clusters(home).read_bytes() == before[clusters(home)][0]
-    mark = home / "data/train_feat/precomputed.json"
-    origin = {"run": str(home / "feat"), "checkpoint": "1", "feat_num": 3}
-    assert json.loads(mark.read_text()).items() > origin.items()
-    # as an interrupted run leaves it
-    mark.write_text(json.dumps(origin))
+
+
+def test_an_interruption_is_made_good(home):
+    touch(home / "data/train_img/scene_00001.png")
+    path = home / "data/train_feat/scene_00001.png"
+    content = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=r"scene_00001\.png"):
+        run(home)
+    path.rmdir()
+    path.write_bytes(content)
+    before = path.stat().st_mtime_ns
     assert run(home) == 0
-    assert "encoding" in capsys.readouterr().out
+    assert path.stat().st_mtime_ns != before
+    mark = json.loads((home / "data/train_feat/precomputed.json").read_text())
+    assert mark.items() > {"run": str(home / "feat"), "checkpoint": "1", "feat_num": 3}.items()
 
 
 def test_clusters_of_others_are_kept(home, capsys):

@@ -95,7 +95,7 @@ def test_a_run_with_precomputed_features_keeps_the_encoder_untrained():
         ("--netG", "local", "--n_local_enhancers", "2", "--n_downsample_global", "1"),
         ("--instance_feat", "--use_encoded_image", "--n_downsample_E", "1"),
         ("--instance_feat", "--use_encoded_image", "--n_downsample_E", "4"),
-        ("--instance_feat", "--use_encoded_image", "--n_downsample_E", "1", "--encode_load_size", "8"),
+        ("--instance_feat", "--use_encoded_image", "--n_downsample_E", "1", "--encode_load_size", "4"),
     ],
 )
 def test_images_of_any_size_are_translated(tmp_path, options, height, width):
