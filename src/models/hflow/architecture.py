@@ -129,13 +129,16 @@ def _splits(kind: str, layers: int, source: str) -> tuple[str, ...]:
         raise UserError(f"{source}: flow_split_types {kind!r} is none of {', '.join(_SPLITS)}")
     names = _SPLITS[kind]
     if layers % len(names):
-        raise UserError(f"{source}: {layers} flow steps cannot be divided among the splits of {kind!r}: use a multiple of {len(names)}")
+        raise UserError(
+            f"{source}: {layers} flow steps cannot be divided among the splits of {kind!r}: use a multiple of "
+            f"{len(names)}"
+        )
     return tuple(name for name in names for _ in range(layers // len(names)))
 
 
 def _check_ladder(resolutions: list[int], source: str) -> None:
-    if resolutions[-1] != 8:
-        raise UserError(f"{source}: the coarsest resolution is {resolutions[-1]}, but the top needs 8 there")
+    if resolutions[-1:] != [8]:
+        raise UserError(f"{source}: the coarsest of resolutions {resolutions} is not 8, which the top needs")
     for fine, coarse in zip(resolutions[:-1], resolutions[1:], strict=True):
         if fine not in (2 * coarse, 4 * coarse):
             raise UserError(
@@ -176,9 +179,9 @@ def _level(p: dict[str, Any], i: int, last: bool, source: str) -> LevelOptions:
         styled="NO_STYLE" not in flags and p["global_net_channels"] > 0,
         normalised="NO_NORM" not in flags,
     )
-    for key, kernel in (("encoder_decoder_kernels", level.encoder_kernel), ("rnvp_kernel_sizes", level.coupling_kernel)):
-        if kernel % 2 == 0:
-            raise UserError(f"{source}: {key} {kernel} is even, which shifts the map: use an odd number")
+    for key in ("encoder_decoder_kernels", "rnvp_kernel_sizes"):
+        if p[key][i] % 2 == 0:
+            raise UserError(f"{source}: {key} {p[key][i]} is even, which shifts the map: use an odd number")
     if level.third and level.coupling_channels < 6:
         raise UserError(f"{source}: third-c leaves nothing of rnvp_channels {level.coupling_channels}: use 6 or more")
     if level.channels < 2 and "channels" in level.splits:
@@ -190,7 +193,9 @@ def _level(p: dict[str, Any], i: int, last: bool, source: str) -> LevelOptions:
                 f"use another of {', '.join(_SPLITS)}"
             )
         if split in HALVES and not level.pooled(split):
-            raise UserError(f"{source}: flow_split_types {split} needs pooled couplings: set pooling_type to blocks_only")
+            raise UserError(
+                f"{source}: flow_split_types {split} needs pooled couplings: set pooling_type to blocks_only"
+            )
     smallest = level.resolution // 2 ** (level.coupling_downs * (2 if level.double else 1))
     if level.pooled_steps and smallest < 2:
         raise UserError(
@@ -208,6 +213,10 @@ def _top(e: dict[str, Any], style: int, source: str) -> TopOptions:
             f"supported: the top is 1x1 with autoencoder_channels equal to endblock_tot_channels {width}"
         )
     channels = [int(c) for c in e["channels"]]
+    counts = dict.fromkeys(("layers", "rnvp_channels", "cond_output_channels", "style_rel_noises"), len(channels))
+    for key, count in (counts | {"mask_for_style_ind": 2, "mask_for_base_ind": 2}).items():
+        if not channels or len(e[key]) != count:
+            raise UserError(f"{source}: {key} {list(e[key])} of the top does not have {max(count, 1)} entries")
     channels[-1] = width - sum(channels[:-1])
     if min(channels) < 2:
         raise UserError(f"{source}: the top's parts {channels} must have at least 2 of the {width} channels each")

@@ -1,8 +1,8 @@
 """The bits that each level spends on a noisy encoding: what training minimises, and a bound of the likelihood.
 
-B_l = -(log N(z_l; 0, sigma_l) + logdet_l + H_l) / (dim_l ln 2), with H_l the entropy of the noise added to y_l. The loss
-is the weighted sum over levels, each divided by its own dimension, as published; the joint bound divides the sum of all
-levels by the number of image values instead.
+B_l = -(log N(z_l; 0, sigma_l) + logdet_l + H_l) / (dim_l ln 2), with H_l the entropy of the noise added to y_l. The
+loss is the weighted sum over levels, each divided by its own dimension, as published; the joint bound divides the sum
+of all levels by the number of image values instead.
 """
 
 __all__ = ["Bound", "Encodings", "noise_size", "spread"]
@@ -66,9 +66,10 @@ class Bound(nn.Cell):
     weighted sum; ``bits`` is (latents, N): B_l of every latent of every image, unweighted. The encoders learn only as
     conditions: what a flow models and the entropies have no gradient.
 
-    With ``strict``, given ``spreads`` and noise on every level (:attr:`bounds`) the sum over all levels is a lower bound
-    of the likelihood (an unbiased one-sample estimate): conditions see the very noise that is modelled. The published
-    objective draws the two apart, feeds the style network 1.5 times the noise and the top's own conditions none.
+    With ``strict``, given ``spreads`` and noise on every level (:attr:`bounds`), the sum over all levels is an upper
+    bound of the image's bits (an unbiased one-sample estimate): conditions see the very noise that is modelled. The
+    published objective draws the two apart, feeds the style network 1.5 times the noise and the top's own conditions
+    none.
     """
 
     def __init__(self, network: HFlow, strict: bool = False):

@@ -55,8 +55,8 @@ def _fit_chain(chain: StepChain, x: Tensor, condition: Tensor) -> None:
 def fit_actnorms(network: HFlow, image: Tensor, noise: Tensor) -> None:
     """Give every spatial actnorm the mean and standard deviation of its input on this batch; run it in PyNative mode.
 
-    ``image`` (N, 3, R, R) and ``noise`` (N, noise_size) are those of a training step; 64 images are published. The top's
-    actnorms stay zero: one vector of each image is too little to measure.
+    ``image`` (N, 3, R, R) and ``noise`` (N, noise_size) are those of a training step; 64 images are published. The
+    top's actnorms stay zero: one vector of each image is too little to measure.
     """
     scales, top = network.encode(image)
     targets, inputs, _, _, style_top, _ = Bound(network).noisy(scales, top, noise)

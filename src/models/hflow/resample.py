@@ -1,7 +1,7 @@
 """Changing the resolution: every resampling of hflow is a pair of small constant matrices, one for each axis.
 
-As matrix products they are exact, have a gradient on every device, and several steps fold into one product. The matrices
-carry the borders of the published filters, the asymmetric last row and column of the upsampling included.
+As matrix products they are exact, have a gradient on every device, and several steps fold into one product. The
+matrices carry the borders of the published filters, the asymmetric last row and column of the upsampling included.
 """
 
 __all__ = [

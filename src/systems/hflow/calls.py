@@ -123,7 +123,7 @@ class ImageFlowModel(Model):
         return model
 
     def load_img(self, path: str | Path, fit: str = "squash") -> np.ndarray:
-        """Read an image file as (1, 3, R, R): ``squash`` resizes both sides, ``crop`` cuts the middle square out first."""
+        """Read an image file as (1, 3, R, R); ``fit`` as in :meth:`encode`."""
         _check_fit(fit)
         image = to_square(read_image(path, 3), self.resolution, fit)
         return (image.transpose(2, 0, 1)[None].astype(np.float32) / 255.0) - np.float32(0.5)
@@ -148,8 +148,8 @@ def _of_published(cls: type[ImageFlowModel], path: Path, options: Mapping[str, A
     published = read_published(path)
     if published.settings is None:
         raise UserError(
-            f"{path} is of an early version without settings: convert it with data/convert_checkpoint.py and the preset "
-            "that it was trained with"
+            f"{path} is of an early version without settings: convert it with data/convert_checkpoint.py and the "
+            "preset that it was trained with"
         )
     values = {"model": "hflow"} | flat_options(published.settings, str(path)) | options
     config = load_config([f"--{key}={value}" for key, value in values.items()])

@@ -57,9 +57,7 @@ def inception_scores(system: "HFlowSystem", workers: Any = Alone) -> dict[str, f
     return {"fid": distance, "kid": mean, "kid_std": std, "images": float(len(real))}
 
 
-def sampled_features(
-    system: "HFlowSystem", workers: Any = Alone
-) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
+def sampled_features(system: "HFlowSystem", workers: Any = Alone) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
     """Features (N, 2048) of training images and of as many samples, and the protocol of what is made of them.
 
     Real features are kept under a key of data set, size, noise and weights beside the runs; the first worker alone may

@@ -110,7 +110,7 @@ class HFlowObjective(Objective):
         self.average(ops.select(finite > 0.5, decay, ops.ones_like(decay)))
 
     def explain_failure(self, batch: Batch, step: int = 0) -> str:
-        """The level at which a value that is not finite enters, from the top down, and channel mixes that are at fault."""
+        """The level at which a value that is not finite enters, from the top down, and channel mixes at fault."""
         image, noise = (Tensor(array) for array in self.inputs(batch, step))
         _, bits = Bound(self.system.networks["F"])(image, noise)
         finite = np.isfinite(bits.asnumpy()).all(1)

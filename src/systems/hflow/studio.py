@@ -45,10 +45,10 @@ class LatentStudio(Studio):
         return [levels_control(names, self._temperatures, kept=True)]
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
-        levels, runner = settings["levels"], self.model.system.runner
+        levels, system = settings["levels"], self.model.system
         encoded = self.model.encode(document.rgb) if any(level["keep"] for level in levels) else []
         latents = []
         for i, level in enumerate(levels):
-            drawn = runner.draw(1, [level["temperature"]] * len(levels), level["seed"])
+            drawn = system.draw(1, [level["temperature"]] * len(levels), level["seed"])
             latents.append(encoded[i] if level["keep"] else drawn[i])
         return self.model.decode(latents)[0]

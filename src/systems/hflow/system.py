@@ -40,12 +40,12 @@ class _Decode(nn.Cell):
 class HFlowSystem(System):
     """Timonen, Aittala and Lehtinen 2023, "Invertible Hierarchical Generative Model for Images".
 
-    Batches: ``image`` float32 (N, 3, R, R) in [-1, 1], made from 8-bit images at the resolution of the options. ``F`` is
-    trained; ``F_ema``, its moving average, is what samples, encodes and is evaluated.
+    Batches: ``image`` float32 (N, 3, R, R) in [-1, 1], made from 8-bit images at the resolution of the options. ``F``
+    is trained; ``F_ema``, its moving average, is what samples, encodes and is evaluated.
 
     What the networks take and give is half of that, float32 (N, 3, R, R) in [-0.5, 0.5]. Latents are a list: one
-    (N, c, r, r) for each spatial level from fine to coarse, then one (N, c, 1, 1) for each part of the top; all standard
-    normal under the model. Each call is compiled once for each batch size.
+    (N, c, r, r) for each spatial level from fine to coarse, then one (N, c, 1, 1) for each part of the top; all
+    standard normal under the model. Each call is compiled once for each batch size.
     """
 
     description = HFLOW

@@ -158,7 +158,8 @@ def test_published_options_without_an_equal_say_what_to_do(program, words, messa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"resolutions": [96, 16]}, "the coarsest resolution is 16"),
+        ({"resolutions": [96, 16]}, r"the coarsest of resolutions \[96, 16\] is not 8"),
+        ({"resolutions": []}, r"the coarsest of resolutions \[\] is not 8"),
         ({"resolutions": [96, 8]}, "resolution 8 cannot follow 96"),
         ({"num_layers": [3, 2]}, "3 flow steps cannot be divided"),
         ({"channels": [1, 8]}, "cannot be split by channels"),
@@ -175,6 +176,9 @@ def test_published_options_without_an_equal_say_what_to_do(program, words, messa
         ({"prior_stds": [1.0]}, "prior_stds has 1 entries for 2"),
         ({"endblock_endres": 2}, "endres 2"),
         ({"endblock_channels": [31, -1]}, "parts"),
+        ({"endblock_layers": [2]}, r"layers \[2\] of the top does not have 2 entries"),
+        ({"endblock_channels": []}, "of the top does not have 1 entries"),
+        ({"endblock_mask_for_base_ind": [0]}, r"mask_for_base_ind \[0\] of the top does not have 2 entries"),
         ({"precision": "fp16"}, "precision fp16"),
     ],
 )
