@@ -114,7 +114,7 @@ function fill(index) {
       for (const i of floodPixels(width, height, index, same)) rgb.set(state.colour, 3 * i);
       return true;
     }
-    const old = label[index], id = inst[index];
+    const id = inst[index], old = id >= 1000 ? labelOf(session, id) : label[index];
     if (old === state.classId) return false;
     const same = (j) => inst[j] === id && label[j] === old;
     const filled = reclass(session, id >= 1000 ? indicesOf(inst, id) : floodPixels(width, height, index, same), state.classId);
