@@ -1,5 +1,4 @@
-"""Turn published PyTorch weights into checkpoints of this project. PyTorch is not needed, and nothing in
-them is run.
+"""Turn published weights into checkpoints of this project. PyTorch is not needed, and nothing in them is run.
 
 One network:
 
@@ -7,18 +6,18 @@ One network:
 
 A folder, from which every network of --which_epoch is taken (latest_net_G.pth, latest_net_D.pth, ...):
 
-    python data/convert_checkpoint.py --source checkpoints/label2city_512p_feat --name feat --instance_feat
-    True
+    python data/convert_checkpoint.py --source checkpoints/label2city_512p_feat --name feat --instance_feat True
 
-The weights of torchvision's VGG19 for the perceptual loss, written to --vgg_pre_trained:
+The weights of VGG19 for the perceptual loss, written to --vgg_pre_trained:
 
     python data/convert_checkpoint.py --vgg vgg19-dcbb9e9d.pth
 
-Own options: --source FILE or FOLDER; --network NAME (several with commas) where the file name does not say
-it; --vgg FILE. All other options are those of train.py and describe the networks: --config_path, --name,
---save_ckpt_dir, --which_epoch, --netG, --ngf, ... The result is
-{save_ckpt_dir}/{name}/{which_epoch}_net_{network}.safetensors. A network that does not fit the options is
-refused with a list of the differences, and nothing is overwritten.
+Files are those of torch.save (.pth, .pt, .bin, .tar, .ckpt), .safetensors, and MindSpore's .ckpt.
+
+Own options: --source FILE or FOLDER; --network NAME (several with commas) where the file name does not say it;
+--vgg FILE. All other options are those of train.py and describe the networks: --config_path, --name, --save_ckpt_dir,
+--which_epoch, --netG, --ngf, ... The result is {save_ckpt_dir}/{name}/{which_epoch}_net_{network}.safetensors. A network
+that does not fit the options is refused with a list of the differences, and nothing is overwritten.
 """
 
 import re
@@ -37,13 +36,10 @@ from src.options.config import Config
 from src.systems.programs import CONVERT, read_command
 from src.utils.errors import UserError, run_command
 from src.utils.files import explain_os_error
-from src.utils.pth import read_pth
-from src.utils.tensorfile import read_arrays, write_arrays
+from src.utils.tensorfile import write_arrays
+from src.utils.weights import read_weights
 
-OWN = ("source", "network", "vgg", "vgg_pre_trained")
-SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors")
-# training checkpoints keep the network beside the optimizer
-WRAPPERS = ("state_dict.", "model_state_dict.")
+SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".ckpt", ".safetensors")
 SHOWN = 12
 
 
@@ -53,7 +49,9 @@ def main(argv: list[str]) -> int:
         print(__doc__)
         return 0
     options = parse_words(argv)
-    own = {key: options.pop(key) for key in OWN if key in options}
+    # of a network the last is an option of its training
+    taken = ("source", "network", "vgg", *(("vgg_pre_trained",) if "vgg" in options else ()))
+    own = {key: options.pop(key) for key in taken if key in options}
     description, config = read_command(CONVERT, [f"--{key}={value}" for key, value in options.items()])
     if ("source" in own) == ("vgg" in own):
         raise UserError("pass either --source FILE_OR_FOLDER or --vgg FILE")
@@ -103,9 +101,10 @@ def convert(source: Path, names: list[str] | None, system: type[System], config:
     written = write_networks(folder, config.which_epoch, results, config.to_dict(), system.description.name)
     for line, path in zip(lines, written, strict=True):
         print(f"{line} -> {path}")
-    absent = [name for name in networks.for_translation if name not in results]
-    if absent:
-        print(f"note: translation also needs {', '.join(absent)}, which {source} does not hold")
+    for said, wanted in (("translation also needs", networks.needed), ("some uses also need", networks.optional)):
+        absent = [name for name in wanted if name not in results]
+        if absent:
+            print(f"note: {said} {', '.join(absent)}, which {source} does not hold")
     return written
 
 
@@ -116,7 +115,8 @@ class _Networks:
         self._class, self._config = system, config
         self._system = system(config, training=False)
         self._training = None
-        self.for_translation = tuple(self._system.networks)
+        self.optional = tuple(name for name in self._system.networks if name in self._system.optional_networks)
+        self.needed = tuple(name for name in self._system.networks if name not in self.optional)
 
     def names(self) -> tuple[str, ...]:
         try:
@@ -124,7 +124,7 @@ class _Networks:
         except UserError:
             # training lacks a file that converting has no use for
             trained = {}
-        return tuple(dict.fromkeys([*self.for_translation, *trained]))
+        return tuple(dict.fromkeys([*self._system.networks, *trained]))
 
     def __getitem__(self, name: str):
         if name in self._system.networks:
@@ -142,7 +142,7 @@ class _Networks:
     def read(self, path: Path) -> dict[str, np.ndarray]:
         """Arrays of a published file, which may have a layout of the system's own."""
         arrays = self._system.published.read(path)
-        return _read(path) if arrays is None else arrays
+        return read_weights(path) if arrays is None else arrays
 
     @property
     def foreign_names(self) -> Mapping[str, str]:
@@ -150,11 +150,13 @@ class _Networks:
         return self._system.published.networks
 
     def hint(self, name: str, arrays: dict[str, np.ndarray]) -> str:
-        """The options that would fit, where the weights tell."""
-        options = self._system.published.options(name, arrays)
-        return "".join(
-            ["\nThey look like", *(f" --{key} {value}" for key, value in options.items())] if options else []
-        )
+        """The options that would fit, where the weights tell, or what the weights are instead."""
+        try:
+            options = self._system.published.options(name, arrays)
+        except UserError as error:
+            return f"\n{error}"
+        words = "".join(f" --{key} {value}" for key, value in options.items())
+        return f"\nThey look like{words}" if words else ""
 
     def check_published(self, name: str, arrays: dict[str, np.ndarray], source: str) -> None:
         self._system.published.check(self._system, name, arrays, source)
@@ -212,33 +214,23 @@ def _find_in_folder(folder: Path, names: list[str] | None, networks: _Networks, 
     return found
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    arrays = read_arrays(path)[0] if path.suffix == ".safetensors" else read_pth(path)
-    for wrapper in WRAPPERS:
-        inner = {name[len(wrapper) :]: array for name, array in arrays.items() if name.startswith(wrapper)}
-        arrays = inner or arrays
-    if all(name.startswith("module.") for name in arrays):
-        arrays = {name.removeprefix("module."): array for name, array in arrays.items()}
-    return arrays
-
-
 def convert_vgg(source: Path, target: Path) -> None:
-    """Write the convolutions of torchvision's VGG19 up to conv5_1 as float32.
+    """Write the convolutions of a published VGG19 up to conv5_1 as float32.
 
     Raises:
         UserError: ``source`` is another network, or ``target`` exists or is no .safetensors file.
     """
     from src.models.parameters import load_arrays, named_parameters, state_arrays
+    from src.models.published_vgg import read_vgg19
     from src.models.vgg import VGG19
 
     if target.suffix != ".safetensors":
         raise UserError(f"--vgg_pre_trained {target} names the result and must end with .safetensors")
     if target.exists():
         raise UserError(f"{target} exists already and is not overwritten: move it away or pass --vgg_pre_trained")
-    arrays = {name.removeprefix("features."): array for name, array in _read(source).items()}
     vgg = VGG19()
     wanted = named_parameters(vgg)
-    used = {name: array for name, array in arrays.items() if name in wanted}
+    used = {name: array for name, array in read_vgg19(source).items() if name in wanted}
     load_arrays(vgg, used, source=f"{source} (torchvision's VGG19 was expected)")
     written = write_arrays(target, state_arrays(vgg), {"network": "vgg19", "format": "np"}, overwrite=False)
     print(f"{source.name}: {len(used)} arrays -> {target}, sha256 {written.sha256}")

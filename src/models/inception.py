@@ -13,12 +13,11 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from ..utils.errors import UserError
-from ..utils.pth import read_pth
-from ..utils.tensorfile import read_arrays
+from ..utils.weights import read_weights
 from .parameters import load_arrays
 
 _EPS = 1e-3
-#: height and width that pictures are resized to
+#: height and width that images are resized to
 INPUT_SIZE = 299
 
 
@@ -211,13 +210,12 @@ def fold_batch_norms(arrays: dict[str, np.ndarray], source: str = "the file") ->
 
 
 def load_inception(path: str | Path) -> InceptionV3:
-    """The network with weights from a PyTorch file (``pt_inception-2015-12-05-6726825d.pth``) or a safetensors file.
+    """The network with the weights of ``pt_inception-2015-12-05-6726825d.pth``, from a file of any kind.
 
     Raises:
         UserError: the file is missing, damaged or of another network.
     """
-    path = Path(path)
-    arrays = read_arrays(path)[0] if path.suffix == ".safetensors" else read_pth(path)
+    arrays = read_weights(path)
     if any(name.endswith(".conv.weight") for name in arrays):
         arrays = fold_batch_norms(arrays, str(path))
     network = InceptionV3()

@@ -1,4 +1,4 @@
-"""LPIPS v0.1: a distance of pictures that agrees with people's judgement better than pixel differences do.
+"""LPIPS v0.1: a distance of images that agrees with people's judgement better than pixel differences do.
 
 Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric". Parameters are named as in
 the two published files it is made of: torchvision's backbone (``features.*``) and the linear heads
@@ -14,14 +14,13 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from ..utils.errors import UserError
-from ..utils.pth import read_pth
-from ..utils.tensorfile import read_arrays
+from ..utils.weights import read_weights
 from .layers import conv
 from .parameters import load_arrays
 from .recompute import Stage
 from .vgg import convolution_stack
 
-# of the pictures in [-1, 1]: torchvision's mean and deviation, rounded, as published
+# of images in [-1, 1]: torchvision's mean and standard deviation, rounded, as published
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 _EPS = 1e-10
@@ -64,7 +63,7 @@ class _Head(nn.Cell):
 
 
 class LPIPS(nn.Cell):
-    """Two batches of pictures (N, 3, H, W) in [-1, 1] to their distances (N,); sides of at least :attr:`SMALLEST`.
+    """Two batches of images (N, 3, H, W) in [-1, 1] to their distances (N,); sides of at least :attr:`SMALLEST`.
 
     Args:
         backbone: ``alex`` or ``vgg`` (VGG16).
@@ -102,11 +101,11 @@ def _read(path: str, what: str) -> dict[str, np.ndarray]:
         raise UserError(f"no file with {what} was given. {_WAY_OUT}")
     if not Path(path).is_file():
         raise UserError(f"the file {path} with {what} does not exist. {_WAY_OUT}")
-    return read_arrays(path)[0] if path.endswith(".safetensors") else read_pth(path)
+    return read_weights(path)
 
 
 def load_lpips(weights: str, backbone: str) -> LPIPS:
-    """Build the network from the published heads and torchvision's backbone (``.pth`` or ``.safetensors``).
+    """Build the network from files of the published heads and of torchvision's backbone.
 
     The heads decide which backbone it is.
 

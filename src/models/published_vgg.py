@@ -1,8 +1,13 @@
 """VGG19's published weights: torchvision's, and those of MindSpore's model zoo, which have no biases."""
 
-__all__ = ["vgg19_arrays"]
+__all__ = ["read_vgg19", "vgg19_arrays"]
+
+from pathlib import Path
 
 import numpy as np
+
+from ..imaging.images import notice_once
+from ..utils.weights import read_weights
 
 # in front of a layer's number: in our own files, in torchvision's, in the zoo's; the numbers are the same
 _PREFIXES = ("", "features.", "layers.")
@@ -27,3 +32,19 @@ def vgg19_arrays(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], 
             if name.endswith(".weight") and array.ndim == 4:
                 found[f"{name.removesuffix('.weight')}.bias"] = np.zeros(array.shape[0], array.dtype)
     return found, bare
+
+
+def read_vgg19(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the convolutions in a file of VGG19 weights, see :func:`vgg19_arrays`; empty for another network.
+
+    That zeros stand for missing biases is said once for each file.
+
+    Raises:
+        UserError: the file cannot be read, see :func:`src.utils.weights.read_weights`.
+    """
+    arrays, bare = vgg19_arrays(read_weights(path))
+    if bare:
+        notice_once(
+            f"biases of {path}", f"{path} holds VGG19 without biases, as the model zoo trained it: zeros are used"
+        )
+    return arrays

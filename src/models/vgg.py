@@ -12,7 +12,8 @@ from mindspore import Tensor, nn, ops
 from ..utils.errors import UserError
 from .layers import MaxPool, conv
 from .losses import l1_loss
-from .parameters import load_arrays
+from .parameters import load_arrays, named_parameters
+from .published_vgg import read_vgg19
 from .recompute import Stage
 
 # torchvision's vgg19().features: widths, "M" halves; conv5_1 is the last that is used
@@ -59,8 +60,8 @@ class VGG19(nn.SequentialCell):
 class VGGLoss(nn.Cell):
     """Weighted L1 distance of VGG19 maps, 1/32, 1/16, 1/8, 1/4 and 1 from fine to coarse (pix2pixHD, section 3.2).
 
-    Images are in [-1, 1] and go in as they are, without ImageNet's mean and deviation, as published. One channel is
-    repeated to three; of four the first three are compared.
+    Images are in [-1, 1] and go in as they are, without ImageNet's mean and standard deviation, as published. One
+    channel is repeated to three; of four the first three are compared.
     """
 
     WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
@@ -89,23 +90,20 @@ def require_vgg(path: str, way_out: str) -> None:
 
 
 def load_vgg(path: str, way_out: str = "Download torchvision's vgg19-dcbb9e9d.pth and name that file") -> VGG19:
-    """Build VGG19 from a file of torchvision's weights (``.safetensors``, or the ``.pth`` itself).
+    """Build VGG19 from a file of published weights: torchvision's, or the model zoo's, whose biases are zero.
 
     ``way_out`` is what the caller's users can do where the file is missing or another one.
 
     Raises:
-        UserError: no such file, or not torchvision's VGG19; the message says where the weights come from.
+        UserError: no such file, or not VGG19; the message says where the weights come from.
     """
-    from ..utils.pth import read_pth
-    from ..utils.tensorfile import read_arrays
-
-    require_vgg(path, way_out)
-    arrays = read_arrays(path)[0] if path.endswith(".safetensors") else read_pth(path)
-    arrays = {name.removeprefix("features."): value for name, value in arrays.items()}
+    if not Path(path).is_file():
+        raise UserError(f"the VGG19 weights {path} do not exist. {way_out}")
     vgg = VGG19()
-    wanted = {name for name, _ in vgg.parameters_and_names()}
+    wanted = named_parameters(vgg)
+    arrays = {name: np.asarray(array, np.float32) for name, array in read_vgg19(path).items() if name in wanted}
     try:
-        load_arrays(vgg, {k: np.asarray(v, np.float32) for k, v in arrays.items() if k in wanted}, source=path)
+        load_arrays(vgg, arrays, source=path)
     except UserError as error:
         raise UserError(f"{path} holds no VGG19 of torchvision: {error}\n{way_out}") from None
     return vgg

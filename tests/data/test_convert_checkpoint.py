@@ -6,14 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mindspore as ms
 import numpy as np
 import pytest
 
-from src.models.parameters import load_arrays
+from src import load
+from src.models.parameters import state_arrays
 from src.models.vgg import VGG19, load_vgg
-from src.options.config import Config
 from src.runs.checkpoints import CheckpointStore
-from src.systems.registry import create_system
 from src.utils.errors import UserError
 from src.utils.pth import read_pth
 from tests.reference_checks import load_io, recipe_weights
@@ -22,6 +22,7 @@ from tests.torch_files import Tensor, save_legacy, save_zip, state_dict
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "tests" / "reference"
 SCRIPT = ROOT / "data" / "convert_checkpoint.py"
+CYCLEGAN = ROOT / "configs" / "cyclegan.yaml"
 ARCHITECTURE = [
     "ngf",
     "n_downsample_global",
@@ -82,15 +83,19 @@ def test_a_folder_of_an_epoch(tmp_path, capsys):
     assert "note" not in capsys.readouterr().out
     checkpoint = CheckpointStore("checkpoints/run").load("200")
     assert sorted(checkpoint.networks) == ["D", "E", "G"] and checkpoint.position.epoch == 200
-    system = create_system(Config.from_dict(checkpoint.config), training=False)
-    for name, cell in system.networks.items():
-        load_arrays(cell, checkpoint.networks[name])
+    model = load("checkpoints/run", "200", "CPU", "pynative")
+    for name, cell in model.system.networks.items():
+        for key, array in state_arrays(cell).items():
+            np.testing.assert_array_equal(array, checkpoint.networks[name][key])
 
 
 def test_what_is_missing_is_said(tmp_path, capsys):
     folder = REFERENCE / "pix2pixhd_global_feat"
     convert("--source", folder / "net_G.pth", *options(folder))
-    assert "translation also needs E" in capsys.readouterr().out
+    assert "note: some uses also need E, which" in capsys.readouterr().out
+    judge_alone = REFERENCE / "pix2pixhd_global"
+    convert("--source", judge_alone / "net_D.pth", *options(judge_alone, "--which_epoch", "3"))
+    assert "note: translation also needs G, which" in capsys.readouterr().out
     with pytest.raises(UserError, match=r"holds no 7_net_G\.pth.*it holds other\.pth: pass another --which_epoch"):
         (tmp_path / "empty").mkdir()
         (tmp_path / "empty" / "other.pth").touch()
@@ -105,7 +110,7 @@ def test_a_wrong_option_lists_the_differences_and_writes_nothing(tmp_path, key, 
         convert("--source", folder, *words, f"--{key}", value)  # of one option given twice the last counts
     text = str(error.value)
     assert "does not fit the network these options describe" in text and "net_G.pth" in text
-    assert len(text.splitlines()) <= 23
+    assert len(text.splitlines()) <= 24
     assert {
         "ngf": "model.1.weight: network (16, 36, 7, 7), file (8, 36, 7, 7)",
         "netG": "model.1.weight: network (16, 36, 7, 7), file (8, 36, 7, 7)",
@@ -122,23 +127,72 @@ def test_one_bad_network_of_a_folder_leaves_nothing_behind(tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
-@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict"])
-def test_training_checkpoints_and_parallel_wrappers(tmp_path, wrapper):
+def reference_generator():
+    """Published weights of a small generator, and the options of its network."""
     folder = REFERENCE / "cyclegan_small"
-    published = read_pth(folder / "G_AB.pth")
-    inner = state_dict(**{f"module.{name}": Tensor(array) for name, array in published.items()})
-    optimizer = {"state": {0: {"exp_avg": Tensor(np.zeros(3, np.float32))}}, "param_groups": [{"lr": 2e-4}]}
-    save_zip(tmp_path / "G_AB.pth.tar", {"step": 7, wrapper: inner, "optimizer": optimizer})
-    published_options = ast.literal_eval(load_io(folder)[1])
-    words = ["--ngf", published_options["base_channels"], "--n_residual_blocks", published_options["n_residual_blocks"]]
-    convert("--config_path", CYCLEGAN, "--source", "G_AB.pth.tar", "--save_ckpt_dir", ".", "--name", "run", *words)
-    read = CheckpointStore("run").load(system="cyclegan").networks["G_AB"]
+    options = ast.literal_eval(load_io(folder)[1])
+    words = ["--ngf", options["base_channels"], "--n_residual_blocks", options["n_residual_blocks"]]
+    words += ["--config_path", CYCLEGAN, "--save_ckpt_dir", ".", "--name", "run"]
+    return read_pth(folder / "G_AB.pth"), words
+
+
+def converted_generator():
+    return CheckpointStore("run").load(system="cyclegan").networks["G_AB"]
+
+
+@pytest.mark.parametrize("start", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "netG.module."])
+def test_names_of_wrappers(start):
+    """What compilation, data-parallel training and a training object put in front of every name."""
+    published, words = reference_generator()
+    save_zip("latest_net_G_AB.pth", state_dict(**{f"{start}{name}": Tensor(a) for name, a in published.items()}))
+    convert("--source", "latest_net_G_AB.pth", *words)
+    read = converted_generator()
     assert read.keys() == published.keys()
     for name, array in published.items():
         np.testing.assert_array_equal(read[name], array)
 
 
-CYCLEGAN = next(iter(sorted((ROOT / "configs").glob("cyclegan*.yaml"))), None)
+def test_checkpoints_of_mindspore(tmp_path):
+    """A .ckpt of save_checkpoint, found in a folder by its name; one of torch.save under that suffix is read, too."""
+    published, words = reference_generator()
+    (tmp_path / "theirs").mkdir()
+    rows = [{"name": name, "data": ms.Tensor(array)} for name, array in published.items()]
+    ms.save_checkpoint(rows, "theirs/latest_net_G_A.ckpt")
+    convert("--source", "theirs", *words)
+    mindspores = converted_generator()
+    save_zip(tmp_path / "latest_net_G_A.ckpt", state_dict(**{name: Tensor(a) for name, a in published.items()}))
+    convert("--source", "latest_net_G_A.ckpt", *words, "--which_epoch", "2")
+    torchs = CheckpointStore("run").load("2").networks["G_AB"]
+    for name, array in published.items():
+        np.testing.assert_array_equal(mindspores[name], array)
+        np.testing.assert_array_equal(torchs[name], array)
+
+
+def test_weights_of_something_else_are_named_with_their_file(tmp_path):
+    """The differences stay, and what the weights are not is said after them."""
+    _, words = reference_generator()
+    save_zip(tmp_path / "G_AB.pth", state_dict(**{"head.weight": Tensor(np.zeros((2, 2), np.float32))}))
+    with pytest.raises(UserError, match=r"(?s)G_AB\.pth does not fit.*these weights are no CycleGAN generator.*head"):
+        convert("--source", "G_AB.pth", *words)
+
+
+def test_options_of_published_weights_are_named():
+    folder = REFERENCE / "pix2pixhd_global"
+    with pytest.raises(UserError, match=r"They look like --netG global .*--ngf 8 .*--label_nc 35 --norm instance"):
+        convert("--source", folder / "net_G.pth", *options(folder), "--ngf", "16")
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict"])
+def test_training_checkpoints_and_parallel_wrappers(tmp_path, wrapper):
+    published, words = reference_generator()
+    inner = state_dict(**{f"module.{name}": Tensor(array) for name, array in published.items()})
+    optimizer = {"state": {0: {"exp_avg": Tensor(np.zeros(3, np.float32))}}, "param_groups": [{"lr": 2e-4}]}
+    save_zip(tmp_path / "G_AB.pth.tar", {"step": 7, wrapper: inner, "optimizer": optimizer})
+    convert("--source", "G_AB.pth.tar", *words)
+    read = converted_generator()
+    assert read.keys() == published.keys()
+    for name, array in published.items():
+        np.testing.assert_array_equal(read[name], array)
 
 
 def test_weights_that_are_of_no_use(tmp_path):
@@ -192,6 +246,18 @@ def test_vgg(tmp_path):
         np.testing.assert_array_equal(parameter.asnumpy(), weights[name])
     with pytest.raises(UserError, match=r"vgg19\.safetensors exists already and is not overwritten"):
         convert("--vgg", "vgg19-dcbb9e9d.pth", "--vgg_pre_trained", "vgg19.safetensors")
+
+
+def test_a_vgg_without_biases(tmp_path, capsys):
+    """The model zoo's file, converted and unconverted: zeros are used, and that is said once."""
+    weights = {name: array for name, array in vgg_weights().items() if name.endswith("weight")}
+    rows = [{"name": f"layers.{name}", "data": ms.Tensor(array)} for name, array in weights.items()]
+    ms.save_checkpoint(rows, str(tmp_path / "zoo.ckpt"))
+    convert("--vgg", "zoo.ckpt", "--vgg_pre_trained", "vgg19.safetensors")
+    for network in (load_vgg("vgg19.safetensors"), load_vgg("zoo.ckpt")):
+        for name, parameter in network.parameters_and_names():
+            np.testing.assert_array_equal(parameter.asnumpy(), weights.get(name, np.zeros(parameter.shape)))
+    assert capsys.readouterr().err.count("zoo.ckpt holds VGG19 without biases") == 1
 
 
 def test_other_networks_are_no_vgg(tmp_path):

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from data import convert_checkpoint
-from src.inference.run import open_run
+from src import load
 from src.models.parameters import state_arrays
 from src.options.owner import ROOT
-from src.systems.programs import load_config
-from src.systems.registry import create_system
+from src.systems.programs import CONVERT, read_command
 from tests.torch_files import Tensor, save_legacy, save_zip, state_dict
 
 PAGE = (ROOT / "docs" / "converting.md").read_text(encoding="utf-8")
@@ -64,12 +63,10 @@ def test_conversions_of_the_page(words, capsys):
     own = [
         i for word in ("--source", "--network") if word in options for i in (options.index(word),) for i in (i, i + 1)
     ]
-    config = load_config([word for i, word in enumerate(options) if i not in own]).replace(no_vgg_loss=True)
-    if config.model == "hierarchyflow":
-        config = config.replace(vgg_pre_trained="random:1")
-    system = create_system(config, training=True)
+    description, config = read_command(CONVERT, [word for i, word in enumerate(options) if i not in own])
+    system = description.load()(config, training=True)
     files = published(system.networks, "module." if config.model == "hierarchyflow" else "")
-    source, theirs = source_of(words), {ours: name for name, ours in system.published_networks.items() if "_" in name}
+    source, theirs = source_of(words), {ours: name for name, ours in system.published.networks.items() if "_" in name}
     if source.suffix:
         network = words[words.index("--network") + 1] if "--network" in words else "G"
         files = {network: files[network]}
@@ -80,12 +77,9 @@ def test_conversions_of_the_page(words, capsys):
             save(source / f"{config.which_epoch}_net_{theirs.get(name, name)}.pth", wrap(weights))
     assert convert_checkpoint.main(options) == 0
     assert len(capsys.readouterr().out.splitlines()) >= len(files)
-    command = load_config(["--name", name_of(words), "--which_epoch", config.which_epoch])
-    if config.model == "pix2pixHD" and config.instance_feat:
-        command = command.replace(use_encoded_image=True)
-    run = open_run(command)
-    assert run.config.model == config.model and run.system.networks
-    for name, cell in run.system.networks.items():
+    model = load(Path("checkpoints") / name_of(words), config.which_epoch, "CPU", "pynative")
+    assert model.config.model == config.model and model.system.networks
+    for name, cell in model.system.networks.items():
         for key, array in state_arrays(cell).items():
             np.testing.assert_array_equal(array, state_arrays(system.networks[name])[key])
 
