@@ -18,15 +18,14 @@ from src.training.loop import _Trainer
 from src.training.state import collect_state
 from src.utils.errors import run_command
 from src.utils.runtime import start
-from tests.running import open_data, system_of
+from tests.running import system_of
 
 
 def main(argv: list[str]) -> int:
     """Train as a worker, or alone, and write down where that led."""
     out, config = Path(argv[0]), load_config(argv[1:])
     device = start(config, join=config.run_distribute)
-    data = open_data(config, "train", device.rank, device.world)
-    trainer = _Trainer(system_of(config), config, device, Path(config.save_ckpt_dir) / config.name, data)
+    trainer = _Trainer(system_of(config), config, device, Path(config.save_ckpt_dir) / config.name)
     system, objective, own = trainer.system, trainer.objective, []
     initialise = objective.initialise
 
