@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..imaging.images import MAX_PIXELS, SIXTEEN_BIT_MODES, image_to_unit, unit_to_image
+from ..imaging.images import MAX_PIXELS, SIXTEEN_BIT_MODES, image_to_unit, pixels_of, unit_to_image
 from ..utils.errors import UserError
 
 OUTPUTS = ("float", "numpy", "pil")
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 @dataclass(frozen=True)
@@ -163,8 +162,10 @@ def _unit_of_pil(item: Image.Image, channels: int, name: str) -> np.ndarray:
     if item.mode == "F" or item.mode in SIXTEEN_BIT_MODES:
         raise UserError(f"{name} is a PIL image of mode {item.mode}: convert it to 8 bits a channel (RGB or L)")
     _check_size((item.height, item.width), name)
-    picture = ImageOps.exif_transpose(item)
-    return image_to_unit(np.atleast_3d(np.asarray(picture.convert(_MODES.get(channels, "RGB")))))
+    try:
+        return image_to_unit(pixels_of(ImageOps.exif_transpose(item), channels))
+    except (KeyError, ValueError):
+        raise UserError(f"{name} is a PIL image of mode {item.mode}: this network takes {channels} channels") from None
 
 
 def _unit_of_array(item: np.ndarray, channels: int, name: str) -> np.ndarray:

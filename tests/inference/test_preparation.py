@@ -9,7 +9,10 @@ from PIL import Image
 from src import load
 from src.dataset.id_maps import edges
 from src.dataset.transforms import resize_ids, resize_photo
+from src.imaging.images import image_to_unit, read_image
 from src.imaging.palette import colour_labels
+from src.inference.arrays import as_units
+from src.utils.errors import UserError
 from tests.dataset.samples import arrays, save
 from tests.saved_runs import save_run
 
@@ -103,3 +106,18 @@ def test_instances(root, tmp_path):
         means = model._means({name: batch[name] for name in ("label", "inst", "image")})[0]
         for row, values in enumerate(encoded.values()):
             np.testing.assert_array_equal(values, means[row])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_images_of_every_mode(tmp_path, mode, channels):
+    colours = Image.fromarray(arrays(0, **SIZE)["img"])
+    image = colours.quantize(64) if mode == "P" else colours.convert(mode)
+    image.save(tmp_path / "image.png")
+    (unit,), _ = as_units(Image.open(tmp_path / "image.png"), channels)
+    np.testing.assert_array_equal(unit, image_to_unit(read_image(tmp_path / "image.png", channels)))
+
+
+def test_images_that_no_network_takes():
+    with pytest.raises(UserError, match="image is a PIL image of mode RGB: this network takes 2 channels"):
+        as_units(Image.fromarray(arrays(0, **SIZE)["img"]), 2, "image")
