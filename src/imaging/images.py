@@ -14,9 +14,11 @@ __all__ = [
     "image_to_unit",
     "notice_once",
     "picture_info",
+    "pixels_of",
     "read_image",
     "read_instances",
     "read_labels",
+    "to_rgb",
     "unit_to_image",
     "verify_picture",
     "write_png",
@@ -43,6 +45,8 @@ PIL_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # formats that change or cannot hold ids, and why
 _NOT_FOR_IDS = {"JPEG": "a JPEG: lossy compression changes", "WEBP": "a WebP file: it holds colours instead of"}
 MAX_PIXELS = 178_956_970
+# channels to Pillow's mode
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 # Pillow stretches grey PNGs of 1, 2 and 4 bits to 0..255; a label map needs the stored value.
 STRETCHED_GREY = {"L;2": 85, "L;4": 17, "1": 1}
@@ -183,17 +187,26 @@ def read_image(path: str | Path, channels: int = 3) -> np.ndarray:
     with contextlib.suppress(Exception):  # a malformed EXIF block says nothing about the pixels
         picture = ImageOps.exif_transpose(picture)
     picture = _to_eight_bits(picture, path)
-    target = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    if picture.mode != _MODES[channels]:
+        _tell_conversion(picture, _MODES[channels], path)
+    try:
+        return pixels_of(picture, channels)
+    except ValueError as error:
+        raise UserError(f"{path} has colour mode {picture.mode}: save it as RGB") from error
+
+
+def pixels_of(picture: Image.Image, channels: int) -> np.ndarray:
+    """The pixels ``(H, W, channels)``, uint8, of a PIL image with 8 bits a channel, as :func:`read_image` converts it.
+
+    Raises ``ValueError`` where Pillow cannot convert its colour mode.
+    """
+    target = _MODES[channels]
     if picture.mode != target:
-        _tell_conversion(picture, target, path)
-        try:
-            if target == "L" and picture.mode not in ("LA", "1"):
-                picture = picture.convert("RGB")
-            picture = picture.convert(target)
-        except ValueError as error:
-            raise UserError(f"{path} has colour mode {picture.mode}: save it as RGB") from error
-    array = np.array(picture, dtype=np.uint8)
-    return array[:, :, None] if channels == 1 else array
+        # grey is the luma of colours, whatever mode they come in
+        if target == "L" and picture.mode not in ("LA", "1"):
+            picture = picture.convert("RGB")
+        picture = picture.convert(target)
+    return np.array(picture, dtype=np.uint8).reshape(picture.height, picture.width, channels)
 
 
 def _to_eight_bits(picture: Image.Image, path: Path) -> Image.Image:
@@ -346,3 +359,17 @@ def unit_to_image(unit: np.ndarray) -> np.ndarray:
     scaled = np.nan_to_num((np.asarray(unit, dtype=np.float32) + 1) * np.float32(127.5), nan=128)
     image = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return np.ascontiguousarray(np.moveaxis(image, -3, -1))
+
+
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """uint8 ``(H, W)`` or ``(H, W, C)`` to ``(H, W, 3)`` for showing and comparing.
+
+    One channel becomes grey, alpha is dropped, and planes of other numbers, which mark a class each, are shown by the
+    brightness of the class that is highest.
+    """
+    if image.ndim == 2 or image.shape[2] == 1:
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, 2)
+    planes = image.shape[2]
+    if planes in (3, 4):
+        return image[:, :, :3]
+    return to_rgb(np.rint(image.argmax(2) * (255.0 / (planes - 1))).astype(np.uint8))
