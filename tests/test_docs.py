@@ -88,6 +88,9 @@ RUN_BY = {
     r"train\.py --config_path configs/(cglow|dualglow)": (
         "tests/systems/glow/test_flow_tasks.py::test_preset_takes_steps"
     ),
+    r"train\.py --model improved": (
+        "tests/systems/glow/test_flow_options.py::test_the_published_training_command_trains"
+    ),
     r"-m src\.editing": "tests/editing/test_editing_page.py::test_what_is_opened_is_the_data_set",
     r"eval\.py .*--metrics": "tests/metrics/test_metrics_folders.py::test_sets_and_features",
     r"eval\.py --name": SCRIPTS + "test_eval_1024p",
