@@ -100,11 +100,12 @@ def _prepare(name: str, folder: Path, options: dict, own: dict) -> None:
     config = load_config(words, preset or None)
     start(config, say=lambda text: None)
     system = create_system(config, training=False)
-    if hasattr(system, "model_inputs"):
+    if "condition_nc" in config:
         rng = np.random.default_rng(0)
         channels = {"condition": config.condition_nc, "image": config.image_nc}
         batch = {n: rng.uniform(-1, 1, (2, c, *config.img_size)).astype(np.float32) for n, c in channels.items()}
-        system.initialise(batch | {"boundary": np.zeros((2, 3, *config.img_size), np.float32)})
+        batch["boundary"] = np.zeros((2, 3, *config.img_size), np.float32)
+        system.objective(tuple(config.img_size)).initialise(batch)
     networks = {network: state_arrays(cell) for network, cell in system.networks.items()}
     CheckpointStore(folder / "run").save(Position(1), networks, {}, config.to_dict(), config.model)
     again = [*words, f"--load_ckpt={folder / 'run'}", "--use_encoded_image=True"]
