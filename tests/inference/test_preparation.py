@@ -119,6 +119,6 @@ def test_images_of_every_mode(tmp_path, mode, channels):
 
 
 def test_images_that_no_network_takes():
-    for image, channels in ((Image.new("RGB", (4, 4)), 2), (Image.new("LAB", (4, 4)), 1)):
+    for image, channels in ((Image.new("RGB", (4, 4)), 2), (Image.new("La", (4, 4)), 3)):
         with pytest.raises(UserError, match=f"image is a PIL image of mode {image.mode}: .* takes {channels} channel"):
             as_units(image, channels, "image")
