@@ -12,7 +12,7 @@ from mindspore import Tensor
 from ...contracts.passes import Pass, Port
 from ...contracts.system import Batch, System
 from ...dataset.conditional import CONDITIONAL, ConditionalRequest
-from ...imaging.images import unit_to_image
+from ...imaging.images import to_rgb, unit_to_image
 from ...models.glow.directions import Decode, Encode
 from ...models.glow.fullglow import BOUNDARY_CHANNELS
 from ...models.glow.network import ConditionalFlow
@@ -93,7 +93,8 @@ class FlowSystem(System):
 
     @classmethod
     def request(cls, config: Config, training: bool) -> ConditionalRequest:
-        return ConditionalRequest(image_size(config), config.condition_nc, config.image_nc)
+        options = {"condition": "condition_nc", "image": "image_nc"}
+        return ConditionalRequest(image_size(config), config.condition_nc, config.image_nc, channel_options=options)
 
     def objective(self, size: tuple[int, int]) -> FlowObjective:
         config = self.config
@@ -288,11 +289,8 @@ class FlowSystem(System):
 
 
 def as_colours(unit: np.ndarray) -> np.ndarray:
-    """(C, H, W) in [-1, 1] to (H, W, 3) uint8; planes that mark a class are shown by the brightness of its number."""
-    if unit.shape[0] not in (1, 3):
-        index = unit.argmax(0)[None].astype(np.float32)
-        unit = 2.0 * index / max(1, unit.shape[0] - 1) - 1.0
-    return unit_to_image(np.repeat(unit, 3, 0) if unit.shape[0] == 1 else unit)
+    """(C, H, W) in [-1, 1] to (H, W, 3) uint8."""
+    return to_rgb(unit_to_image(unit))
 
 
 def draws_labels(config: Config) -> bool:

@@ -2,6 +2,8 @@
 
 __all__ = ["CGlowSystem", "DualGlowSystem", "FullGlowSystem"]
 
+from dataclasses import replace
+
 from ...dataset.conditional import ConditionalRequest
 from ...models.glow.cglow import CGlow
 from ...models.glow.dualglow import DualGlow
@@ -9,7 +11,7 @@ from ...models.glow.fullglow import FullGlow
 from ...options.config import Config
 from ...utils.errors import UserError
 from . import CGLOW, DUALGLOW, FULLGLOW
-from .flow import FlowSystem, image_size
+from .flow import FlowSystem
 from .published import CGlowWeights, FullGlowWeights
 
 
@@ -25,7 +27,7 @@ class FullGlowSystem(FlowSystem):
 
     @classmethod
     def request(cls, config: Config, training: bool) -> ConditionalRequest:
-        return ConditionalRequest(image_size(config), config.condition_nc, config.image_nc, config.use_bmaps)
+        return replace(super().request(config, training), boundary=config.use_bmaps)
 
     def build(self) -> FullGlow:
         config = self.config
