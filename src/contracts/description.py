@@ -25,6 +25,8 @@ class Description:
         system: ``module:class`` in that folder.
         also: other names of the system, as patterns in lower case, with the options that such a name stands for; the
             first that matches counts.
+        preset: ``module:function`` in that folder: ``(content, source)``, the first document of a file with nested
+            values, to the options that it stands for; None for a file of another layout.
     """
 
     name: str
@@ -32,10 +34,18 @@ class Description:
     package: str
     system: str
     also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    preset: str = ""
 
     def load(self) -> "type[System]":
         """The class, imported when it is first asked for."""
-        module, _, attribute = self.system.partition(":")
+        return self._import(self.system)
+
+    def read_preset(self, content: Mapping[str, Any], source: str) -> Mapping[str, Any] | None:
+        """The options that a file in the layout of the publication stands for; None for any other file."""
+        return self._import(self.preset)(content, source) if self.preset else None
+
+    def _import(self, place: str) -> Any:
+        module, _, attribute = place.partition(":")
         return getattr(import_module(f".{module}", self.package), attribute)
 
     def matches(self, name: str) -> Mapping[str, Any] | None:

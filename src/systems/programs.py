@@ -130,7 +130,8 @@ def read_command(program: Program, argv: Sequence[str]) -> tuple[Description, Co
     """
     wants_help = any(word in ("--help", "-h") for word in argv)
     given = parse_words([word for word in argv if word not in ("--help", "-h")])
-    preset_path = given.pop("config_path", "")
+    # --config is what several publications call it
+    preset_path = given.pop("config_path", given.pop("config", ""))
     preset = _read_preset(preset_path) if preset_path else []
     chosen = given.get("model") or next((v["model"] for _, v in reversed(preset) if v.get("model")), "")
     if not chosen and program.opens_run:
@@ -197,7 +198,7 @@ def _read_preset(text: str) -> list[tuple[Path, dict[str, Any]]]:
         if path.resolve() in seen:
             raise UserError(f"configuration {path} is its own base: remove the key base")
         seen.add(path.resolve())
-        values = dict(read_documents(path)[0])
+        values = _options_in(read_documents(path)[0], str(path))
         base = values.pop("base", None)
         layers.insert(0, (path, values))
         if base is None:
@@ -205,6 +206,16 @@ def _read_preset(text: str) -> list[tuple[Path, dict[str, Any]]]:
         if not isinstance(base, str):
             raise UserError(f"{path}: base {base!r} is not the name of a file")
         path = path.parent / base
+
+
+def _options_in(content: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The options that a file gives, which may have the layout of a publication; files of this project are flat."""
+    if any(isinstance(value, Mapping) for value in content.values()):
+        for description in descriptions():
+            options = description.read_preset(content, source)
+            if options is not None:
+                return dict(options)
+    return dict(content)
 
 
 def _system_of_run(given: Mapping[str, str], preset: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:

@@ -22,4 +22,5 @@ HFLOW = Description(
     ),
     __name__,
     "system:HFlowSystem",
+    preset="settings:preset_options",
 )

@@ -24,4 +24,5 @@ HIERARCHYFLOW = Description(
     __name__,
     "system:HierarchyFlowSystem",
     also={"hierarchy_flow": {}},
+    preset="settings:preset_options",
 )

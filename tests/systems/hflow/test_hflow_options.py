@@ -98,6 +98,16 @@ def test_a_published_preset_is_ours():
     assert preset_options(config.to_dict(), "x") is None
 
 
+def test_a_published_file_is_a_preset(tmp_path):
+    """The command that is printed, with the file that comes with it."""
+    path = tmp_path / "config_A_128.json"
+    tree = published_tree(model_options(load_config([], "configs/hflow_128.yaml")), EPOCHS=7)
+    path.write_text(json.dumps(tree, indent=4))
+    description, config = read_command(TRAIN, ["--config", str(path), "--name", "cats"])
+    ours = read_command(TRAIN, ["--config_path", "configs/hflow_128.yaml", "--niter=7", "--name", "cats"])[1]
+    assert description.name == "hflow" and config.to_dict() == ours.to_dict()
+
+
 @pytest.mark.parametrize(
     ("general", "message"),
     [
