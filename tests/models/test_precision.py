@@ -37,8 +37,9 @@ def batch_of(seed=0):
 
 
 def step_of(system, options=None):
-    groups = system.update_groups(1)
-    return TrainStep(system.gradients(groups), groups, options), [Tensor(a) for a in system.inputs(batch_of())]
+    objective = system.objective((32, 32))
+    groups = objective.groups(1)
+    return TrainStep(objective.gradients(groups), groups, options), [Tensor(a) for a in objective.inputs(batch_of())]
 
 
 def distance(got, want):
@@ -127,16 +128,14 @@ def test_forward_in_fp16_is_close(netG):
 
 
 def test_vgg_loss_in_fp16_is_close(random_vgg):
-    systems = [
-        system_of("--no_vgg_loss", "False", "--vgg_pre_trained", random_vgg, "--precision", precision)
-        for precision in ("fp32", "fp16")
-    ]
+    words = ("--no_vgg_loss", "False", "--vgg_pre_trained", random_vgg, "--precision")
+    objectives = [system_of(*words, precision).objective((32, 32)) for precision in ("fp32", "fp16")]
     rng = np.random.default_rng(1)
     fake, real = (Tensor(rng.uniform(-1, 1, (1, 3, 32, 32)).astype(np.float32)) for _ in range(2))
     losses = []
-    for system in systems:
-        assert isinstance(system.vgg_loss, VGGLoss)
-        loss = system.vgg_loss(fake, system.vgg_loss.features(real))
+    for objective in objectives:
+        assert isinstance(objective.vgg_loss, VGGLoss)
+        loss = objective.vgg_loss(fake, objective.vgg_loss.features(real))
         assert loss.dtype == ms.float32
         losses.append(float(loss.asnumpy()))
     assert losses[0] != losses[1] and abs(losses[1] / losses[0] - 1) < 5e-3
