@@ -46,7 +46,7 @@ class Config:
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return Config, (self._values, tuple(self.explicit), self.schema, self.kept)
 
     def replace(self, **changes: Any) -> "Config":

@@ -17,13 +17,13 @@ _MOST_NESTED = 20
 class _Loader(yaml.SafeLoader):
     """Plain YAML without aliases: eight lines of them can unfold to more values than any memory holds."""
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(None, None, "an alias (*name), which options have no use for", mark)
         return super().compose_node(parent, index)
 
-    def fetch_flow_collection_start(self, token_class):
+    def fetch_flow_collection_start(self, token_class: type) -> None:
         # the scanner's time grows with the square of the open brackets
         if self.flow_level > _MOST_NESTED:
             raise yaml.scanner.ScannerError(None, None, "it is nested too deeply", self.get_mark())

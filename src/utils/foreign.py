@@ -3,6 +3,7 @@
 __all__ = ["check_name", "decode_numbers", "describe_head", "item_size"]
 
 import os
+from typing import Literal
 
 import numpy as np
 
@@ -29,7 +30,9 @@ def item_size(dtype: str) -> int:
     return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
 
-def decode_numbers(data: bytes | bytearray, dtype: str, count: int, order: str = "<") -> np.ndarray:
+def decode_numbers(
+    data: bytes | bytearray | memoryview, dtype: str, count: int, order: Literal["<", ">"] = "<"
+) -> np.ndarray:
     """The first ``count`` numbers of the type ``dtype`` in raw bytes, as a flat array in the machine's byte order.
 
     bfloat16 becomes float32, and of bools any byte but zero is true. ``order`` is ``<`` or ``>``.

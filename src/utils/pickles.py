@@ -9,7 +9,7 @@ __all__ = ["Budget", "Damaged", "ObjectRef", "Refused", "Storage", "TensorRef", 
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from .errors import shown
 
@@ -142,13 +142,19 @@ def unpickle(stream: BinaryIO, budget: Budget, knows: Callable[[str, str], bool]
 class _Instructions(dict):
     """What each instruction does; the value for one that is not allowed is an error."""
 
-    def __missing__(self, code: int):
+    def __missing__(self, code: int) -> NoReturn:
         if code in pickle._Unpickler.dispatch:
             raise Refused(f"the pickle instruction {bytes([code])!r}")
         raise Damaged(f"its pickle has the unknown instruction {bytes([code])!r}")
 
 
 class _Reader(pickle._Unpickler):
+    # what the library's own class has and its types leave out
+    stack: list[Any]
+    metastack: list[list[Any]]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+
     def __init__(self, stream: BinaryIO, budget: Budget, knows: Callable[[str, str], bool]):
         # Python 2 has no bytes: what it wrote as texts may be anything
         super().__init__(stream, encoding="latin1")
@@ -196,7 +202,7 @@ class _Reader(pickle._Unpickler):
             raise Refused(f"a key of the type {type(key).__name__}")
         return key
 
-    def _top(self, kind: type | tuple[type, ...]) -> object:
+    def _top(self, kind: type | tuple[type, ...]) -> Any:
         if not isinstance(self.stack[-1], kind):
             raise Damaged(f"its pickle adds items to a {type(self.stack[-1]).__name__}")
         return self.stack[-1]
@@ -315,5 +321,5 @@ _OWN = {
     pickle.NEWOBJ: _Reader.load_newobj,
     pickle.BUILD: _Reader.load_build,
 }
-_ACTIONS = {**{code: pickle._Unpickler.dispatch[code[0]] for code in _PLAIN}, **_OWN}
+_ACTIONS: dict[bytes, Callable[[Any], None]] = {code: pickle._Unpickler.dispatch[code[0]] for code in _PLAIN} | _OWN
 _Reader.dispatch = _Instructions({code[0]: _charged(action) for code, action in _ACTIONS.items()})

@@ -6,8 +6,8 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import TextIO, TypeVar
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -118,10 +118,10 @@ class Progress(tqdm):
 
 
 def track(
-    iterable: Iterable[Item], description: str = "", *, total: int | None = None, **options: object
+    iterable: Iterable[Item], description: str = "", *, total: int | None = None, **options: Any
 ) -> Iterator[Item]:
     """Yield the items of ``iterable`` and show the progress; ``options`` are those of :class:`Progress`."""
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     with Progress(total, description, **options) as progress:
         for item in iterable:

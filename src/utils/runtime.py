@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,7 @@ def choose_target(wanted: str, number: int = 0) -> tuple[str, str]:
     return "CPU", "; ".join(reasons)
 
 
-def start(config: Any, say=print, join: bool = False) -> Device:
+def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -> Device:
     """Set device, mode, seed and determinism from the options; with ``join`` meet the other workers of the run.
 
     Raises:
