@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from src.options.config import ALIASES, ROOT, load_config
+from src.options.owner import ROOT
+from src.systems.programs import ANY, EDIT, EVAL, EXPORT, PRECOMPUTE, TRAIN, read_command, schema_of
+from src.systems.programs import CONVERT as CONVERTING
+from src.systems.registry import SYSTEMS, descriptions
 from src.utils.errors import UserError, run_command
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -37,7 +40,7 @@ RUN_BY = {
     r"eval_1024p_feat\.sh": SCRIPTS + "test_eval_1024p_feat",
     r"precompute_feature_maps\.sh": SCRIPTS + "test_precompute_feature_maps",
     r"train\.py --check_data": SCRIPTS + "test_a_report_of_the_data_instead_of_training",
-    r"(train|eval)\.py --config_path configs/sketch": "tests/architecture/test_adding_a_system.py::"
+    r"(train|eval)\.py --(model|name) sketch": "tests/architecture/test_adding_a_system.py::"
     "test_the_template_trains_goes_on_and_translates",
     r"(train|eval)\.py --config_path configs/\w+_streets\.yaml": "tests/test_street_presets.py::test_the_preset",
     r"eval_(cyclegan|hierarchyflow)\.sh.* --input \S+\.mp4": SIM2REAL + "test_a_video_in_is_a_video_out",
@@ -51,7 +54,7 @@ RUN_BY = {
     r"fullglow_\d+\.sh": "tests/systems/glow/test_flow_tasks.py::test_scripts_train_and_sample",
     r"eval\.py .*--check_invertible": "tests/systems/glow/test_flow_tasks.py::test_tasks_of_a_trained_flow",
     r"eval_hflow_\S+ .*--task sample": (
-        "tests/systems/hflow/test_hflow_use.py::test_sample_writes_each_picture_and_a_grid"
+        "tests/systems/hflow/test_hflow_use.py::test_sample_writes_each_image_and_a_grid"
     ),
     r"eval_hflow_\S+ .*--task interpolate": (
         "tests/systems/hflow/test_hflow_use.py::test_interpolate_goes_there_and_back"
@@ -60,10 +63,10 @@ RUN_BY = {
     r"(train|eval)_hflow_\d+\.sh": "tests/systems/hflow/test_hflow_run.py::test_scripts_run",
     r"train\.py .*hflow_streets": "tests/systems/hflow/test_hflow_run.py::test_the_streets_preset_is_a_network",
     r"eval\.py .*hflow_streets.* sample": "tests/systems/hflow/test_hflow_use.py::"
-    "test_sample_writes_each_picture_and_a_grid",
+    "test_sample_writes_each_image_and_a_grid",
     r"eval\.py .*hflow_streets.* interpolate": "tests/systems/hflow/test_hflow_use.py::"
     "test_interpolate_goes_there_and_back",
-    r"eval\.py .*hflow_streets.* bits_per_dim": "tests/systems/hflow/test_hflow_use.py::test_bits_of_held_out_pictures",
+    r"eval\.py .*hflow_streets.* bits_per_dim": "tests/systems/hflow/test_hflow_use.py::test_bits_of_held_out_images",
     r"create_pix2pixhd_dataset\.py": "tests/dataset/test_create_pix2pixhd_dataset.py::test_layout",
     r"create_street_scenes\.py": "tests/scenes/test_scenes.py::test_command",
     r"create_gta2cityscapes_dataset\.py.* --parquet": "tests/data/test_gta2cityscapes.py::"
@@ -104,10 +107,18 @@ NEEDS = (
     r"DEVICE_TARGET=GPU",
     r"cuda11/env\.sh",
 )
-#: options of a program's own, besides those of train.py
+#: options of a program's own, besides those that have owners
 OWN = {"convert_checkpoint.py": {"source", "network", "vgg"}}
-CONFIGURED = {"train.py", "eval.py", "precompute_feature_maps.py", "export.py", "convert_checkpoint.py"}
-FROM_THE_PAGE = {"configs/sketch.yaml"}
+PROGRAMS = {
+    "train.py": TRAIN,
+    "eval.py": EVAL,
+    "precompute_feature_maps.py": PRECOMPUTE,
+    "export.py": EXPORT,
+    "convert_checkpoint.py": CONVERTING,
+    "__main__.py": EDIT,
+}
+#: the system that docs/adding_a_system.md adds
+FROM_THE_PAGE = "sketch"
 
 
 @dataclass(frozen=True)
@@ -158,16 +169,30 @@ def without_positional(words):
     return words[first:]
 
 
-def check_options(words, config_path=None, own=frozenset()):
-    """Raise what the program would raise for options that it does not know, or values out of range."""
+def check_options(program, words, config_path=None, own=frozenset()):
+    """Raise what the program would raise for options that it does not know, or values out of range.
+
+    The run that a page names is not there: its system is the first that takes all the options.
+    """
     kept, skip = [], False
     for word in without_positional(words):
         if word.startswith("--"):
             skip = word[2:].partition("=")[0] in own
         if not skip:
             kept.append(word)
-    if "--help" not in kept:
-        load_config(kept, config_path)
+    if "--help" in kept:
+        return
+    if config_path:
+        kept = [f"--config_path={config_path}", *kept]
+    named = any(word.split("=")[0] in ("--config_path", "--config", "--model") for word in kept)
+    problems = []
+    for model in [""] if named or not program.opens_run else SYSTEMS:
+        try:
+            read_command(program, [*kept, f"--model={model}"] if model else kept)
+            return
+        except UserError as error:
+            problems.append(error)
+    raise problems[0]
 
 
 def own_options(path):
@@ -187,8 +212,11 @@ def check_script(words):
     configured = re.findall(r"configs/[a-z]\w+\.yaml", text)
     for config in configured:
         assert (ROOT / config).is_file(), f"{config} does not exist"
-    if configured or re.search(r"run \w+\.py|features\.sh", text):
-        check_options(words[1:], configured[-1] if configured else None)
+    runs = set(re.findall(r"run (\w+\.py)", text)) | ({"train.py"} if "distribute configs" in text else set())
+    if configured or runs or "features.sh" in text:
+        # options of a script with several stages go to those that have them
+        program = PROGRAMS[runs.pop()] if len(runs) == 1 and "features.sh" not in text else ANY
+        check_options(program, words[1:], configured[-1] if configured else None)
     else:
         for option in options_of(words[1:]):
             assert option in text, f"{words[0]} has no option {option}"
@@ -202,13 +230,13 @@ def check_program(words):
     else:
         path = ROOT / words[0]
     assert path.is_file(), f"{words[0]} does not exist"
-    overlay = [words[i + 1] for i, word in enumerate(words) if word == "--config_path"]
-    if set(overlay) & FROM_THE_PAGE:
+    if FROM_THE_PAGE in words:
         return
+    overlay = [words[i + 1] for i, word in enumerate(words) if word == "--config_path"]
     for config in overlay:
         assert (ROOT / config).is_file(), f"{config} does not exist"
-    if path.name in CONFIGURED:
-        check_options(words[1:], own=OWN.get(path.name, frozenset()))
+    if path.name in PROGRAMS:
+        check_options(PROGRAMS[path.name], words[1:], own=OWN.get(path.name, frozenset()))
         return
     own = own_options(path)
     named = {option[2:].partition("=")[0] for option in options_of(words)}
@@ -216,7 +244,7 @@ def check_program(words):
     if named <= own | {"help"}:
         return
     assert "train.py" in text or "eval.py" in text, f"{words[0]} has no option {', '.join(sorted(named - own))}"
-    check_options(words[1:], own=own - {"config_path"})
+    check_options(ANY, words[1:], own=own - {"config_path"})
 
 
 def test_there_are_commands():
@@ -236,12 +264,28 @@ def test_options_are_known(page):
             elif words[0] == "python":
                 check_program(words[1:])
             elif words[0] == "pip":
-                assert (ROOT / words[-1]).is_file(), f"{words[-1]} does not exist"
+                assert words[-1].startswith(".") or (ROOT / words[-1]).is_file(), f"{words[-1]} does not exist"
             else:
                 assert words[0] == "source", "unknown kind of command"
         except (AssertionError, UserError) as error:
             problems.append(f"{command.text}: {str(error).splitlines()[0]}")
     assert not problems
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train.py --metrics fid",
+        "eval.py --name label2city --lr 1",
+        "eval.py --config_path configs/cyclegan.yaml --how_many many",
+        "-m src.editing checkpoints/label2city --width 512 --file_format onnx",
+        "data/convert_checkpoint.py --source a.pth --metrics fid",
+        "data/create_street_scenes.py scenes --trains 3",
+    ],
+)
+def test_a_wrong_command_is_noticed(command):
+    with pytest.raises((AssertionError, UserError)):
+        check_program(command.split())
 
 
 @pytest.mark.parametrize("page", [page.name for page in PAGES])
@@ -271,7 +315,7 @@ def test_links_lead_somewhere(page):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "old_names.md"], ids=lambda page: page.name)
 def test_options_named_in_sentences_exist(page):
     """`--key` or `--key value` anywhere in the text is an option of some system or command."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -289,12 +333,11 @@ def test_help_lists_the_options(program, capsys):
 
 @functools.cache
 def known_options():
-    known = set(ALIASES)
-    for config in sorted((ROOT / "configs").glob("*.yaml")):
-        known |= set(load_config([], str(config)).to_dict())
+    schemas = [schema_of(ANY, description) for description in descriptions()]
+    known = {name for schema in schemas for name in (*schema.options, *schema.other_names, *schema.gone)}
     sources = [*(ROOT / "data").glob("*.py"), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "scripts").glob("*.sh")]
-    sources += [ROOT / "src" / "editing" / "__main__.py", ROOT / "tests" / "check_reference.py"]
+    sources.append(ROOT / "tests" / "check_reference.py")
     for path in sources:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
         known |= set(re.findall(r"--(\w+)", text)) | set(re.findall(r"^    \"(\w+)\": \(", text, re.MULTILINE))
-    return known | {"help", "config_path", "key"}
+    return known | {"help", "config", "config_path", "key"}
