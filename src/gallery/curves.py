@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..runs.log import parse_record
-from ..utils.files import explain_os_error
+from ..utils.files import explain_os_error, open_regular
 
 MOST_POINTS = 1200
 """Points of a curve: a screen has no room for more."""
@@ -80,7 +80,7 @@ class LossCurves:
         }
 
     def _read_on(self) -> None:
-        with open(self.path, "rb") as file:
+        with open_regular(self.path) as file:
             size = file.seek(0, os.SEEK_END)
             if size < self._read_to:  # it was cut since
                 self._begin()

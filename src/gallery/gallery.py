@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.errors import UserError
-from ..utils.files import atomic_write, explain_os_error, leftovers
+from ..utils.files import atomic_write, explain_os_error, explained, leftovers
 from ..utils.logging import get_logger
 from ..utils.text import readable
 from .curves import LossCurves
@@ -134,10 +134,10 @@ class Gallery:
         self._touched.add("results")
 
     def clear_results(self) -> None:
-        """Remove all results, for instance before another checkpoint is evaluated into the same page."""
+        """Remove all results and notes, for instance before another checkpoint is evaluated into the same page."""
         self._forget(self._state["results"].values())
-        self._state["results"] = {}
-        self._touched.add("results")
+        self._state |= {"results": {}, "notes": []}
+        self._touched |= {"results", "notes"}
 
     # -- the rest of the page ----------------------------------------------------------------------------
 
@@ -245,7 +245,8 @@ class Gallery:
         state = read_page(self.path)
         if state is None:
             aside = self.path.with_name(f"index.html.unreadable-{time.strftime('%Y%m%d-%H%M%S')}")
-            os.replace(self.path, aside)
+            with explained(self.path, "replace"):
+                os.replace(self.path, aside)
             get_logger().warning(f"{self.path} is no gallery page: it is kept as {aside.name}, a new one begins")
             return empty
         return empty | state

@@ -11,11 +11,13 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..utils.files import read_small
 from ..utils.text import readable
 
 VERSION = 1
 """Version of the data in the page; pages of another version are not read."""
 
+_MOST_BYTES = 256 << 20
 _ASSETS = Path(__file__).with_name("assets")
 _DATA = re.compile(r'<script type="application/json" id="gallery-data">(.*?)</script>', re.DOTALL)
 # what image_record makes; "%00" is in no file's name
@@ -46,7 +48,7 @@ def render_page(state: Mapping) -> str:
 def read_page(path: str | os.PathLike) -> dict | None:
     """Return the state in a page that :func:`render_page` made, or None if it is none of this version."""
     try:
-        found = _DATA.search(Path(path).read_text(encoding="utf-8"))
+        found = _DATA.search(read_small(path, _MOST_BYTES).decode("utf-8"))
         state = json.loads(found[1])
         _check(state)
         state["results"] = {entry["stem"]: entry for entry in state["results"]}
@@ -61,6 +63,10 @@ def _check(state: dict) -> None:
     kinds = {"version": int, "title": str, "training": list, "results": list, "options": list, "notes": list}
     if state["version"] != VERSION or any(type(state[part]) is not kind for part, kind in kinds.items()):
         raise ValueError("no state of this version")
+    if type(state["losses"]) not in (dict, type(None)) or any(type(note) is not str for note in state["notes"]):
+        raise ValueError("curves or notes of another kind")
+    if any([type(part) for part in row] != [str, str] for row in state["options"]):
+        raise ValueError("an option without name and value")
     for entry in state["training"]:
         if type(entry["epoch"]) is not int or type(entry["iteration"]) is not int:
             raise ValueError("a snapshot without its place")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.errors import UserError
-from ..utils.files import explain_os_error, sha256_file
+from ..utils.files import explain_os_error, read_small, sha256_file
 from ..utils.tensorfile import read_arrays, read_metadata
 from .manifest import (
     FORMAT_VERSION,
@@ -119,7 +119,7 @@ class CheckpointReader:
 
     def _manifest_text(self) -> bytes | None:
         with contextlib.suppress(OSError):
-            return (self.folder / MANIFEST).read_bytes()
+            return read_small(self.folder / MANIFEST)
         return None
 
     def _candidates(self, which: str, with_state: bool) -> tuple[list[Entry], bytes | None]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..utils.errors import UserError
-from ..utils.files import atomic_write, explained, open_unlinked
+from ..utils.files import atomic_write, explained, open_unlinked, read_small
 
 try:
     import fcntl
@@ -107,7 +107,7 @@ def _check_run(folder: Path, fingerprint: dict[str, object], continue_run: bool)
         )
     if held and run_file.is_file():
         try:
-            earlier = json.loads(run_file.read_text(encoding="utf-8"))["fingerprint"]
+            earlier = json.loads(read_small(run_file))["fingerprint"]
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise UserError(f"{run_file} is damaged ({error}): delete it to go on without this check") from error
         now = json.loads(json.dumps(fingerprint))

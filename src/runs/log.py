@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..utils.errors import UserError
-from ..utils.files import explain_os_error, open_unlinked
+from ..utils.files import explain_os_error, open_regular, open_unlinked
 from ..utils.logging import get_logger
 from ..utils.text import readable
 from .events import Events
@@ -58,7 +58,7 @@ def read_log(path: str | os.PathLike) -> list[dict]:
     """
     records, bad = [], []
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             for number, line in enumerate(file, 1):
                 record = parse_record(line)
                 if record is not None:

@@ -4,16 +4,19 @@ __all__ = ["FORMAT_VERSION", "MANIFEST", "Entry", "Manifest", "Position", "read_
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from ..utils.errors import UserError
-from ..utils.files import atomic_write
+from ..utils.errors import UserError, shown
+from ..utils.files import atomic_write, read_small
 from ..utils.tensorfile import read_metadata
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+# bytes of a file's name, on every common file system
+_LONGEST_NAME = 255
 _NETWORK_FILE = re.compile(r"(?P<stem>.+?)_net_(?P<name>.+)\.safetensors")
 
 
@@ -95,15 +98,14 @@ def _checksum(body: dict) -> str:
 
 
 def read_manifest(folder: Path) -> tuple[Manifest | None, str | None]:
-    """Return the manifest of ``folder`` (None: there is none that can be used) and what is wrong with it,
-    if anything.
+    """Return the manifest of ``folder`` (None: there is none that can be used) and what is wrong with it, if anything.
 
     Raises:
         UserError: a newer version of the program wrote it.
     """
     path = folder / MANIFEST
     try:
-        text = path.read_bytes()
+        text = read_small(path)
     except FileNotFoundError:
         return None, None
     except OSError as error:
@@ -122,10 +124,9 @@ def read_manifest(folder: Path) -> tuple[Manifest | None, str | None]:
         entries = [_entry(item) for item in body["checkpoints"]]
         manifest = Manifest(entries, list(body["unfinished"]))
         for name in [*manifest.unfinished, *(name for entry in entries for name in entry.names)]:
-            if (
-                Path(name).name != name or "\0" in name
-            ):  # a foreign manifest must not make us read or delete files elsewhere
-                return None, f"names a file outside the folder ({name})"
+            # a foreign manifest must not make us read or delete files elsewhere
+            if Path(name).name != name or "\0" in name or len(os.fsencode(name)) > _LONGEST_NAME:
+                return None, f"names a file that is none of its folder ({shown(name)})"
         return manifest, None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return None, f"is damaged ({type(error).__name__}: {str(error)[:200]})"
@@ -137,8 +138,9 @@ def _entry(item: dict) -> Entry:
     numbers = (entry.position.epoch, entry.position.iteration, entry.format_version)
     if not all(type(number) is int and 0 <= number < 1 << 53 for number in numbers):
         raise TypeError(f"a checkpoint stands at {numbers}")
-    if not all(isinstance(text, str) for text in (entry.tag, entry.stem, entry.system, entry.time)):
-        raise TypeError("a checkpoint has a name that is no text")
+    texts = (entry.tag, entry.stem, entry.system, entry.time, *entry.files)
+    if not all(isinstance(text, str) and len(text) <= _LONGEST_NAME for text in texts):
+        raise TypeError(f"a checkpoint has a name that is not a text of at most {_LONGEST_NAME} letters")
     for role, file in entry.files.items():
         known = isinstance(file["sha256"], (str, type(None))) and isinstance(file["size"], (int, type(None)))
         if not known or not (role == "state" or role.startswith("net_")):

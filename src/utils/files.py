@@ -5,7 +5,9 @@ __all__ = [
     "explain_os_error",
     "explained",
     "leftovers",
+    "open_regular",
     "open_unlinked",
+    "read_small",
     "sha256_file",
     "sync_folder",
     "temporary_name",
@@ -16,7 +18,9 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -76,6 +80,24 @@ def _free_space(path: Path) -> str:
 def open_unlinked(path: str | os.PathLike, flags: int) -> int:
     """Open a file as ``os.open`` does, but never what a link in its place leads to (``OSError`` with ``ELOOP``)."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def open_regular(path: str | os.PathLike) -> BufferedReader:
+    """Open a file for reading; a pipe or a device, which may never answer or end, is an ``OSError``."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, not a file", str(path))
+
+
+def read_small(path: str | os.PathLike, most: int = 64 << 20) -> bytes:
+    """Return the bytes of a file, see :func:`open_regular`; one of more than ``most`` bytes is an ``OSError``."""
+    with open_regular(path) as stream:
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EINVAL, f"it is larger than {most} bytes, which such a file never is", str(path))
+    return data
 
 
 def temporary_name(path: str | os.PathLike) -> Path:
@@ -177,7 +199,7 @@ def sha256_file(path: str | os.PathLike) -> str:
     digest = hashlib.sha256()
     buffer = bytearray(1 << 20)
     view = memoryview(buffer)
-    with explained(Path(path), "read"), open(path, "rb", buffering=0) as stream:
+    with explained(Path(path), "read"), open_regular(path) as stream:
         while count := stream.readinto(buffer):
             digest.update(view[:count])
     return digest.hexdigest()

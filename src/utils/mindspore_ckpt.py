@@ -19,13 +19,13 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from .errors import UserError, shown
-from .files import explain_os_error
+from .files import explain_os_error, open_regular
 from .foreign import check_name, decode_numbers, describe_head, item_size
 
 _TYPES = {
@@ -78,7 +78,7 @@ def read_ckpt(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             _check_head(stream.read(512), path)
             tensors = _tensors(stream, _end(stream), path)
             arrays = {name: _array(stream, name, tensor) for name, tensor in tensors.items() if tensor.kind != _TEXT}
@@ -102,7 +102,7 @@ def _check_head(head: bytes, path: Path) -> None:
         raise UserError(f"{path} is no checkpoint of MindSpore: {guess}: download it again or use another one")
 
 
-def _end(stream: BinaryIO) -> int:
+def _end(stream: BufferedReader) -> int:
     """Where the message ends: at the end of the file, or at a checksum, which is then verified."""
     size = os.fstat(stream.fileno()).st_size
     end = max(size - _CHECKSUM_LENGTH, 0)
@@ -119,7 +119,7 @@ def _end(stream: BinaryIO) -> int:
     return end
 
 
-def _fields(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+def _fields(stream: BufferedReader, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
     """(number, kind, start, length) of each field of the message there; a number has its value instead of a length."""
     while start < end:
         stream.seek(start)
@@ -134,7 +134,7 @@ def _fields(stream: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, 
         start = behind
 
 
-def _number(stream: BinaryIO) -> int:
+def _number(stream: BufferedReader) -> int:
     value = 0
     for shift in range(0, 64, 7):
         byte = stream.read(1)
@@ -146,13 +146,13 @@ def _number(stream: BinaryIO) -> int:
     raise ValueError("a number has more than 64 bits")
 
 
-def _text(stream: BinaryIO, length: int) -> str:
+def _text(stream: BufferedReader, length: int) -> str:
     if length > _MAX_NAME:
         raise ValueError(f"a name has {length} bytes")
     return stream.read(length).decode()
 
 
-def _tensors(stream: BinaryIO, end: int, path: Path) -> dict[str, _Tensor]:
+def _tensors(stream: BufferedReader, end: int, path: Path) -> dict[str, _Tensor]:
     tensors: dict[str, _Tensor] = {}
     last = None
     for count, (number, kind, start, length) in enumerate(_fields(stream, 0, end)):
@@ -172,7 +172,7 @@ def _tensors(stream: BinaryIO, end: int, path: Path) -> dict[str, _Tensor]:
     return tensors
 
 
-def _parameter(stream: BinaryIO, start: int, end: int) -> tuple[str, _Tensor]:
+def _parameter(stream: BufferedReader, start: int, end: int) -> tuple[str, _Tensor]:
     name = tensor = None
     for number, kind, place, length in _fields(stream, start, end):
         if (number, kind) == (1, _BYTES):
@@ -186,7 +186,7 @@ def _parameter(stream: BinaryIO, start: int, end: int) -> tuple[str, _Tensor]:
     return name, tensor
 
 
-def _tensor(stream: BinaryIO, start: int, end: int) -> _Tensor:
+def _tensor(stream: BufferedReader, start: int, end: int) -> _Tensor:
     tensor = _Tensor()
     for number, kind, place, length in _fields(stream, start, end):
         if (number, kind) == (1, _VARINT):
@@ -202,7 +202,7 @@ def _tensor(stream: BinaryIO, start: int, end: int) -> _Tensor:
     return tensor
 
 
-def _array(stream: BinaryIO, name: str, tensor: _Tensor) -> np.ndarray:
+def _array(stream: BufferedReader, name: str, tensor: _Tensor) -> np.ndarray:
     if tensor.kind not in _TYPES:
         raise ValueError(f"{name} holds numbers of the type {shown(tensor.kind)}")
     dtype, shape = _TYPES[tensor.kind], tensor.shape

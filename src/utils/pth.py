@@ -15,14 +15,14 @@ import io
 import os
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from .errors import UserError, shown
-from .files import explain_os_error
+from .files import explain_os_error, open_regular
 from .foreign import check_name, decode_numbers, describe_head, item_size
 from .pickles import Budget, Damaged, ObjectRef, Refused, Storage, TensorRef, Unpickled, unpickle
 
@@ -69,7 +69,7 @@ def read_pth_tree(path: str | os.PathLike) -> object:
 
 
 def _read_tree(path: Path) -> tuple[object, "_Resolver"]:
-    with _explained(path), open(path, "rb") as stream:
+    with _explained(path), open_regular(path) as stream:
         size = os.fstat(stream.fileno()).st_size
         budget = Budget(size)
         head = stream.read(512)
@@ -111,7 +111,9 @@ def read_module(
         return arrays
 
 
-def _collect(module: ObjectRef, prefix: str, resolver: "_Resolver", arrays: dict[str, np.ndarray], depth: int = 0):
+def _collect(
+    module: ObjectRef, prefix: str, resolver: "_Resolver", arrays: dict[str, np.ndarray], depth: int = 0
+) -> None:
     resolver.visit(depth)
     for kind in ("_parameters", "_buffers", "_modules"):
         entries = module.attributes.get(kind, {})
@@ -123,7 +125,7 @@ def _collect(module: ObjectRef, prefix: str, resolver: "_Resolver", arrays: dict
             if kind == "_modules" and isinstance(value, ObjectRef):
                 _collect(value, name, resolver, arrays, depth + 1)
             elif kind != "_modules" and isinstance(value, TensorRef):
-                resolver.keep(arrays, name, resolver.resolve(value))
+                resolver.keep(arrays, name, resolver.array(value))
 
 
 @contextlib.contextmanager
@@ -163,7 +165,7 @@ def _open_zip(
         raise Damaged("its entries claim more bytes than the file has")
     if entries[pickles[0]].file_size > _MAX_PICKLE:
         raise Damaged(f"its pickle of {entries[pickles[0]].file_size} bytes is absurdly large")
-    order = "<"
+    order: Literal["<", ">"] = "<"
     if prefix + "byteorder" in entries and archive.read(prefix + "byteorder").strip() == b"big":
         order = ">"
     result = unpickle(io.BytesIO(archive.read(pickles[0])), budget)
@@ -254,7 +256,7 @@ class _Resolver:
     def resolve(self, value: object, depth: int = 0) -> object:
         self.visit(depth)
         if isinstance(value, TensorRef):
-            return self._array(value)
+            return self.array(value)
         if isinstance(value, dict):
             return {key: self.resolve(item, depth + 1) for key, item in value.items()}
         if isinstance(value, list):
@@ -267,7 +269,8 @@ class _Resolver:
             return value
         raise Refused(f"an object of {shown(value.name)}" if isinstance(value, ObjectRef) else str(value))
 
-    def _array(self, ref: TensorRef) -> np.ndarray:
+    def array(self, ref: TensorRef) -> np.ndarray:
+        """What a tensor describes."""
         key = ref.storage.key
         if key not in self._storages:
             self._storages[key] = self._read_storage(ref.storage)
@@ -294,7 +297,7 @@ def _flatten(value: object, name: str, resolver: _Resolver, arrays: dict[str, np
         resolver.keep(arrays, name, value)
         return
     if isinstance(value, dict):
-        items = value.items()
+        items: Iterable[tuple[Any, Any]] = value.items()
     elif isinstance(value, (list, tuple)):
         items = enumerate(value)
     else:

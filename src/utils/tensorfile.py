@@ -15,7 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from .errors import UserError, shown
-from .files import atomic_write, explain_os_error
+from .files import atomic_write, explain_os_error, open_regular
 from .foreign import check_name
 
 _DTYPES = {
@@ -102,7 +102,7 @@ def _blocks(header: bytes, ordered: Iterable[np.ndarray]) -> Iterable[bytes | me
             continue
         flat = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).reshape(-1).view(np.uint8)
         for start in range(0, flat.size, _CHUNK):
-            yield memoryview(flat[start : start + _CHUNK])
+            yield flat[start : start + _CHUNK].data
 
 
 def read_arrays(
@@ -145,7 +145,7 @@ def read_metadata(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, tu
 def _opened(path: Path) -> Iterator[Any]:
     try:
         # the library's own errors carry no number that says what is wrong
-        with open(path, "rb"), safe_open(str(path), framework="np") as file:
+        with open_regular(path), safe_open(str(path), framework="np") as file:
             for name in file.keys():  # noqa: SIM118
                 check_name(name, path)
             yield file

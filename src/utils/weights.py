@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import UserError
+from .files import open_regular
 from .mindspore_ckpt import read_ckpt
 from .pth import read_pth
 from .tensorfile import read_arrays
@@ -41,7 +42,7 @@ def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 def _is_torch(path: Path) -> bool:
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(4).startswith((b"PK\x03\x04", b"\x80"))
     except OSError:
         return False  # the reader says why
@@ -57,8 +58,8 @@ def strip_wrappers(arrays: dict[str, np.ndarray], source: str | os.PathLike = "t
     Raises:
         UserError: two names become one, or there are several containers; the message names ``source``.
     """
-    containers = {name.split(".")[0] for name in arrays if "." in name}
-    containers = sorted(part for part in containers if _CONTAINER.match(part))
+    outermost = {name.split(".")[0] for name in arrays if "." in name}
+    containers = sorted(part for part in outermost if _CONTAINER.match(part))
     if len(containers) > 1:
         raise UserError(
             f"{source} holds several networks ({', '.join(containers[:5])}): save the one that is meant in a file of "
@@ -77,6 +78,6 @@ def strip_wrappers(arrays: dict[str, np.ndarray], source: str | os.PathLike = "t
             )
         names[short] = name
     attributes = {short.split(".")[0] for short in names}
-    if len(attributes) == 1 and _ATTRIBUTE.match(*attributes) and not attributes & names.keys():
+    if len(attributes) == 1 and _ATTRIBUTE.match(next(iter(attributes))) and not attributes & names.keys():
         names = {short.split(".", 1)[1]: name for short, name in names.items()}
     return {short: arrays[name] for short, name in names.items()}

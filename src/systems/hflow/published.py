@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from ...contracts.published import Arrays, PublishedWeights
 from ...utils.errors import UserError
-from ...utils.files import explain_os_error
+from ...utils.files import explain_os_error, open_regular
 from ...utils.pth import read_module
 
 # fixed filters and masks, which are constants here
@@ -78,7 +78,7 @@ def _knows(module: str, name: str) -> bool:
 def is_published_file(path: str | Path) -> bool:
     """Whether a file begins as published checkpoints do: with the length and the name of a module."""
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             head = stream.read(4 + len(_NETWORK))
     except OSError:
         return False
@@ -96,7 +96,7 @@ def read_published(path: str | Path) -> PublishedModel:
     if not is_published_file(path):
         raise UserError(f"{path} is no published hflow checkpoint: pass a model_iter_*.bin file")
     try:
-        with open(path, "rb") as stream:
+        with open_regular(path) as stream:
             _block(stream, path, _MAX_NAME, "module name")
             _block(stream, path, _MAX_SOURCE, "source code")
             arrays = read_module(stream, path, _knows)
