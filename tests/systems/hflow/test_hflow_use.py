@@ -288,7 +288,8 @@ def test_samples_of_fid_do_not_depend_on_batches(folder):
         sampled_features(system_of(folder, inception_net_path=weights, fid_n_samples=3, batch_size=size))[1]
         for size in (2, 3)
     ]
-    np.testing.assert_allclose(*fakes, rtol=0.05, atol=0.05 * np.abs(fakes[0]).max())
+    # rounding to bytes may move by a grey level here and there; other noise moves features by far more
+    assert np.abs(fakes[0] - fakes[1]).max() < 0.02 * fakes[0].std()
 
 
 def test_bytes_are_clamped_and_cut():
