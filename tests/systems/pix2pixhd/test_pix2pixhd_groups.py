@@ -49,3 +49,13 @@ def test_niter_fix_global_trains_the_outermost_enhancer_first(enhancers):
 def test_options_that_contradict_each_other(options, message):
     with pytest.raises(UserError, match=message):
         system_of(*options)
+
+
+@pytest.mark.parametrize("options, least", [((), 8), (("--netG", "local"), 16), (("--no_vgg_loss", "False"), 16)])
+def test_samples_that_are_too_small(options, least):
+    """Reflections at the bottleneck need two pixels there, and VGG19 halves its images four times."""
+    system = system_of(*options)
+    with pytest.raises(UserError, match=rf"images of 64x{least - 4} are too small .* need {least} pixels"):
+        system.objective((least - 4, 64))
+    if options != ("--no_vgg_loss", "False"):
+        system.objective((least, least))
