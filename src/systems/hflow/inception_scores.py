@@ -21,6 +21,7 @@ from ...utils.files import atomic_write, sha256_file
 from ...utils.logging import get_logger
 from ...utils.progress import track
 from ...utils.tables import load_table
+from ...utils.text import counted
 from .bins import dequantise
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _real_features(system: "HFlowSystem", inception: Inception, workers: Any) ->
         if workers.rank:
             return np.zeros((count, 0), np.float32)
         return load_table(cache, "delete it, and it is made again")
-    get_logger().info(f"features of {count} real images, kept in {cache}")
+    get_logger().info(f"features of {counted(count, 'real image')}, kept in {cache}")
     rng = np.random.default_rng([config.seed, 23])
     bits, std = config.discretization_bits, config.added_noise_std
     images = (dequantise(image, bits, rng, std) for image in pictures_of(data, count))

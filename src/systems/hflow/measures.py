@@ -31,7 +31,8 @@ class Bits:
         loss: the weighted sum over levels that training minimises.
         levels: mean of each level, in bits per number of that level.
         count: images.
-        bound: ``mean`` is, in expectation, at least the negative log-likelihood of the images' 8-bit values.
+        bound: ``mean`` is, in expectation, at least the negative log-likelihood of the images' values, each of
+            ``discretization_bits``.
     """
 
     mean: float
@@ -70,7 +71,7 @@ def reference_spreads(system: "HFlowSystem") -> np.ndarray:
 def held_out_bits(system: "HFlowSystem", count: int = 0, workers: Any = Alone) -> Bits:
     """Measure the held-out images of a system's data set (``count`` of them; 0: all), each worker its part.
 
-    Each 8-bit value is drawn uniformly from its bin, and each level's noise is the same where it is modelled and where
+    Each value is drawn uniformly from its bin, and each level's noise is the same where it is modelled and where
     it is a condition; its standard deviation is a fixed multiple of :func:`reference_spreads`. The sum over levels is
     then, in expectation over both draws, at least the negative log-likelihood of the discrete image: an upper bound of
     the true bits, one draw an image. The bits of an image depend on it, its number, the weights and the seed, and

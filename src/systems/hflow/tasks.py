@@ -19,6 +19,7 @@ from ...utils.errors import UserError
 from ...utils.files import atomic_write
 from ...utils.logging import get_logger
 from ...utils.progress import track
+from ...utils.text import counted
 from .calls import ImageFlowModel, interpolate_latents
 from .inception_scores import sampled_features
 from .measures import REFERENCE, held_out_bits
@@ -40,7 +41,8 @@ def sample(model: ImageFlowModel, config: Config) -> int:
         write_png(folder / f"sample_{i:05d}.png", image)
     write_png(folder / "samples.png", image_grid(images, _columns(count)))
     get_logger().info(
-        f"{count} samples of standard deviation {config.sample_std}, seed {config.seed}: {folder / 'samples.png'}"
+        f"{counted(count, 'sample')} of standard deviation {config.sample_std}, seed {config.seed}: "
+        f"{folder / 'samples.png'}"
     )
     return 0
 
@@ -68,7 +70,9 @@ def interpolate(model: ImageFlowModel, config: Config) -> int:
         write_png(frames[-1], unit_to_image(2.0 * image[0]))
     # there and back, as published
     video = write_video(folder / "interpolation.mp4", frames + frames[::-1], config.frames_per_second)
-    get_logger().info(f"{len(frames)} frames, there and back at {config.frames_per_second} a second: {video}")
+    get_logger().info(
+        f"{counted(len(frames), 'frame')}, there and back at {config.frames_per_second} a second: {video}"
+    )
     return 0
 
 
@@ -84,12 +88,16 @@ def bits_per_dim(model: ImageFlowModel, config: Config) -> int:
     measured = held_out_bits(system, config.how_many)
     if not math.isfinite(measured.mean) and (lost := system.lost_orthogonality("F_ema")):
         raise UserError(f"bits per dimension cannot be measured. {lost}")
-    meaning = "an upper bound of the negative log-likelihood of their 8-bit values"
+    meaning = f"an upper bound of the negative log-likelihood of their {config.discretization_bits}-bit values"
     if not measured.bound:
-        meaning = "no bound of their likelihood, because a level has no noise (augmentation_types, *_noise, *_noises)"
+        meaning = (
+            "no bound of their likelihood, because a level has no noise (see augmentation_types, decoder_rel_noise and "
+            "endblock_style_rel_noises)"
+        )
     get_logger().info(
-        f"{measured.mean:.4f} +- {measured.error:.4f} bits per dimension over {measured.count} held-out images: "
-        f"{meaning}, one draw of all noise an image, scaled by the spread over the first {REFERENCE} training images"
+        f"{measured.mean:.4f} +- {measured.error:.4f} bits per dimension over "
+        f"{counted(measured.count, 'held-out image')}: {meaning}, one draw of all noise an image, scaled by "
+        f"the spread over the first {REFERENCE} training images"
     )
     levels = ", ".join(f"{name.partition('_')[2]}: {value:.4f}" for name, value in measured.levels.items())
     get_logger().info(f"bits per number of each level: {levels}; weighted loss {measured.loss:.4f}")
