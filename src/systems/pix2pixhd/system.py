@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Tensor, nn
 
 from ...contracts.passes import Pass, Port
 from ...contracts.system import Batch, System
@@ -18,13 +18,15 @@ from ...imaging.images import unit_to_image
 from ...imaging.palette import colour_labels
 from ...models.parameters import init_weights
 from ...models.pix2pixhd.discriminator import MultiscaleDiscriminator
-from ...models.pix2pixhd.inputs import NOTHING, InputEncoder, instance_mean
+from ...models.pix2pixhd.inputs import NOTHING, InputEncoder
 from ...models.pix2pixhd.networks import Encoder, GlobalGenerator, LocalEnhancer
+from ...models.pix2pixhd.passes import Encode, Generate
 from ...models.precision import compute_type, set_precision
 from ...models.vgg import require_vgg
 from ...options.config import Config
 from ...utils.errors import UserError
 from . import PIX2PIXHD
+from .choices import check_options, stride_of, uses_encoded_image, uses_features
 from .clusters import FeatureClusters, paint_regions, region_means
 from .companions import FeatureCompanions
 from .objective import NO_VGG, Pix2PixHDObjective
@@ -36,45 +38,6 @@ if TYPE_CHECKING:
 
 # what the encoder's mirrored borders of 3 pixels need
 _SMALLEST_ENCODED = 4
-
-
-def _uses_features(config: Config) -> bool:
-    return config.instance_feat or config.label_feat
-
-
-def _uses_encoded_image(config: Config) -> bool:
-    """Whether translation takes styles from the real image instead of the clusters, which only some programs offer."""
-    return "use_encoded_image" in config and config.use_encoded_image
-
-
-def _stride(config: Config, encodes: bool) -> int:
-    levels = config.n_downsample_global + (config.n_local_enhancers if config.netG == "local" else 0)
-    return 2 ** (max(levels, config.n_downsample_E) if encodes else levels)
-
-
-def _check(config: Config, loads_features: bool) -> None:
-    """Raise ``UserError`` for options that contradict each other."""
-    if config.label_nc == 0 and not config.no_instance:
-        raise UserError(
-            "label_nc 0 translates images to images, which have no instance maps (they would be resized and "
-            "normalised like images): pass --no_instance True"
-        )
-    if config.label_nc == 0 and (_uses_features(config) or loads_features):
-        given = [name for name in ("instance_feat", "label_feat") if config[name]]
-        given += ["load_features"] if loads_features else []
-        raise UserError(
-            "label_nc 0 translates images to images, which have no regions to pool features over: drop "
-            f"{' and '.join(f'--{name}' for name in given)}, or pass the number of classes as --label_nc"
-        )
-    if config.no_instance and config.instance_feat:
-        raise UserError("instance_feat needs instance maps: drop --no_instance, or use --label_feat True")
-    if loads_features and not _uses_features(config):
-        raise UserError("load_features feeds precomputed features: add --instance_feat True (or --label_feat True)")
-    if loads_features and config.feat_num not in (1, 3, 4):
-        raise UserError(
-            "load_features reads feature maps from images, which hold 1, 3 or 4 channels, not feat_num "
-            f"{config.feat_num}: pass --feat_num 3, or train without --load_features"
-        )
 
 
 class Pix2PixHD(System):
@@ -97,11 +60,11 @@ class Pix2PixHD(System):
 
     def __init__(self, config: Config, training: bool = True):
         super().__init__(config, training)
-        self.uses_features = _uses_features(config)
+        self.uses_features = uses_features(config)
         #: training reads precomputed features instead of encoding images
         self.loads_features = training and config.load_features
-        self.uses_encoded_image = _uses_encoded_image(config)
-        _check(config, self.loads_features)
+        self.uses_encoded_image = uses_encoded_image(config)
+        check_options(config, self.loads_features)
         self.regions = config.label_nc if config.label_feat else config.max_instances
         self.encode = InputEncoder(config.label_nc, config.no_instance, compute_type(config.precision))
         self.condition_channels = (config.label_nc or config.input_nc) + (0 if config.no_instance else 1)
@@ -167,7 +130,7 @@ class Pix2PixHD(System):
 
     @property
     def stride(self) -> int:
-        return _stride(self.config, self.encodes)
+        return stride_of(self.config, self.encodes)
 
     @property
     def smallest(self) -> int:
@@ -187,8 +150,8 @@ class Pix2PixHD(System):
     @classmethod
     def request(cls, config: Config, training: bool) -> PairedRequest:
         loads = training and config.load_features
-        _check(config, loads)
-        encoded = not training and _uses_encoded_image(config)
+        check_options(config, loads)
+        encoded = not training and uses_encoded_image(config)
         ways_out = {
             "inst": "pass --no_instance True to do without instance maps",
             "feat": "make it with precompute_feature_maps.py, or pass --load_features False",
@@ -196,7 +159,7 @@ class Pix2PixHD(System):
         if encoded:
             ways_out["image"] = "pass --use_encoded_image False to draw styles instead of encoding photos"
         return PairedRequest(
-            stride=_stride(config, _uses_features(config) and not loads),
+            stride=stride_of(config, uses_features(config) and not loads),
             label_nc=config.label_nc,
             input_channels=config.input_nc,
             output_channels=config.output_nc,
@@ -240,7 +203,7 @@ class Pix2PixHD(System):
 
     @cached_property
     def _generate(self) -> nn.Cell:
-        return _Generate(self.encode, self.networks["G"], self.uses_features)
+        return Generate(self.encode, self.networks["G"], self.uses_features)
 
     def _features(self, batch: Batch, seed: int) -> np.ndarray:
         if "feat" in batch:
@@ -296,7 +259,7 @@ class Pix2PixHD(System):
 
     @cached_property
     def _encode(self) -> nn.Cell:
-        return _Encode(self.networks["E"], self.regions)
+        return Encode(self.networks["E"], self.regions)
 
     def passes(self) -> tuple[Pass, ...]:
         """``G`` with what encodes its maps, and ``E`` with the mean over regions, where the checkpoint has it."""
@@ -358,26 +321,3 @@ def _resized(array: np.ndarray, size: tuple[int, int], how: int) -> np.ndarray:
     resized = cv2.resize(array, size, interpolation=how)
     # OpenCV drops a last dimension of one
     return resized.reshape(*resized.shape[:2], *array.shape[2:])
-
-
-class _Generate(nn.Cell):
-    """Label and instance maps, with features where they are used, to an image."""
-
-    def __init__(self, encode: nn.Cell, generator: nn.Cell, uses_features: bool):
-        super().__init__()
-        self.encode, self.generator, self.uses_features = encode, generator, uses_features
-
-    def construct(self, label: Tensor, inst: Tensor, features: Tensor) -> Tensor:
-        condition = self.encode(label, inst)
-        if self.uses_features:
-            condition = ops.concat((condition, features.astype(condition.dtype)), 1)
-        return self.generator(condition)
-
-
-class _Encode(nn.Cell):
-    def __init__(self, encoder: nn.Cell, regions: int):
-        super().__init__()
-        self.encoder, self.regions = encoder, regions
-
-    def construct(self, image: Tensor, regions: Tensor) -> Tensor:
-        return instance_mean(self.encoder(image), regions, self.regions)
