@@ -37,6 +37,7 @@ from src.systems.programs import CONVERT, read_command
 from src.utils.errors import UserError, run_command
 from src.utils.files import explain_os_error
 from src.utils.tensorfile import write_arrays
+from src.utils.text import counted
 from src.utils.weights import read_weights
 
 SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".ckpt", ".safetensors")
@@ -96,7 +97,7 @@ def convert(source: Path, names: list[str] | None, system: type[System], config:
             raise UserError(f"{error}{networks.hint(name, arrays)}") from None
         results[name] = state_arrays(cell)
         check_finite(name, results[name], f"{path} is of no use")
-        lines.append(f"{path.name}: {len(results[name])} arrays, {count_parameters(cell):,} parameters")
+        lines.append(f"{path.name}: {counted(len(results[name]), 'array')}, {count_parameters(cell):,} parameters")
     folder = Path(config.save_ckpt_dir) / config.name
     written = write_networks(folder, config.which_epoch, results, config.to_dict(), system.description.name)
     for line, path in zip(lines, written, strict=True):
@@ -233,7 +234,7 @@ def convert_vgg(source: Path, target: Path) -> None:
     used = {name: array for name, array in read_vgg19(source).items() if name in wanted}
     load_arrays(vgg, used, source=f"{source} (torchvision's VGG19 was expected)")
     written = write_arrays(target, state_arrays(vgg), {"network": "vgg19", "format": "np"}, overwrite=False)
-    print(f"{source.name}: {len(used)} arrays -> {target}, sha256 {written.sha256}")
+    print(f"{source.name}: {counted(len(used), 'array')} -> {target}, sha256 {written.sha256}")
 
 
 if __name__ == "__main__":

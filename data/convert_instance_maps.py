@@ -21,6 +21,7 @@ from src.imaging.images import picture_info, read_image, write_png
 from src.utils.errors import UserError, run_command
 from src.utils.files import explain_os_error, temporary_name
 from src.utils.progress import track
+from src.utils.text import counted
 
 _HIGHEST_ID = 65535
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
         raise explain_os_error(error, target) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{len(files)} instance maps in {target}")
+    print(f"{counted(len(files), 'instance map')} in {target}")
     return 0
 
 

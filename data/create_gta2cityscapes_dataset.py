@@ -28,6 +28,7 @@ from src.dataset.folders import list_images
 from src.utils.errors import UserError, run_command
 from src.utils.files import atomic_write, explain_os_error
 from src.utils.progress import track
+from src.utils.text import counted
 
 PUBLISHED = {"gta": 24966, "train": 2975, "val": 500, "test": 1525}
 _SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -69,7 +70,7 @@ def main(argv: list[str]) -> int:
         raise UserError("give --gta FOLDER and --cityscapes FOLDER, or --parquet PATH")
     for name, lines in lists.items():
         write_list(options.target / f"{name}.txt", lines)
-        print(f"{options.target / name}.txt: {len(lines)} pictures")
+        print(f"{options.target / name}.txt: {counted(len(lines), 'image')}")
     print(f"train with --data_root {options.target}")
     if options.records:
         build_records(options.records, options.target)
@@ -111,7 +112,7 @@ def pictures_in(folder: Path, what: str, published: str) -> list[Path]:
         raise UserError(f"folder {folder} holds no pictures of {what}")
     expected = PUBLISHED.get(published)
     remark = f" (published: {expected})" if expected and expected != len(files) else ""
-    print(f"{what}: {len(files)} pictures{remark}")
+    print(f"{what}: {counted(len(files), 'image')}{remark}")
     return files
 
 
@@ -225,12 +226,13 @@ def write_picture(path: Path, data: bytes) -> None:
 def build_records(config_path: str, data_root: Path) -> None:
     """Write the shards that training with this configuration would write."""
     import src  # noqa: F401  (sets the environment before MindSpore is imported)
-    from src.dataset import open_dataset
     from src.systems.programs import load_config
+    from src.systems.registry import find_system
 
     config = load_config(["--config_path", config_path, "--data_root", str(data_root)])
-    data = open_dataset("unpaired", config, "train")
-    print(f"records for {config_path}: {data.steps_per_epoch} steps of {data.batch_size} an epoch")
+    system = find_system(config.model).load()
+    data = system.data.open(system.request(config, training=True), config, "train")
+    print(f"records for {config_path}: {counted(data.steps_per_epoch, 'step')} of {data.batch_size} an epoch")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from src.imaging.names import file_name
 from src.utils.errors import UserError, run_command, shown
 from src.utils.files import explain_os_error, temporary_name
 from src.utils.progress import track
+from src.utils.text import counted
 
 # an uncompressed 16-bit image of the largest size that is read at all
 MAX_MEMBER_BYTES = 1 << 30
@@ -86,7 +87,7 @@ def main(argv: list[str]) -> int:
         raise explain_os_error(error, target) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    print(f"{count} images of {options.resolution}x{options.resolution} in {target}")
+    print(f"{counted(count, 'image')} of {options.resolution}x{options.resolution} in {target}")
     if skipped:
         print(f"left out{_describe(skipped)}")
     if not options.no_records:
@@ -214,7 +215,10 @@ def _describe(skipped: dict[str, str]) -> str:
 def _build_records(options: argparse.Namespace, target: Path, count: int) -> None:
     held_out = options.held_out if options.held_out < count else 0
     if held_out != options.held_out:
-        print(f"{count} images are too few to keep {options.held_out} from training: pass --held_out to train.py, too")
+        print(
+            f"{counted(count, 'image')}: too few to keep {options.held_out} from training; pass --held_out to "
+            "train.py, too"
+        )
     config = argparse.Namespace(
         data_root=str(target),
         held_out=held_out,

@@ -23,6 +23,7 @@ from src.dataset.folders import stem_of
 from src.utils.errors import UserError, run_command
 from src.utils.files import explain_os_error, temporary_name
 from src.utils.progress import track
+from src.utils.text import counted
 
 # Pictures in the published splits; a download with other numbers is reported, not refused.
 PUBLISHED = {"train": 2975, "val": 500, "test": 1525, "train_extra": 19998}
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> int:
     for source, target in track(waiting, options.mode, unit="files"):
         place(source, target, options.mode)
     kept = len(plan) - len(waiting)
-    print(f"{len(waiting)} files in {options.target}" + (f", {kept} were there already" if kept else ""))
+    print(f"{counted(len(waiting), 'file')} in {options.target}" + (f", {kept} there already" if kept else ""))
     return 0
 
 
@@ -104,7 +105,7 @@ def plan_split(options: argparse.Namespace, phase: str, split: str) -> list[tupl
         raise UserError(f"split {split} has no picture with both partners: check {options.source}")
     published = PUBLISHED.get(split)
     remark = f" (the published split has {published})" if published and published != len(complete) else ""
-    print(f"{split} -> {phase}: {len(complete)} pictures{remark}")
+    print(f"{split} -> {phase}: {counted(len(complete), 'image')}{remark}")
     return [
         (files[stem], options.target / f"{phase}_{kind}" / files[stem].name)
         for kind, files in found.items()

@@ -23,6 +23,7 @@ from pathlib import Path
 from ..imaging.images import IMAGE_EXTENSIONS, notice_once
 from ..imaging.names import unique_names
 from ..utils.errors import UserError, shown
+from ..utils.text import counted
 
 _CITYSCAPES_SUFFIX = re.compile(r"(?<=.)(_(left|right)Img8bit|_gt(Fine|Coarse)_((label|instance)(Train)?Ids|color))$")
 # what lies beside images without being meant as one: texts, annotations, and what file browsers leave behind
@@ -104,7 +105,7 @@ def tell_skipped(place: str | Path, names: Iterable[str]) -> None:
     told = [(suffix, count) for suffix, count in suffixes.most_common() if suffix not in _COMPANIONS]
     if told:
         kinds = ", ".join(f"{count} {shown(suffix, 20)}" for suffix, count in told[:_SHOWN])
-        more = f" and {sum(count for _, count in told[_SHOWN:])} others" if len(told) > _SHOWN else ""
+        more = f" and {counted(sum(count for _, count in told[_SHOWN:]), 'other')}" if len(told) > _SHOWN else ""
         notice_once(f"skipped in {place}", f"{place}: skipped {kinds}{more}; read are {', '.join(IMAGE_EXTENSIONS)}")
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from ..imaging.images import IMAGE_EXTENSIONS, image_to_unit, notice_once, read_image, verify_picture
 from ..options.config import Config
 from ..utils.errors import UserError
+from ..utils.text import counted
 from . import owners
 from .folders import Row, list_images, names_of
 from .kind import DataKind
@@ -65,8 +66,8 @@ def image_rows(data_root: str | Path, phase: str, held_out: int) -> list[Row]:
         return rows
     if held_out >= len(rows):
         raise UserError(
-            f"held_out {held_out} leaves nothing to train on: {root} holds {len(rows)} images; pass a smaller "
-            f"--held_out, such as {max(1, len(rows) // 10)}"
+            f"held_out {held_out} leaves nothing to train on: {root} holds {counted(len(rows), 'image')}; pass a "
+            f"smaller --held_out, such as {max(1, len(rows) // 10)}"
         )
     if phase == "train":
         return rows[: len(rows) - held_out]

@@ -119,7 +119,7 @@ class Cityscapes(Layout):
             missing = [stem for stem in every if stem not in found]
             if missing:
                 raise UserError(
-                    f"{len(missing)} of {len(every)} samples of {self.root} ({self.phase}) have no {name} "
+                    f"no {name} for {len(missing)} of {counted(len(every), 'sample')} of {self.root} ({self.phase}) "
                     f"({', '.join(missing[:_SHOWN])}): add the files, or remove their partners"
                 )
         return [Row(stem, {name: files[name][stem] for name in needed}) for stem in every]

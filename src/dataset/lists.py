@@ -8,6 +8,7 @@ from pathlib import Path
 from ..imaging.images import IMAGE_EXTENSIONS
 from ..utils.errors import UserError
 from ..utils.files import explain_os_error
+from ..utils.text import counted
 
 _SHOWN = 5
 _LONGEST = 300
@@ -51,7 +52,7 @@ def read_list(path: str | Path, root: str | Path) -> list[Path]:
         shown = ", ".join(f"{str(file)[:_LONGEST]} (line {number})" for file, number in list(missing.items())[:_SHOWN])
         more = ", ..." if len(missing) > _SHOWN else ""
         raise UserError(
-            f"{len(missing)} of {len(files)} files that {path} lists are not there: {shown}{more}. "
+            f"{len(missing)} of {counted(len(files), 'file')} that {path} lists are not there: {shown}{more}. "
             f"Its lines are relative to {root}: pass another root, or take the missing lines out"
         )
     return files

@@ -23,6 +23,7 @@ import numpy as np
 from ..imaging.names import unique_names
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
+from ..utils.text import counted
 from .reader import Reader
 from .records import Records
 from .shards import unpack
@@ -90,9 +91,8 @@ class Pipeline:
         self.steps_per_epoch = share // self.batch_size
         if records is not None and self.steps_per_epoch == 0:
             raise UserError(
-                f"{self.num_samples} samples on {world} workers are fewer than one batch of {batch_size} "
-                "each: "
-                "pass a smaller --batch_size, use fewer workers or add data"
+                f"{counted(self.num_samples, 'sample')} on {counted(world, 'worker')}: fewer than one batch of "
+                f"{batch_size} each; pass a smaller --batch_size, use fewer workers or add data"
             )
         # OpenCV's own threads compete with the decoding threads and with MindSpore's.
         cv2.setNumThreads(0)
@@ -250,7 +250,6 @@ class Pipeline:
         if len(self.problems) > self._tolerance * self.num_samples:
             folder = Path(self.records.files[0]).parent
             raise UserError(
-                f"{len(self.problems)} of {self.num_samples} stored samples are damaged, more than "
-                f"{self._tolerance:.0%} ({problem}): check the disk and delete {folder}, so that they are "
-                "built again"
+                f"{len(self.problems)} of {counted(self.num_samples, 'stored sample')} damaged, more than "
+                f"{self._tolerance:.0%} ({problem}): check the disk and delete {folder}, so that they are built again"
             )

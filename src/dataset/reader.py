@@ -10,6 +10,7 @@ import numpy as np
 
 from ..utils.errors import UserError
 from ..utils.progress import track
+from ..utils.text import counted
 from .folders import Row
 
 MOST_PROBLEMS = 20
@@ -23,7 +24,7 @@ class Reader(ABC):
     """Reads one kind of data set. Records store what :meth:`load` returns; a batch stacks :meth:`sample`'s.
 
     Attributes:
-        kind: name in :func:`src.dataset.open_dataset`.
+        kind: name in records and messages.
         phase: prefix of the folders.
         rows: the samples, in the order of their ids.
         stored: names of the arrays :meth:`load` returns.
@@ -66,7 +67,7 @@ def describe_problems(problems: Sequence[str], more: bool = False) -> str:
     """One message for several unusable files; ``more`` tells that the search stopped early."""
     if len(problems) == 1 and not more:
         return problems[0]
-    title = f"{len(problems)} problems with the data" + (" (the search stopped there)" if more else "")
+    title = f"{counted(len(problems), 'problem')} with the data" + (" (the search stopped there)" if more else "")
     return "\n  - ".join([f"{title}; --check_data True shows a full report:", *problems])
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from ..utils.errors import UserError, shown
 from ..utils.files import atomic_write, explain_os_error
 from ..utils.logging import get_logger
+from ..utils.text import counted
 from .reader import Reader
 from .shards import write_shards
 
@@ -156,7 +157,7 @@ def _find(pointer: Path, sources: dict[str, list[int]]) -> tuple[Records | None,
     if known != sources:
         every = known.keys() | sources.keys()
         changed = sorted(name for name in every if known.get(name) != sources.get(name))
-        return None, f"{len(changed)} source files changed (first: {shown(changed[0])}), building again"
+        return None, f"{counted(len(changed), 'source file')} changed (first: {shown(changed[0])}), building again"
     return records, ""
 
 
@@ -175,8 +176,8 @@ def _new_set(folder: Path, reader: Reader, identity: dict[str, object]) -> str:
         return "building them for the first time"
     total = sum(size for _, _, size in others) / 2**30
     return (
-        f"building them for new settings ({min(others)[1]}); {len(others)} sets for other settings hold "
-        f"{total:.1f} GiB there and may be deleted"
+        f"building them for new settings ({min(others)[1]}); sets for other settings hold "
+        f"{total:.1f} GiB there ({len(others)}) and may be deleted"
     )
 
 

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from ..imaging.images import MAX_PIXELS, SIXTEEN_BIT_MODES, image_to_unit, pixels_of, unit_to_image
 from ..utils.errors import UserError
+from ..utils.text import counted
 
 OUTPUTS = ("float", "numpy", "pil")
 
@@ -126,7 +127,7 @@ def match_length(items: list, count: int, what: str) -> list:
         UserError: neither one nor ``count``.
     """
     if len(items) not in (1, count):
-        raise UserError(f"{len(items)} {what} for {count} inputs: give one, or one for each")
+        raise UserError(f"{len(items)} {what} for {counted(count, 'input')}: give one, or one for each")
     return items * count if len(items) == 1 else items
 
 

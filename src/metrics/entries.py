@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..utils.text import counted
 from .fid import SUBSET_SIZE, SUBSETS, fid, kid
 from .labels import LabelScores
 from .similarity import PSNR_VARIANT, SSIM_VARIANT
@@ -59,7 +60,9 @@ def of_pictures(
     equal = int(np.isinf(numbers).sum())
     if equal:
         rest = f"; the mean of the others is {numbers[np.isfinite(numbers)].mean():.2f}" if equal < len(numbers) else ""
-        warnings.append(f"{equal} of {len(numbers)} pictures equal their partners, so this is infinite{rest}")
+        warnings.append(
+            f"identical to the partner: {equal} of {counted(len(numbers), 'image')}, so this is infinite{rest}"
+        )
     own = {"count": len(numbers), "variant": _VARIANTS[metric]} if metric in _VARIANTS else {"count": len(numbers)}
     spread = float(numbers.std()) if len(numbers) > 1 and not equal else None
     value = math.inf if equal else float(numbers.mean())
@@ -87,8 +90,9 @@ def of_sets(
         warnings = []
         if fewest < _FEATURES:
             warnings.append(
-                f"{fewest} pictures are fewer than the {_FEATURES} features: the covariance is singular and FID is too "
-                "high by an amount that depends on the count; compare it only at the same counts, and look at kid"
+                f"with {counted(fewest, 'image')}, fewer than the {_FEATURES} features, the covariance is singular and "
+                "FID is too high by an amount that depends on the count; compare it only at the same counts, and look "
+                "at kid"
             )
         own = counts | {"variant": "Heusel et al. 2017"} | dict(protocol)
         entries.append(Entry(output, REALISM, "fid", fid(real, fake), len(fake), own, warnings=warnings))
@@ -106,9 +110,11 @@ def of_sets(
             own["subsets"] = f"all {size} at once"
         if size < SUBSET_SIZE:
             note = "no deviation over subsets" if whole else "a deviation over overlapping subsets that is too small"
-            warnings.append(f"{fewest} pictures are fewer than a subset's {SUBSET_SIZE}: there is {note}")
+            warnings.append(f"with {counted(fewest, 'image')}, fewer than a subset's {SUBSET_SIZE}, there is {note}")
         if fewest < _FEW:
-            warnings.append(f"with {fewest} pictures the estimate is mostly chance; below 0 means no difference seen")
+            warnings.append(
+                f"with {counted(fewest, 'image')} the estimate is mostly chance; below 0 means no difference seen"
+            )
         entries.append(
             Entry(output, REALISM, "kid", value, len(fake), own | dict(protocol), None if whole else spread, warnings)
         )
@@ -144,7 +150,9 @@ def of_labels(output: str, scores: LabelScores, protocol: Mapping[str, object], 
     own, found, ious = {"count": scores.pictures} | dict(protocol), scores.scores(), scores.ious()
     absent = sum(iou is None for iou in ious.values())
     if absent:
-        warnings.append(f"{absent} of {len(ious)} classes are in no picture and not in the mean")
+        warnings.append(
+            f"absent from all images and from the mean: {absent} of {counted(len(ious), 'class', 'classes')}"
+        )
     return [
         Entry(
             *(output, SEMANTICS, metric, found[name], scores.pictures, own),

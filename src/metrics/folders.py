@@ -14,6 +14,7 @@ from ..imaging.images import read_image
 from ..options.config import Config
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
+from ..utils.text import counted
 from .labels import Named, true_labels
 from .measure import PAIRED, SETS, Comparison, Item
 
@@ -74,13 +75,13 @@ def _all_paired(
     """Whether every picture has a partner; some that have and some that lack one are a mistake."""
     lacking = [path.name for path in fakes.files if partners[path] is None]
     if not lacking:
-        get_logger().info(f"{len(fakes.files)} pictures of {fakes.folder} pair with those of {other.folder} by name")
+        get_logger().info(f"{fakes.folder} ({counted(len(fakes.files), 'image')}) and {other.folder} pair by name")
         return True
     if len(lacking) < len(fakes.files) and set(wanted) & set(PAIRED):
         more = ", ..." if len(lacking) > _SHOWN else ""
         raise UserError(
-            f"{other.folder} lacks the partners of {len(lacking)} of {len(fakes.files)} pictures of {fakes.folder} "
-            f"({', '.join(lacking[:_SHOWN])}{more}): add them or remove these"
+            f"{other.folder} lacks the partners of {len(lacking)} of {counted(len(fakes.files), 'image')} of "
+            f"{fakes.folder} ({', '.join(lacking[:_SHOWN])}{more}): add them or remove these"
         )
     possible = " and ".join(SETS) if name == "real" else "nothing"
     get_logger().info(

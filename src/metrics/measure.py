@@ -18,6 +18,7 @@ from ..options.config import Config
 from ..utils.errors import UserError
 from ..utils.files import sha256_file
 from ..utils.progress import track
+from ..utils.text import counted
 from .entries import Entry, of_labels, of_pictures, of_sets
 from .inception_features import FeatureSet, Inception
 from .labels import LabelScores, read_truth
@@ -108,9 +109,7 @@ class Tools:
         UserError: a file is missing or unusable.
     """
 
-    def __init__(
-        self, config: Config, wanted: Sequence[str], store: Path | None = None, draws_labels: bool = False
-    ):
+    def __init__(self, config: Config, wanted: Sequence[str], store: Path | None = None, draws_labels: bool = False):
         if len(config.metrics_size) != 2 or any(config.metrics_size) != all(config.metrics_size):
             raise UserError(f"metrics_size {config.metrics_size} should be two numbers: [HEIGHT, WIDTH], or [0, 0]")
         self.config, self.wanted = config, tuple(wanted)
@@ -266,14 +265,14 @@ class _Labels:
         self._stand_in = stand_in if len(without) == len(comparison.items) else ""
         if without and not (self._stand_in and self._segmenter.needs_pictures):
             raise UserError(
-                f"{len(without)} of {len(comparison.items)} pictures of {comparison.output} have no true label map "
-                f"(first: {without[0]}): pass --truth FOLDER"
+                f"no true label map for {len(without)} of {counted(len(comparison.items), 'image')} of "
+                f"{comparison.output} (first: {without[0]}): pass --truth FOLDER"
             )
         missing = self._segmenter.missing([item.names for item in comparison.items])
         if missing:
             raise UserError(
-                f"{tools.config.segmenter} lacks predictions for {len(missing)} of {len(comparison.items)} pictures "
-                f"(first: {missing[0]}.png)"
+                f"{tools.config.segmenter} lacks predictions for {len(missing)} of "
+                f"{counted(len(comparison.items), 'image')} (first: {missing[0]}.png)"
             )
         self._scores = {"fake": LabelScores(tools.config)}
         if "real" in comparison.references and self._segmenter.needs_pictures and not self._stand_in:

@@ -27,6 +27,7 @@ import numpy as np
 from ..utils.errors import UserError
 from ..utils.files import explain_os_error, leftovers, sha256_file, sync_folder, temporary_name
 from ..utils.tensorfile import write_arrays
+from ..utils.text import counted
 from .checkpoint_reader import Checkpoint, CheckpointInfo, CheckpointReader, check_finite
 from .manifest import (
     FORMAT_VERSION,
@@ -140,7 +141,7 @@ class CheckpointStore(CheckpointReader):
                 entries.append(entry)
         self.warn(
             f"{self.folder / MANIFEST} {problem}: kept as {aside.name}, and rebuilt from the "
-            f"{len(entries)} checkpoints in the folder, whose earlier checksums are lost"
+            f"{counted(len(entries), 'checkpoint')} in the folder, whose earlier checksums are lost"
         )
         return Manifest(entries)
 

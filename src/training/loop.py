@@ -24,6 +24,7 @@ from ..utils.files import atomic_write
 from ..utils.logging import get_logger
 from ..utils.progress import Progress
 from ..utils.runtime import Device, peak_memory_gib, start
+from ..utils.text import counted
 from .checks import check_start
 from .clock import HourClock
 from .distribution import Workers
@@ -156,7 +157,8 @@ class _Trainer:
         if inside and per_epoch != self.steps_per_epoch:
             inside = inside * self.steps_per_epoch // per_epoch
             self.say(
-                f"an epoch now has {self.steps_per_epoch} steps, not {per_epoch}: going on at the same fraction of it"
+                f"an epoch now has {counted(self.steps_per_epoch, 'step')}, not {per_epoch}: going on at the same "
+                "fraction of it"
             )
         self.first_step = position.completed_epochs * self.steps_per_epoch + inside
         self.say(f"continuing {self.folder} from checkpoint {checkpoint.tag} (step {self.first_step})")
@@ -165,7 +167,7 @@ class _Trainer:
         for name, cell in self.system.networks.items():
             self.say(f"network {name}: {count_parameters(cell):,} parameters")
         self.say(
-            f"{self.data.num_samples} samples, {self.steps_per_epoch} steps an epoch, "
+            f"{counted(self.data.num_samples, 'sample')}, {counted(self.steps_per_epoch, 'step')} an epoch, "
             f"epochs 1 to {self.config.niter} at lr {self.config.lr}, decay over {self.config.niter_decay} more"
         )
 
@@ -202,7 +204,10 @@ class _Trainer:
             self.say("dry run: everything is in place, nothing was trained")
             return 0
         if self.first_step >= self.total:
-            self.say(f"the run is complete: {self.epochs} epochs are done. Raise --niter or --niter_decay to go on.")
+            self.say(
+                f"the run is complete, with {counted(self.epochs, 'epoch')} done: raise --niter or --niter_decay to "
+                "continue"
+            )
             return 0
         self.log.truncate_after(self.first_step)
         if self.gallery:
@@ -353,4 +358,4 @@ class _Trainer:
             self.say(f"training is complete; see {self.gallery.write()}")
         problems = self.data.problems
         if problems:
-            self.say(f"{len(problems)} samples could not be read: {json.dumps(list(problems)[:5])}")
+            self.say(f"{counted(len(problems), 'sample')} could not be read: {json.dumps(list(problems)[:5])}")

@@ -9,6 +9,7 @@ from ..contracts.system import System
 from ..models.parameters import load_arrays
 from ..runs.checkpoint_reader import Checkpoint
 from ..utils.errors import UserError
+from ..utils.text import counted
 
 
 def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_folder: Path | None, say=print) -> None:
@@ -30,10 +31,10 @@ def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_fo
         if len(report.mismatched) >= len(report.loaded):
             total = len(report.loaded) + len(report.mismatched) + len(report.missing)
             raise UserError(
-                f"{source} fills {len(report.loaded)} of {total} parameters of network {name}: "
+                f"{source} fills {len(report.loaded)} of {counted(total, 'parameter')} of network {name}: "
                 "are the options of the networks those that it was trained with?"
             )
-        say(f"pretrained {source}: network {name}, {len(report.loaded)} parameters loaded")
+        say(f"pretrained {source}: network {name}, {counted(len(report.loaded), 'parameter')} loaded")
         new = sorted({_module(line.split(":")[0]) for line in report.missing + report.mismatched})
         if new:
             say(f"  not in the file, so new: {', '.join(new)}")

@@ -144,7 +144,7 @@ def test_cityscapes_that_cannot_be_used(cityscapes):
     with pytest.raises(UserError, match=r"bonn.*1 colour that no Cityscapes class has: \(1, 2, 3\) in 6 pixels"):
         made.load(0)
     photo.unlink()
-    with pytest.raises(UserError, match="1 of 2 samples .* no photo .*ulm_000000_000000"):
+    with pytest.raises(UserError, match="no photo for 1 of 2 samples .*ulm_000000_000000"):
         reader(cityscapes)
     with pytest.raises(UserError, match="mapping map2photo is not one of label2photo"):
         reader(cityscapes, mapping="map2photo")

@@ -41,7 +41,7 @@ def test_layout(download, tmp_path, mode):
     target = tmp_path / "made"
     status, text = run(download, target, "--mode", mode)
     assert status == 0, text
-    assert "train -> train: 3 pictures (the published split has 2975)" in text and "15 files" in text
+    assert "train -> train: 3 images (the published split has 2975)" in text and "15 files" in text
     assert sorted(path.name for path in target.iterdir()) == sorted(
         f"{phase}_{name}" for phase in ("train", "test") for name in ("img", "inst", "label")
     )
@@ -64,7 +64,7 @@ def test_repeating_keeps_what_is_there(download, tmp_path):
     os.unlink(target / "train_img" / "bochum_000000_000019_leftImg8bit.png")
     kept = (target / "train_img" / "aachen_000000_000019_leftImg8bit.png").stat().st_mtime_ns
     status, text = run(download, target)
-    assert status == 0 and "1 files" in text and "14 were there already" in text
+    assert status == 0 and "1 file in" in text and "14 there already" in text
     assert (target / "train_img" / "aachen_000000_000019_leftImg8bit.png").stat().st_mtime_ns == kept
 
 
@@ -82,7 +82,7 @@ def test_missing_partners_are_reported(download, tmp_path):
     status, text = run(download, tmp_path / "made")
     assert status == 2 and "1 lack inst (aachen_000001_000019)" in text and not (tmp_path / "made").exists()
     status, text = run(download, tmp_path / "made", "--skip_incomplete")
-    assert status == 0 and "train -> train: 2 pictures" in text
+    assert status == 0 and "train -> train: 2 images" in text
     assert len(list((tmp_path / "made" / "train_img").iterdir())) == 2
 
 

@@ -116,7 +116,7 @@ def test_ranks_share_the_samples_and_take_equally_many_steps(eleven, world):
 
 
 def test_too_few_samples_for_the_workers(eleven):
-    with pytest.raises(UserError, match="11 samples on 3 workers.*one batch of 5.*--batch_size"):
+    with pytest.raises(UserError, match="11 samples on 3 workers: fewer than one batch of 5.*--batch_size"):
         opened(eleven, "train", 0, 3, batch_size=5)
 
 
@@ -208,7 +208,7 @@ def test_too_much_rot_ends_the_run(tmp_path):
     damage(pipeline, 1)
     batches(pipeline, 1)
     damage(pipeline, 4)
-    with pytest.raises(UserError, match="2 of 6 stored samples are damaged, more than 20%.*delete"):
+    with pytest.raises(UserError, match="2 of 6 stored samples damaged, more than 20%.*delete"):
         batches(pipeline, 1)
 
 

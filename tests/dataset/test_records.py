@@ -99,7 +99,7 @@ def test_changed_sources_are_built_again_and_the_old_build_goes(tmp_path, capsys
     save(tmp_path / "train_label" / "city_000001_000019_gtFine_labelIds.png", changed)
     os.utime(tmp_path / "train_label" / "city_000001_000019_gtFine_labelIds.png", ns=(1, 1))
     second = build(tmp_path)
-    assert "1 source files changed (first: train_label/city_000001" in capsys.readouterr().out
+    assert "1 source file changed (first: train_label/city_000001" in capsys.readouterr().out
     assert second != first and len(builds(tmp_path)) == 1
     np.testing.assert_array_equal(stored(second)[1][0], reader(tmp_path).load(1)["label"])
     write_sample(tmp_path, "train", 2)
@@ -298,4 +298,4 @@ def test_files_whose_names_are_not_utf8_are_built_once(tmp_path, capsys):
     assert build(tmp_path) == first and first.count == 2
     os.utime(os.fsencode(tmp_path / "train_img") + b"/stra\xdfe_000019_leftImg8bit.png", ns=(1, 1))
     build(tmp_path)
-    assert "1 source files changed (first: train_img/stra\\udcdfe" in capsys.readouterr().out
+    assert "1 source file changed (first: train_img/stra\\udcdfe" in capsys.readouterr().out

@@ -100,7 +100,7 @@ def test_partners_of_another_size_are_fitted_and_that_is_said(folders, tmp_path)
 def test_equal_pictures_are_infinitely_close(folders):
     found = measure("psnr,ssim", fake="real")
     assert found["psnr"]["value"] == "inf" and found["ssim"]["value"] == pytest.approx(1.0)
-    assert "3 of 3 pictures equal their partners" in found["psnr"]["warnings"][0]
+    assert "identical to the partner: 3 of 3 images" in found["psnr"]["warnings"][0]
     assert math.isinf(float(found["psnr"]["pictures"]["bonn_2"]))
 
 
@@ -165,7 +165,7 @@ def test_names_that_do_not_pair(folders, tmp_path, weights):
     with pytest.raises(UserError, match="ssim compare each picture with its partner.*measure fid and kid only"):
         measure("ssim,kid", real="others", **weights)
     (tmp_path / "real" / "bonn_2.png").unlink()
-    with pytest.raises(UserError, match="lacks the partners of 1 of 3 pictures.*bonn_2_synthesized_image.png"):
+    with pytest.raises(UserError, match="lacks the partners of 1 of 3 images.*bonn_2_synthesized_image.png"):
         measure("ssim")
     with pytest.raises(UserError, match="fid and kid compare with real pictures: pass --real"):
         measure("fid", real=None, source="others", **weights)

@@ -99,7 +99,7 @@ def check_five_drawn_as_zero(found):
     assert found["fake", "class_accuracy"]["value"] == pytest.approx(5 / 6)
     ious = found["fake", "miou"]["details"]
     assert (ious["road"], ious["wall"], ious["pole"], ious["sky"]) == (0.5, 1.0, 0.0, None)
-    assert "13 of 19 classes are in no picture" in found["fake", "miou"]["warnings"][0]
+    assert "absent from all images and from the mean: 13 of 19 classes" in found["fake", "miou"]["warnings"][0]
 
 
 def test_onnx_with_an_oracle(streets, tmp_path):
@@ -132,7 +132,7 @@ def test_without_label_maps_the_segmenter_is_asked_twice(streets, tmp_path):
     )
     assert "agreement with the segmenter itself" in found["fake", "miou"]["warnings"][0]
     assert found["fake", "miou"]["protocol"]["truth"] == "what the segmenter sees in the real picture"
-    with pytest.raises(UserError, match="2 of 2 pictures of fake have no true label map .first: a_fake.: pass --truth"):
+    with pytest.raises(UserError, match="no true label map for 2 of 2 images of fake .first: a_fake.: pass --truth"):
         measure(segmenter="segmenter.onnx")
 
 
@@ -146,7 +146,7 @@ def test_folder_of_ids_of_another_size(streets, tmp_path):
     check_five_drawn_as_zero(measure(segmenter="seen", truth="truth"))
     check_five_drawn_as_zero(measure(segmenter="fake", truth="truth", segmenter_output="colours"))
     (tmp_path / "seen" / "b_fake.png").unlink()
-    with pytest.raises(UserError, match="seen lacks predictions for 1 of 2 pictures .first: b_fake.png."):
+    with pytest.raises(UserError, match="seen lacks predictions for 1 of 2 images .first: b_fake.png."):
         measure(segmenter="seen", truth="truth")
 
 

@@ -107,7 +107,7 @@ def test_a_run_leaves_what_it_should(whole):
 def test_a_finished_run_says_so(whole, data, capsys):
     before = (whole / "manifest.json").read_bytes()
     assert run(data, save_ckpt_dir=whole.parent, continue_train=True) == 0
-    assert "the run is complete: 3 epochs are done" in capsys.readouterr().out
+    assert "the run is complete, with 3 epochs done" in capsys.readouterr().out
     assert (whole / "manifest.json").read_bytes() == before
 
 

@@ -17,6 +17,7 @@ from ...inference.model import Batch, Model, in_batches
 from ...options.config import Config
 from ...utils.errors import UserError
 from ...utils.runtime import Device
+from ...utils.text import counted
 from .flow import FlowSystem
 
 
@@ -131,7 +132,7 @@ class ConditionalFlowModel(Model):
             )
         for z in arrays:
             if len(z) != len(samples):
-                raise UserError(f"latents of {len(z)} images for {len(samples)} conditions")
+                raise UserError(f"latents of {counted(len(z), 'image')} for {counted(len(samples), 'condition')}")
         for index, sample in enumerate(samples):
             sample |= {f"z{i}": z[index] for i, z in enumerate(arrays)}
         return form.pictures(in_batches(samples, batch_size, lambda batch: self._decoded(batch, raw=True)), output)

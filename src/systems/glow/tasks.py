@@ -17,6 +17,7 @@ from ...utils.errors import UserError
 from ...utils.files import atomic_write
 from ...utils.logging import get_logger
 from ...utils.progress import track
+from ...utils.text import counted
 from .calls import ConditionalFlowModel
 from .flow import as_colours, draws_labels
 from .inputs import network_inputs
@@ -35,7 +36,7 @@ def bits_per_dim(model: ConditionalFlowModel, config: Config) -> int:
         shown = _images(condition=batch["condition"], real_image=batch["image"])
         results.show(stem, shown, {"bits_per_dim": bits[stem]})
     mean = float(np.mean(list(bits.values())))
-    text = f"conditional bits per dimension: mean {mean:.4f} over {len(bits)} images"
+    text = f"conditional bits per dimension: mean {mean:.4f} over {counted(len(bits), 'image')}"
     get_logger().info(f"{text} (dequantised, seed {config.seed})")
     results.gallery.note(text)
     return results.finish({"mean": mean, "seed": config.seed, "pictures": bits})

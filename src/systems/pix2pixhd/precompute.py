@@ -23,6 +23,7 @@ from ...utils.files import atomic_write, explain_os_error
 from ...utils.logging import get_logger
 from ...utils.progress import track
 from ...utils.tables import load_table
+from ...utils.text import counted
 from .clusters import cluster_features, instance_table, paint_regions
 from .companions import cluster_file
 from .products import Product, digest, read_record
@@ -70,7 +71,10 @@ def precompute(model: Model, config: Config) -> int:
         found = cluster_features(rows, config.n_clusters, config.cluster_seed)
         clusters.write(_table(found))
         classes = len(np.unique(found[:, 0]))
-        say(f"{len(rows)} instances; {len(found)} clusters of {classes} classes in {clusters.path}")
+        say(
+            f"{counted(len(rows), 'instance')}; {counted(len(found), 'cluster')} of "
+            f"{counted(classes, 'class', 'classes')} in {clusters.path}"
+        )
     elif clusters.is_current:
         say(f"clusters of {config.phase} in {clusters.path} are up to date")
     else:
@@ -102,7 +106,8 @@ def _encode_all(model: Model, request: PairedRequest, maps: "_FeatureMaps | None
     """The rows of ``features.npy``; writes ``maps`` on the way, where there are any to write."""
     data = PAIRED.open(request, model.config, model.config.phase, training=False)
     get_logger().info(
-        f"encoding {data.num_samples} samples of {model.config.phase} with checkpoint {model.tag} of {model.folder}"
+        f"encoding {counted(data.num_samples, 'sample')} of {model.config.phase} with checkpoint {model.tag} of "
+        f"{model.folder}"
     )
     if maps:
         maps.begin()
