@@ -6,17 +6,19 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..dataset.pipeline import Pipeline
 from ..inference.model import Model
 from ..metrics.owners import INCEPTION, METRICS
 from ..runs.checkpoint_reader import CheckpointReader
-from ..utils.files import atomic_write
+from ..utils.files import atomic_write, explained, open_unlinked, read_small
 
 _WITHOUT_EFFECT = ("how_many", "num_workers")
-_RECORD, _JOURNAL = "translated.json", "written.txt"
+_RECORD, _JOURNAL = "translated.json", "written.jsonl"
 
 
 def fingerprint(model: Model, data: Pipeline, count: int) -> str:
@@ -57,24 +59,38 @@ class Results:
 
     Every file is noted in a journal before it is written, so that also what an interrupted evaluation left is known.
     Files that no evaluation noted are the user's and stay.
+
+    Raises:
+        UserError: the folder cannot be made or changed.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        # first the completion marker, so that an interrupted evaluation is never taken for complete
-        listed = [*_listed(folder), *_journal(folder)]
-        (folder / _RECORD).unlink(missing_ok=True)
-        for name in dict.fromkeys(listed):
-            _remove(folder, name)
-        (folder / _JOURNAL).unlink(missing_ok=True)
+        with explained(folder, "create"):
+            folder.mkdir(parents=True, exist_ok=True)
+        for name in dict.fromkeys([*_listed(folder), *_journaled(folder)]):
+            if _is_inside(folder, name):
+                with contextlib.suppress(OSError, ValueError):
+                    (folder / name).unlink()
+        # a record whose files are gone is never taken for complete, so that an interruption here does no harm
+        for name in (_RECORD, _JOURNAL):
+            with explained(folder / name, "delete"):
+                (folder / name).unlink(missing_ok=True)
 
     def path(self, *parts: str) -> Path:
-        """The path of a file that is about to be written below the folder."""
-        path = self.folder.joinpath(*parts)
-        with open(self.folder / _JOURNAL, "ab") as journal:
-            journal.write(os.fsencode("/".join(parts)) + b"\n")
-        return path
+        """The path of a file that is about to be written below the folder.
+
+        Raises:
+            UserError: it cannot be noted, because the disk is full, say.
+        """
+        journal = self.folder / _JOURNAL
+        with explained(journal, "write"):
+            handle = open_unlinked(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            try:
+                os.write(handle, (json.dumps("/".join(parts)) + "\n").encode())
+            finally:
+                os.close(handle)
+        return self.folder.joinpath(*parts)
 
     def finish(self, mark: str, outputs: Mapping[str, Mapping[int, Path]]) -> None:
         """Note what a finished translation made: for each output the image of each sample, by number."""
@@ -86,35 +102,44 @@ class Results:
 
 
 def _listed(folder: Path) -> list[str]:
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        outputs = json.loads((folder / _RECORD).read_text(encoding="utf-8"))["outputs"]
-        return [str(name) for files in outputs.values() for name in files.values()]
-    return []
+    """Images of the last finished translation; earlier versions of the program kept no journal."""
+    record = _read_json(folder)
+    return [str(name) for files in record["outputs"].values() for name in files.values()] if record else []
 
 
-def _journal(folder: Path) -> list[str]:
+def _journaled(folder: Path) -> Iterator[str]:
     with contextlib.suppress(OSError):
-        return [os.fsdecode(line) for line in (folder / _JOURNAL).read_bytes().split(b"\n") if line]
-    return []
+        for line in read_small(folder / _JOURNAL).splitlines():
+            # the line of a process that was killed may be cut short
+            with contextlib.suppress(ValueError, RecursionError):
+                yield str(json.loads(line))
 
 
-def _remove(folder: Path, name: str) -> None:
-    """Delete a file below ``folder``; names that lead out of it are left alone, and links are not followed."""
-    parts = Path(name).parts
-    if ".." in parts or Path(name).is_absolute() or folder.joinpath(*parts[:-1]).is_symlink():
-        return
-    with contextlib.suppress(OSError):
-        folder.joinpath(*parts).unlink()
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether ``name`` is a file below ``folder`` that no link on the way leads out of."""
+    path = Path(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name or path == Path():
+        return False
+    return not any(os.path.islink(folder / parent) for parent in path.parents[:-1])
+
+
+def _read_json(folder: Path) -> dict[str, Any] | None:
+    """The record of a finished translation; None if there is none that can be used."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        record = json.loads(read_small(folder / _RECORD))
+        for files in record["outputs"].values():
+            if not all(re.fullmatch(r"\d{1,18}", key) and isinstance(name, str) for key, name in files.items()):
+                return None
+        return record
+    return None
 
 
 def read_record(folder: Path, mark: str) -> dict[str, dict[int, Path]] | None:
     """The images of each output by sample number; None unless they are all there and of this fingerprint."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
-        outputs = {
-            name: {int(i): folder / path for i, path in files.items()} for name, files in record["outputs"].items()
-        }
-        complete = all(path.is_file() for files in outputs.values() for path in files.values())
-        if record["fingerprint"] == mark and complete and (folder / "gallery" / "index.html").is_file():
-            return outputs
-    return None
+    record = _read_json(folder)
+    if record is None or record.get("fingerprint") != mark or not (folder / "gallery" / "index.html").is_file():
+        return None
+    named = [name for files in record["outputs"].values() for name in files.values()]
+    if not all(_is_inside(folder, name) and os.path.isfile(folder / name) for name in named):
+        return None
+    return {output: {int(i): folder / name for i, name in files.items()} for output, files in record["outputs"].items()}

@@ -17,6 +17,7 @@ from ..metrics.similarity import SMALLEST, psnr, ssim
 from ..metrics.style import StyleDistances, side_by_side
 from ..utils.logging import get_logger
 from ..utils.progress import track
+from ..utils.text import counted
 from .record import Results, fingerprint
 
 
@@ -43,7 +44,10 @@ def plan(model: Model) -> Plan:
     count = min(data.num_samples, limit or data.num_samples)
     folder = Path(config.predict_dir) / config.name / f"{given or config.phase}_{model.tag}"
     shown = given or config.phase
-    say(f"checkpoint {model.tag} of {model.folder}, {count} of {data.num_samples} samples of {shown} to {folder}")
+    say(
+        f"checkpoint {model.tag} of {model.folder}, {count} of {counted(data.num_samples, 'sample')} of {shown} to "
+        f"{folder}"
+    )
     if count < data.num_samples:
         say(f"stopping after {count}, as --how_many says; --how_many 0 translates all")
     return Plan(data, count, folder, fingerprint(model, data, count))
@@ -82,7 +86,7 @@ def translate_all(model: Model, job: Plan) -> None:
         if system.shows_side_by_side:
             write_png(results.path("side_by_side", f"{stem}.png"), side_by_side(list(shown.values())))
         gallery.add_result(data.name(number), shown, _numbers(batch, outputs) | styles.add(batch, outputs))
-    styles.report(folder, get_logger().info)
+    styles.report(results.path("look.json"), get_logger().info)
     for name, frames in written.items() if data.video else ():
         path = write_video(results.path(f"{data.source}_{name}.mp4"), list(frames.values()), data.video.rate)
         get_logger().info(f"video: {path}")

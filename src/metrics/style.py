@@ -11,6 +11,7 @@ import numpy as np
 
 from ..dataset.transforms import resize_photo
 from ..utils.files import atomic_write
+from ..utils.text import counted
 
 _PATCH = 5
 _PATCHES_A_PICTURE = 256
@@ -114,8 +115,8 @@ class StyleDistances:
                 self._layouts[name].append(numbers[f"{name} layout"])
         return numbers
 
-    def report(self, folder: Path, say: Callable[[str], None]) -> None:
-        """Print one line an output and keep the numbers in ``folder/look.json``."""
+    def report(self, path: Path, say: Callable[[str], None]) -> None:
+        """Print one line an output and keep the numbers, if there are any, in the JSON file ``path``."""
         numbers = {}
         for name, layouts in self._layouts.items():
             source, target = self._made_from[name]
@@ -125,9 +126,9 @@ class StyleDistances:
             if after is not None:
                 numbers[name] |= {"distance": after, "distance_of_source": before}
                 line += f", distance to the style of {target} {after:.4f} (before translation {before:.4f})"
-            say(f"{line}, {len(layouts)} pictures")
+            say(f"{line}, {counted(len(layouts), 'image')}")
         if numbers:
-            atomic_write(folder / "look.json", json.dumps(numbers, indent=1) + "\n")
+            atomic_write(path, json.dumps(numbers, indent=1) + "\n")
 
 
 def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:

@@ -52,7 +52,7 @@ def test_report_names_both_distances(tmp_path):
         tinted = a + np.array((0.3, 0.0, -0.3), np.float32).reshape(3, 1, 1)
         own = distances.add({"A": a[None], "B": b[None]}, {"fake_B": tinted[None]})
         assert own["fake_B layout"] > 0.9
-    distances.report(tmp_path, lines.append)
+    distances.report(tmp_path / "look.json", lines.append)
     numbers = json.loads((tmp_path / "look.json").read_text())["fake_B"]
     assert numbers["pictures"] == 6
     assert numbers["distance"] < 0.5 * numbers["distance_of_source"]
@@ -62,7 +62,7 @@ def test_report_names_both_distances(tmp_path):
 def test_systems_with_true_images_get_no_report(tmp_path):
     distances = StyleDistances({})
     assert distances.add({"A": np.zeros((1, 3, 32, 32))}, {"image": np.zeros((1, 3, 32, 32))}) == {}
-    distances.report(tmp_path, pytest.fail)
+    distances.report(tmp_path / "look.json", pytest.fail)
     assert not list(tmp_path.iterdir())
 
 
