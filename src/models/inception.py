@@ -21,7 +21,13 @@ _EPS = 1e-3
 INPUT_SIZE = 299
 
 
-def _conv(in_channels: int, out_channels: int, kernel: int | tuple[int, int], stride: int = 1, padding=0) -> nn.Cell:
+def _conv(
+    in_channels: int,
+    out_channels: int,
+    kernel: int | tuple[int, int],
+    stride: int = 1,
+    padding: int | tuple[int, int] = 0,
+) -> nn.Cell:
     kernel = kernel if isinstance(kernel, tuple) else (kernel, kernel)
     vertical, horizontal = padding if isinstance(padding, tuple) else (padding, padding)
     return nn.Conv2d(
@@ -88,7 +94,7 @@ class _BlockC(_Block):
     def __init__(self, inner: int):
         row, column = ((1, 7), (0, 3)), ((7, 1), (3, 0))
 
-        def line(a: int, b: int, shape) -> nn.Cell:
+        def line(a: int, b: int, shape: tuple[tuple[int, int], tuple[int, int]]) -> nn.Cell:
             return _conv(a, b, shape[0], padding=shape[1])
 
         super().__init__(
@@ -113,7 +119,7 @@ class _BlockC(_Block):
 
 
 class _BlockD(_Block):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(
             branch3x3_1=_conv(768, 192, 1),
             branch3x3_2=_conv(192, 320, 3, 2),

@@ -26,7 +26,7 @@ def convolution_stack(plan: Sequence[int | str]) -> list[nn.Cell]:
     """Cells of a VGG's ``features`` in torchvision's order: 3x3 convolutions of these widths with ReLU, "M" halves."""
     cells, channels = [], 3
     for width in plan:
-        if width == "M":
+        if isinstance(width, str):
             cells.append(MaxPool())
         else:
             cells += [conv(channels, width, 3, 1, 1), nn.ReLU()]

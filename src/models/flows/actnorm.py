@@ -4,7 +4,7 @@ __all__ = ["ActNorm", "ConditionalActNorm"]
 
 import mindspore as ms
 import numpy as np
-from mindspore import Tensor, ops
+from mindspore import Parameter, Tensor, ops
 
 from .nets import initialized_flag, parameter
 from .op import InvertibleOp, Net
@@ -34,7 +34,7 @@ class ActNorm(InvertibleOp):
         self.scale = parameter(start((1, channels, 1, 1)), "scale")
         self.initialized = initialized_flag()
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (self.loc, self.scale)
 
     def scales(self, scale: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,12 +44,12 @@ class ActNorm(InvertibleOp):
             return exp(log_scale), log_scale
         return scale, log(absolute(scale))
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         scale, log_scale = self.scales(weights[at + 1])
         logdet = sum_per_sample(log_scale) * (x.shape[2] * x.shape[3])
         return scale * (x + weights[at]), repeat(logdet, x.shape[0])
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         scale, _ = self.scales(weights[at + 1])
         return y / scale - weights[at]
 
@@ -79,7 +79,7 @@ class ConditionalActNorm(InvertibleOp):
         self.limit = limit
         self.cond_net = cond_net
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.cond_net.weights()
 
     def scale_and_shift(self, condition: Tensor, weights: tuple, at: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,11 +91,11 @@ class ConditionalActNorm(InvertibleOp):
             return exp(log_s), log_s, t
         return s, log(absolute(s)), t
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         s, log_s, t = self.scale_and_shift(condition, weights, at)
         return s * (x + t), sum_per_sample(log_s) * (x.shape[2] * x.shape[3])
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         s, _, t = self.scale_and_shift(condition, weights, at)
         return y / s - t
 

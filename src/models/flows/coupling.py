@@ -2,7 +2,7 @@
 
 __all__ = ["AdditiveCoupling", "AffineCoupling"]
 
-from mindspore import Tensor
+from mindspore import Parameter, Tensor
 
 from .op import InvertibleOp, Net
 from .primitives import concat, exp, halves, reshape, sigmoid, softplus, sum_per_sample, zeros_like
@@ -20,12 +20,11 @@ class AdditiveCoupling(InvertibleOp):
         super().__init__()
         self.net = net
         self.net_weights = len(net.weights())
-        self.conditional = cond_net is not None
-        self.condition_first = condition_first
-        if self.conditional:
+        self.conditional, self.condition_first = cond_net is not None, condition_first
+        if cond_net is not None:
             self.cond_net = cond_net
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         if self.conditional:
             return self.net.weights() + self.cond_net.weights()
         return self.net.weights()
@@ -46,12 +45,12 @@ class AdditiveCoupling(InvertibleOp):
         self.net.initialise(self.network_input(x1, condition, self.weights(), 0))
         return super().initialise(x, condition)
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         x1, x2 = halves(x)
         y2 = x2 + self.respond(x1, condition, weights, at)
         return concat((x1, y2)), zeros_like(x[:, 0, 0, 0])
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         y1, y2 = halves(y)
         return concat((y1, y2 - self.respond(y1, condition, weights, at)))
 
@@ -75,7 +74,9 @@ class AffineCoupling(AdditiveCoupling):
         super().__init__(net, cond_net, condition_first)
         self.interleaved, self.limit = interleaved, limit
 
-    def scale_and_shift(self, x1: Tensor, condition: Tensor | None, weights: tuple, at: int):
+    def scale_and_shift(
+        self, x1: Tensor, condition: Tensor | None, weights: tuple, at: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """``(s, log s, t)``, each with the shape of ``x1``."""
         h = self.respond(x1, condition, weights, at)
         if self.interleaved:
@@ -89,12 +90,12 @@ class AffineCoupling(AdditiveCoupling):
             return exp(log_s), log_s, t
         return sigmoid(raw + 2.0), -softplus(-2.0 - raw), t
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         x1, x2 = halves(x)
         s, log_s, t = self.scale_and_shift(x1, condition, weights, at)
         return concat((x1, s * (x2 + t))), sum_per_sample(log_s)
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         y1, y2 = halves(y)
         s, _, t = self.scale_and_shift(y1, condition, weights, at)
         return concat((y1, y2 / s - t))

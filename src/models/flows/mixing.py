@@ -13,7 +13,7 @@ __all__ = [
 ]
 
 import numpy as np
-from mindspore import Tensor
+from mindspore import Parameter, Tensor
 from scipy.linalg import lu
 
 from .linalg import TriangularInverse, inverse, logabsdet, masks
@@ -62,18 +62,18 @@ class InvertibleConv(InvertibleOp):
         self.channels = channels
         self.weight = parameter(random_rotation(rng, channels).reshape(channels, channels, 1, 1), "weight")
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (self.weight,)
 
     def matrix(self, condition: Tensor | None, weights: tuple, at: int) -> Tensor:
         """W as (1, C, C)."""
         return reshape(weights[at], (1, self.channels, self.channels))
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         w = self.matrix(condition, weights, at)
         return mix(w, x), _per_sample(logabsdet(w), x)
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         return mix(inverse(self.matrix(condition, weights, at)), y)
 
 
@@ -90,7 +90,7 @@ class ConditionalInvertibleConv(InvertibleConv):
         self.cond_net = cond_net
         cond_net.last.start(random_rotation(rng, channels).reshape(-1))
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.cond_net.weights()
 
     def matrix(self, condition: Tensor | None, weights: tuple, at: int) -> Tensor:
@@ -125,10 +125,10 @@ class InvertibleConvLU(InvertibleOp):
         self.upper_inverse = TriangularInverse(channels, upper=True)
         return parts
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (self.w_p, self.s_sign, self.w_l, self.w_u, self.w_s)
 
-    def raw_factors(self, condition: Tensor | None, weights: tuple, at: int):
+    def raw_factors(self, condition: Tensor | None, weights: tuple, at: int) -> tuple[Tensor, Tensor, Tensor]:
         """The triangles, of which the strict parts count, and the log-diagonal: (1, C, C) twice, (1, C, 1)."""
         c = self.channels
         square = (1, c, c)
@@ -138,7 +138,9 @@ class InvertibleConvLU(InvertibleOp):
             reshape(weights[at + 2], (1, c, 1)),
         )
 
-    def factors(self, condition: Tensor | None, weights: tuple, at: int):
+    def factors(
+        self, condition: Tensor | None, weights: tuple, at: int
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """``(P, L, U, log diagonal, diagonal)``: three times (N or 1, C, C), twice (N or 1, C, 1)."""
         lower, upper, log_s = self.raw_factors(condition, weights, at + 2)
         if self.limit:
@@ -148,12 +150,12 @@ class InvertibleConvLU(InvertibleOp):
         p = repeat(reshape(weights[at], (1, c, c)), lower.shape[0])
         return p, lower * self.lower_mask, upper * self.upper_mask, log_s, diagonal
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         p, lower, upper, log_s, diagonal = self.factors(condition, weights, at)
         w = batch_matmul(lower + self.identity, upper + self.identity * diagonal)
         return mix(batch_matmul(p, w), x), _per_sample(reduce_sum(log_s, (1, 2)), x)
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         p, lower, upper, log_s, diagonal = self.factors(condition, weights, at)
         unpermuted = batch_matmul(self.lower_inverse(lower, ones_like(log_s)), p.transpose(0, 2, 1))
         return mix(self.upper_inverse(upper, diagonal), mix(unpermuted, y))
@@ -173,10 +175,10 @@ class ConditionalInvertibleConvLU(InvertibleConvLU):
         self.cond_net = cond_net
         cond_net.last.start(np.concatenate([parts[name].reshape(-1) for name in ("w_l", "w_u", "w_s")]))
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (self.w_p, self.s_sign) + self.cond_net.weights()
 
-    def raw_factors(self, condition: Tensor | None, weights: tuple, at: int):
+    def raw_factors(self, condition: Tensor | None, weights: tuple, at: int) -> tuple[Tensor, Tensor, Tensor]:
         """The triangles and the log-diagonal of every sample: (N, C, C) twice, (N, C, 1)."""
         c = self.channels
         h = self.cond_net.compute(condition, weights, at)

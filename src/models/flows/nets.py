@@ -9,6 +9,7 @@ __all__ = [
     "Conv",
     "Dense",
     "Flatten",
+    "Initialiser",
     "OutputDense",
     "ReLU",
     "Tanh",
@@ -20,6 +21,8 @@ __all__ = [
     "zeros",
 ]
 
+from collections.abc import Callable
+
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -27,13 +30,16 @@ from mindspore import Parameter, Tensor, nn, ops
 from .op import Net
 from .primitives import exp, ones_like, relu, reshape, tanh
 
+#: draws the first value of a weight: ``(rng, shape)`` to a float32 array
+Initialiser = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+
 
 def zeros(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """All zeros; ``rng`` is not used."""
     return np.zeros(shape, np.float32)
 
 
-def gaussian(std: float):
+def gaussian(std: float) -> Initialiser:
     """An initialiser: normal with mean 0 and this standard deviation."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -42,7 +48,7 @@ def gaussian(std: float):
     return draw
 
 
-def fan_in_uniform(fan_in: int):
+def fan_in_uniform(fan_in: int) -> Initialiser:
     """An initialiser: uniform in +-1/sqrt(fan_in), PyTorch's default for weights and biases of both layer types."""
     bound = 1.0 / np.sqrt(fan_in)
 
@@ -73,8 +79,8 @@ class Conv(Net):
         kernel: int,
         padding: int = 0,
         stride: int = 1,
-        weight_init=None,
-        bias_init=None,
+        weight_init: Initialiser | None = None,
+        bias_init: Initialiser | None = None,
         has_bias: bool = True,
     ):
         super().__init__()
@@ -86,12 +92,12 @@ class Conv(Net):
         if has_bias:
             self.bias = parameter((bias_init or default)(rng, (out_channels,)), "bias")
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         if self.has_bias:
             return (self.weight, self.bias)
         return (self.weight,)
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         y = self.conv(x, weights[at])
         if self.has_bias:
             y = self.add_bias(y, weights[at + 1])
@@ -101,7 +107,14 @@ class Conv(Net):
 class Dense(Net):
     """Fully connected layer: (N, in) to (N, out), ``weight`` (out, in)."""
 
-    def __init__(self, rng, in_features: int, out_features: int, weight_init=None, bias_init=None):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        in_features: int,
+        out_features: int,
+        weight_init: Initialiser | None = None,
+        bias_init: Initialiser | None = None,
+    ):
         super().__init__()
         default = fan_in_uniform(in_features)
         self.matmul = ops.MatMul(transpose_b=True)
@@ -109,10 +122,10 @@ class Dense(Net):
         self.weight = parameter((weight_init or default)(rng, (out_features, in_features)), "weight")
         self.bias = parameter((bias_init or default)(rng, (out_features,)), "bias")
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (self.weight, self.bias)
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return self.add_bias(self.matmul(x, weights[at]), weights[at + 1])
 
 
@@ -125,7 +138,7 @@ class OutputDense(Net):
 
     def __init__(self, in_features: int, out_features: int, flagged: bool = False):
         super().__init__()
-        self.linear = Dense(None, in_features, out_features, zeros, zeros)
+        self.linear = Dense(np.random.default_rng(0), in_features, out_features, zeros, zeros)
         self.flagged = flagged
         if flagged:
             self.initialized = initialized_flag()
@@ -136,10 +149,10 @@ class OutputDense(Net):
         if self.flagged:
             ops.assign(self.initialized, Tensor(1, ms.int32))
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.linear.weights()
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return self.linear.compute(x, weights, at)
 
 
@@ -158,10 +171,10 @@ class ZeroConv(Net):
         self.sum_inputs = ops.ReduceSum(keep_dims=True)
         self.border = BorderConv(out_channels)
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (self.scale, self.conv.weight, self.conv.bias)
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         y = self.conv.compute(x, weights, at + 1)
         y = y + self.border(y, self.sum_inputs(weights[at + 1], 1))
         return y * exp(3.0 * weights[at])
@@ -179,7 +192,7 @@ class BorderConv(nn.Cell):
         self.conv = ops.Conv2D(out_channels, 3, pad_mode="pad", pad=1)
         self.sum_taps = ops.ReduceSum(keep_dims=True)
 
-    def construct(self, like, weight):
+    def construct(self, like: Tensor, weight: Tensor) -> Tensor:
         one = ones_like(like[:1, :1])
         total = reshape(self.sum_taps(weight, (1, 2, 3)), (1, -1, 1, 1))
         return total - self.conv(one, weight)
@@ -188,21 +201,21 @@ class BorderConv(nn.Cell):
 class ReLU(Net):
     """max(x, 0)."""
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return relu(x)
 
 
 class Tanh(Net):
     """Hyperbolic tangent."""
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return tanh(x)
 
 
 class Flatten(Net):
     """(N, ...) to (N, features)."""
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return reshape(x, (x.shape[0], -1))
 
 
@@ -215,24 +228,24 @@ class Chain(nn.SequentialCell):
         #: where every child's weights begin
         self.offsets = tuple(sum(counts[:i]) for i in range(len(counts)))
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         """The weights of all children, in order."""
         out = ()
         for net in self.cell_list:
             out = out + net.weights()
         return out
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         """The children applied in order, each to its part of ``weights``."""
         for i in range(len(self.offsets)):
             x = self.cell_list[i].compute(x, weights, at + self.offsets[i])
         return x
 
-    def initialise(self, x):
+    def initialise(self, x: Tensor) -> Tensor:
         """Every child initialised on what the children before it make of the first batch."""
         for net in self.cell_list:
             x = net.initialise(x)
         return x
 
-    def construct(self, x):
+    def construct(self, x: Tensor) -> Tensor:
         return self.compute(x, self.weights())

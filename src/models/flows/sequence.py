@@ -3,7 +3,7 @@
 __all__ = ["MEMORY_MODES", "Sequence"]
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from .op import InvertibleOp
 from .primitives import zeros_like
@@ -28,7 +28,9 @@ class _Reversible(nn.Cell):
     def construct(self, x: Tensor, condition: Tensor, weights: tuple) -> tuple[Tensor, Tensor]:
         return self.sequence[0].transform(x, condition, weights)
 
-    def bprop(self, x, condition, weights, out, dout):
+    def bprop(
+        self, x: Tensor, condition: Tensor, weights: tuple, out: tuple, dout: tuple
+    ) -> tuple[Tensor, Tensor, tuple]:
         y, dy, dlogdet = out[0], dout[0], dout[1]
         dcondition, dweights = zeros_like(condition), ()
         for back in range(len(self.steps)):
@@ -72,26 +74,26 @@ class Sequence(InvertibleOp):
             for step in steps:
                 step.recompute()
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         out = ()
         for flow in self.flows:
             out = out + flow.weights()
         return out
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         total = None
         for i in range(len(self.offsets)):
             x, logdet = self.flows[i].transform(x, condition, weights, at + self.offsets[i])
             total = logdet if i == 0 else total + logdet
         return x, total
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         for back in range(len(self.offsets)):
             i = len(self.offsets) - 1 - back
             y = self.flows[i].invert(y, condition, weights, at + self.offsets[i])
         return y
 
-    def construct(self, x: Tensor, condition: Tensor | None = None):
+    def construct(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.memory == "reconstruct":
             if condition is None:
                 # An op that takes no condition ignores what it is given. A constant would not do: compiled

@@ -4,7 +4,7 @@ __all__ = ["Split", "TopPrior", "gaussian_log_prob", "mean_and_log_sd"]
 
 import math
 
-from mindspore import Tensor, nn
+from mindspore import Parameter, Tensor, nn
 
 from .op import InvertibleOp, Net
 from .primitives import concat, exp, halves, reshape, sum_per_sample, zeros_like
@@ -43,7 +43,7 @@ class Split(InvertibleOp):
         self.prior_net = prior_net
         self.conditional, self.interleaved = conditional, interleaved
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.prior_net.weights()
 
     def prior(self, kept: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
@@ -67,12 +67,12 @@ class Split(InvertibleOp):
         mean, log_sd = self.prior(kept, condition, self.weights())
         return mean + exp(log_sd) * eps
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         kept, z = halves(x)
         mean, log_sd = self.prior(kept, condition, weights, at)
         return concat((kept, (z - mean) * exp(-log_sd))), -sum_per_sample(log_sd)
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         kept, eps = halves(y)
         mean, log_sd = self.prior(kept, condition, weights, at)
         return concat((kept, mean + exp(log_sd) * eps))

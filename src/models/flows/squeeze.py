@@ -31,12 +31,12 @@ class Squeeze(InvertibleOp):
     H and W must be even. The log-determinant is 0. (RealNVP, Dinh et al. 2017, section 3.6; Glow's channel order.)
     """
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         n, c, h, w = x.shape
         y = x.reshape(n, c, h // 2, 2, w // 2, 2).transpose(0, 1, 3, 5, 2, 4)
         return y.reshape(n, 4 * c, h // 2, w // 2), ops.zeros((n,), x.dtype)
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         n, c, h, w = y.shape
         x = y.reshape(n, c // 4, 2, 2, h, w).transpose(0, 1, 4, 2, 5, 3)
         return x.reshape(n, c // 4, 2 * h, 2 * w)

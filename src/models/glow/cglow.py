@@ -5,7 +5,7 @@ __all__ = ["CGlow"]
 from collections.abc import Iterator
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from ...utils.errors import UserError
 from ..flows import (
@@ -19,7 +19,7 @@ from ..flows import (
     gaussian_log_prob,
 )
 from ..flows.mixing import random_rotation
-from ..flows.nets import Chain, Conv, Dense, Flatten, Net, ReLU, Tanh, gaussian, parameter, zeros
+from ..flows.nets import Chain, Conv, Dense, Flatten, Initialiser, Net, ReLU, Tanh, gaussian, parameter, zeros
 from ..flows.primitives import exp, halves, reshape
 from .network import ConditionalFlow, Level
 
@@ -36,7 +36,16 @@ class _ImageNet(Net):
     starts the last weight at zero, so that everything learns.
     """
 
-    def __init__(self, rng, x_size, hidden, outputs, cond_init, last_weight, last_bias):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        x_size: tuple[int, int, int],
+        hidden: tuple[int, int],
+        outputs: int,
+        cond_init: str,
+        last_weight: Initialiser,
+        last_bias: Initialiser,
+    ):
         super().__init__()
         channels, height, width = x_size
         xc, xs = hidden
@@ -60,16 +69,16 @@ class _ImageNet(Net):
         )
         self.trunk_weights = len(self.x_Con.weights())
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.x_Con.weights() + self.x_Linear.weights()
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         features = self.x_Con.compute(x, weights, at)
         return self.x_Linear.compute(features, weights, at + self.trunk_weights)
 
 
 class _BiasAndLogs(nn.Cell):
-    def __init__(self, rng, channels):
+    def __init__(self, rng: np.random.Generator, channels: int):
         super().__init__()
         draw = gaussian(0.05)
         self.bias = parameter(draw(rng, (1, channels, 1, 1)), "bias")
@@ -79,30 +88,30 @@ class _BiasAndLogs(nn.Cell):
 class _AffineConv(Conv):
     """Convolution without bias, then ``(y + bias) exp(logs)`` per channel; nothing depends on data."""
 
-    def __init__(self, rng, in_channels, out_channels, kernel):
+    def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int, kernel: int):
         draw = gaussian(0.05)
         super().__init__(rng, in_channels, out_channels, kernel, kernel // 2, weight_init=draw, has_bias=False)
         self.actnorm = _BiasAndLogs(rng, out_channels)
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (self.weight, self.actnorm.bias, self.actnorm.logs)
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return (self.conv(x, weights[at]) + weights[at + 1]) * exp(weights[at + 2])
 
 
 class _ZeroOutput(Conv):
     """Zero-padded 3x3 convolution that starts at zero, plus a second bias, times ``exp(3 logs)`` per channel."""
 
-    def __init__(self, rng, in_channels, out_channels):
+    def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
         super().__init__(rng, in_channels, out_channels, 3, padding=1, weight_init=zeros, bias_init=zeros)
         self.logs = parameter(np.zeros((out_channels, 1, 1)), "logs")
         self.newbias = parameter(np.zeros((out_channels, 1, 1)), "newbias")
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (self.weight, self.bias, self.logs, self.newbias)
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         y = self.add_bias(self.conv(x, weights[at]), weights[at + 1])
         return (y + weights[at + 3]) * exp(3.0 * weights[at + 2])
 
@@ -110,7 +119,7 @@ class _ZeroOutput(Conv):
 class _CouplingNets(nn.Cell):
     """The two networks of a coupling: the condition brought to the level's size, and what answers to both."""
 
-    def __init__(self, rng, x_channels, channels, level, width):
+    def __init__(self, rng: np.random.Generator, x_channels: int, channels: int, level: int, width: int):
         super().__init__()
         half, patch = channels // 2, 2 ** (level + 1)
         draw = gaussian(0.1)
@@ -135,7 +144,16 @@ class _CouplingNets(nn.Cell):
 class _Step(nn.Cell):
     """The networks of one step of flow."""
 
-    def __init__(self, rng, x_size, channels, level, hidden, width, cond_init):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        x_size: tuple[int, int, int],
+        channels: int,
+        level: int,
+        hidden: tuple[int, int],
+        width: int,
+        cond_init: str,
+    ):
         super().__init__()
         c = channels
         self.actnorm = _ImageNet(rng, x_size, hidden, 2 * c, cond_init, zeros, zeros)
@@ -156,12 +174,12 @@ class _Step(nn.Cell):
 class _ExpActNorm(ConditionalActNorm):
     """``y = exp(log s) (x + t)``, both within (-1, 1)."""
 
-    def scale_and_shift(self, condition, weights, at):
+    def scale_and_shift(self, condition: Tensor, weights: tuple, at: int) -> tuple[Tensor, Tensor, Tensor]:
         h = self.cond_net.compute(condition, weights, at)
         log_s, t = halves(reshape(h, (h.shape[0], -1, 1, 1)))
         return exp(log_s), log_s, t
 
-    def initialise(self, x, condition=None):
+    def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return InvertibleOp.initialise(self, x, condition)
 
 
@@ -175,13 +193,13 @@ class _Mixing(ConditionalInvertibleConv):
 
 
 class _SplitNet(nn.Cell):
-    def __init__(self, rng, channels):
+    def __init__(self, rng: np.random.Generator, channels: int):
         super().__init__()
         self.conv = Chain(Conv(rng, channels // 2, channels, 3, 1, weight_init=gaussian(0.1)), Tanh())
 
 
 class _Layers(nn.Cell):
-    def __init__(self, layers):
+    def __init__(self, layers: list[nn.Cell]):
         super().__init__()
         self.layers = nn.CellList(layers)
 
@@ -231,7 +249,10 @@ class CGlow(ConditionalFlow):
         top = (1, *self.latent_shapes[-1])
         self.new_mean = parameter(np.zeros(top), "new_mean", trainable=False)
         self.new_logs = parameter(np.zeros(top), "new_logs", trainable=False)
-        layers, steps, split_nets, c = [], [], [], channels
+        layers: list[nn.Cell] = []
+        steps: list[list[_Step]] = []
+        split_nets: list[_SplitNet] = []
+        c = channels
         hidden = (x_hidden_channels, x_hidden_size)
         for level, flows in enumerate(n_flow):
             c *= 4
@@ -252,7 +273,9 @@ class CGlow(ConditionalFlow):
         self.levels = nn.CellList([Sequence([step.op() for step in own], memory) for own in steps])
         self.splits = nn.CellList([Split(net.conv, interleaved=True) for net in split_nets])
 
-    def construct(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None):
+    def construct(
+        self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
         x, log_p, logdet, latents = x_b, 0.0, 0.0, ()
         for level in range(self.n_block):
             x, _ = self.squeeze(x)

@@ -3,6 +3,7 @@
 __all__ = ["MIN_BLOCK_SIZE", "ConditionNet", "CouplingCondition", "coupling_net"]
 
 import numpy as np
+from mindspore import Parameter, Tensor
 
 from ..flows.nets import (
     Chain,
@@ -26,10 +27,10 @@ class _ConvTrunk(Net):
         super().__init__()
         self.conv_net = Chain(*nets)
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.conv_net.weights()
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return self.conv_net.compute(x, weights, at)
 
 
@@ -38,10 +39,10 @@ class _LinearHead(Net):
         super().__init__()
         self.linear_net = Chain(*nets)
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.linear_net.weights()
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return self.linear_net.compute(x, weights, at)
 
 
@@ -82,10 +83,10 @@ class ConditionNet(Net):
         """The layer whose bias is the start of the op."""
         return self.linear_net.linear_net[6]
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.conv_net.weights() + self.linear_net.weights()
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         features = self.conv_net.compute(x, weights, at)
         return self.linear_net.compute(features, weights, at + self.trunk_weights)
 

@@ -20,6 +20,7 @@ from ..flows.nets import (
     BorderConv,
     Chain,
     Conv,
+    Initialiser,
     Net,
     ReLU,
     gaussian,
@@ -52,11 +53,11 @@ class _LogActNorm(ActNorm):
         super().__init__(channels)
         ops.assign(self.scale, ops.zeros_like(self.scale))
 
-    def scales(self, scale):
+    def scales(self, scale: Tensor) -> tuple[Tensor, Tensor]:
         log_scale = _LOG_SCALE_FACTOR * scale
         return exp(log_scale), log_scale
 
-    def initialise(self, x, condition=None):
+    def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         if not int(self.initialized.asnumpy()):
             loc, scale = _normalisation(x)
             ops.assign(self.loc, Tensor(loc))
@@ -68,11 +69,13 @@ class _LogActNorm(ActNorm):
 class _EdgeConv(Conv):
     """3x3 convolution that sees one more channel: 1 on the zero padding, 0 inside ("edge bias")."""
 
-    def __init__(self, rng, in_channels, out_channels, weight_init, has_bias):
+    def __init__(
+        self, rng: np.random.Generator, in_channels: int, out_channels: int, weight_init: Initialiser, has_bias: bool
+    ):
         super().__init__(rng, in_channels + 1, out_channels, 3, 1, 1, weight_init, zeros, has_bias)
         self.border = BorderConv(out_channels)
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         c = x.shape[1]
         y = self.conv(x, weights[at][:, :c])
         y = y + self.border(y, weights[at][:, c:])
@@ -91,13 +94,13 @@ class _NormalisedConv(Net):
         self.scale = parameter(np.zeros((1, channels, 1, 1)), "scale")
         self.initialized = initialized_flag()
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (*self.conv.weights(), self.loc, self.scale)
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return exp(_LOG_SCALE_FACTOR * weights[at + 2]) * (self.conv.compute(x, weights, at) + weights[at + 1])
 
-    def initialise(self, x):
+    def initialise(self, x: Tensor) -> Tensor:
         if not int(self.initialized.asnumpy()):
             loc, scale = _normalisation(self.conv(x))
             ops.assign(self.loc, Tensor(loc))
@@ -109,19 +112,19 @@ class _NormalisedConv(Net):
 class _ZeroEdgeConv(Net):
     """Edge-biased 3x3 convolution that starts at zero, times ``exp(3 scale)`` per channel."""
 
-    def __init__(self, rng, in_channels, out_channels):
+    def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
         super().__init__()
         self.conv = _EdgeConv(rng, in_channels, out_channels, zeros, True)
         self.scale = parameter(np.zeros((1, out_channels, 1, 1)), "scale")
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return (*self.conv.weights(), self.scale)
 
-    def compute(self, x, weights, at=0):
+    def compute(self, x: Tensor, weights: tuple, at: int = 0) -> Tensor:
         return self.conv.compute(x, weights, at) * exp(_LOG_SCALE_FACTOR * weights[at + 2])
 
 
-def _step(rng, channels: int, width: int) -> Sequence:
+def _step(rng: np.random.Generator, channels: int, width: int) -> Sequence:
     draw = gaussian(0.05)
     net = Chain(
         _NormalisedConv(_EdgeConv(rng, channels // 2, width, draw, False), width),
@@ -138,7 +141,7 @@ def _step(rng, channels: int, width: int) -> Sequence:
 class _Glow(nn.Cell):
     """One of the two Glows: its levels, and the network of the top prior."""
 
-    def __init__(self, rng, channels, n_flow, width, memory):
+    def __init__(self, rng: np.random.Generator, channels: int, n_flow: list[int], width: int, memory: str):
         super().__init__()
         levels, c = [], channels
         for level, flows in enumerate(n_flow):
@@ -152,16 +155,16 @@ class _Glow(nn.Cell):
 class _Bridge(nn.Cell):
     """Prior means for the target's latents from the condition's latents of the same level."""
 
-    def __init__(self, rng, in_channels, out_channels):
+    def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
         super().__init__()
         self.conv = Conv(rng, in_channels, out_channels, 5, 2, weight_init=_uniform, has_bias=False)
         self.leaky = LeakyReLU(0.2)
 
-    def construct(self, z):
+    def construct(self, z: Tensor) -> Tensor:
         return self.leaky(self.conv(z))
 
 
-def _uniform(rng, shape):
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return rng.uniform(-0.05, 0.05, shape).astype(np.float32)
 
 
@@ -213,7 +216,9 @@ class DualGlow(ConditionalFlow):
                 found.append(cell.bias)
         return found
 
-    def construct(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None):
+    def construct(
+        self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
         latents_a, logdet_a = self._flow(self.condition_glow, x_a)
         latents_b, logdet_b = self._flow(self.target_glow, x_b)
         log_p_a, log_p_b = 0.0, 0.0

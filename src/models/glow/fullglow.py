@@ -2,7 +2,7 @@
 
 __all__ = ["BOUNDARY_CHANNELS", "FullGlow", "Glow"]
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from mindspore import Tensor, nn
@@ -15,6 +15,7 @@ from ..flows import (
     ConditionalInvertibleConvLU,
     InvertibleConv,
     InvertibleConvLU,
+    InvertibleOp,
     Sequence,
     Split,
     Squeeze,
@@ -34,7 +35,16 @@ BOUNDARY_CHANNELS = 3
 class _Flow(nn.Cell):
     """One step of flow: actnorm, 1x1 mixing, affine coupling. The right Glow's are conditional."""
 
-    def __init__(self, rng, channels, size, condition_channels, do_lu, width, limit):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        channels: int,
+        size: tuple[int, int],
+        condition_channels: int,
+        do_lu: bool,
+        width: int,
+        limit: float | None,
+    ):
         super().__init__()
         self.channels = channels
         c, cc = channels, condition_channels
@@ -54,7 +64,7 @@ class _Flow(nn.Cell):
         )
 
     @property
-    def ops(self):
+    def ops(self) -> tuple[InvertibleOp, InvertibleOp, InvertibleOp]:
         """The three ops in forward order."""
         return self.act_norm, self.inv_conv, self.coupling
 
@@ -62,7 +72,18 @@ class _Flow(nn.Cell):
 class _Block(nn.Cell):
     """The flows of one level and the network of its prior."""
 
-    def __init__(self, rng, channels, size, n_flow, last, condition_channels, do_lu, width, limit):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        channels: int,
+        size: tuple[int, int],
+        n_flow: int,
+        last: bool,
+        condition_channels: int,
+        do_lu: bool,
+        width: int,
+        limit: float | None,
+    ):
         super().__init__()
         self.flows = nn.CellList(
             [_Flow(rng, channels, size, condition_channels, do_lu, width, limit) for _ in range(n_flow)]
@@ -77,7 +98,17 @@ class Glow(nn.Cell):
     ``condition_channels(c)`` says how many channels condition an op on c channels; 0 makes it unconditional.
     """
 
-    def __init__(self, rng, channels, size, n_flow, condition_channels, do_lu, width, limit):
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        channels: int,
+        size: tuple[int, int],
+        n_flow: list[int],
+        condition_channels: Callable[[int], int],
+        do_lu: bool,
+        width: int,
+        limit: float | None,
+    ):
         super().__init__()
         blocks, (height, width_) = [], size
         for level, flows in enumerate(n_flow):
@@ -156,7 +187,9 @@ class FullGlow(ConditionalFlow):
             return self.boundaries(boundary)
         return (None,) * self.n_block
 
-    def construct(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None):
+    def construct(
+        self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, tuple[Tensor, ...]]:
         maps = self.maps(boundary)
         x = concat((x_a, x_b))
         log_p_a, log_p_b, logdet, latents = 0.0, 0.0, 0.0, ()
@@ -173,7 +206,7 @@ class FullGlow(ConditionalFlow):
                 z, level_p_a, level_p_b = right, self.left_top(left), self.right_top(right)
             log_p_a, log_p_b = log_p_a + level_p_a, log_p_b + level_p_b
             latents = latents + (z,)
-        return log_p_a, logdet[:, 0], log_p_b, logdet[:, 1], latents
+        return log_p_a, logdet[:, 0], log_p_b, logdet[:, 1], latents  # type: ignore[index]  # one block at least
 
     def decode(self, x_a: Tensor, latents: tuple, raw: Tensor, boundary: Tensor | None = None) -> Tensor:
         maps = self.maps(boundary)

@@ -49,7 +49,9 @@ class ConditionalFlow(nn.Cell):
     use_bmaps = False
     terms = 1
 
-    def __init__(self, size, n_flow, channels, condition_channels, smallest: int = 1):
+    def __init__(
+        self, size: tuple[int, int], n_flow: list[int], channels: int, condition_channels: int, smallest: int = 1
+    ):
         super().__init__()
         check_squeezable(*size, len(n_flow), last=smallest)
         self.size, self.n_block = tuple(size), len(n_flow)

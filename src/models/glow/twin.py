@@ -3,7 +3,7 @@
 __all__ = ["TwinOp", "conditions_of"]
 
 import numpy as np
-from mindspore import Tensor, nn, ops
+from mindspore import Parameter, Tensor, nn, ops
 
 from ..flows import InvertibleOp
 from ..flows.primitives import concat, halves
@@ -29,7 +29,7 @@ class TwinOp(InvertibleOp):
         left.bind()
         right.bind()
 
-    def weights(self):
+    def weights(self) -> tuple[Parameter, ...]:
         return self.left.weights() + self.right.weights()
 
     def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,14 +45,14 @@ class TwinOp(InvertibleOp):
             return concat((left_output, condition))
         return left_output
 
-    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def transform(self, x: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> tuple[Tensor, Tensor]:
         left, right = self.pair(x)
         left, left_logdet = self.left.transform(left, None, weights, at)
         given = self.right_condition(left, condition)
         right, right_logdet = self.right.transform(right, given, weights, at + self.left_weights)
         return concat((left, right)), self.stack((left_logdet, right_logdet))
 
-    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0):
+    def invert(self, y: Tensor, condition: Tensor | None, weights: tuple, at: int = 0) -> Tensor:
         left, right = self.pair(y)
         given = self.right_condition(left, condition)
         right = self.right.invert(right, given, weights, at + self.left_weights)

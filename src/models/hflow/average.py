@@ -2,7 +2,7 @@
 
 __all__ = ["Average"]
 
-from mindspore import ParameterTuple, Tensor, nn, ops
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..parameters import named_parameters
 
@@ -25,5 +25,5 @@ class Average(nn.Cell):
         return ops.depend(decay, self.map(ops.partial(_follow, decay), self.targets, self.sources))
 
 
-def _follow(decay, target, source):
+def _follow(decay: Tensor, target: Parameter, source: Parameter) -> Tensor:
     return ops.assign(target, target * decay + source * (1.0 - decay))

@@ -92,8 +92,7 @@ class PointCoupling(_Coupling):
     def __init__(self, channels: int, width: int, index: int, condition_channels: int = 0):
         super().__init__("channels", channels, 1, index)
         half = width // 2
-        self.conditional = condition_channels > 0
-        if self.conditional:
+        if condition_channels:
             self.cond_preproc_a = EqualLinear(condition_channels, condition_channels)
             self.conv_cond_connect = EqualLinear(channels + condition_channels, channels)
         else:
@@ -108,7 +107,7 @@ class PointCoupling(_Coupling):
     def construct(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         n, c = x.shape[:2]
         h = (x * self.visible).reshape(n, c)
-        if self.conditional:
+        if condition is not None:
             condition = condition.reshape(n, -1)
             condition = condition + self.cond_preproc_a(condition)
             h = self.conv_cond_connect(ops.cat((h, condition), 1))

@@ -21,14 +21,14 @@ class Leaky(nn.Cell):
     The next layer keeps the result anyway, so that an activation map stays in memory once and not three times.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.relu_grad = ReluGrad()
 
     def construct(self, x: Tensor) -> Tensor:
         return ops.relu(x) * (1.0 - _SLOPE) + x * _SLOPE
 
-    def bprop(self, x, out, dout):
+    def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         return (self.relu_grad(dout, out) * (1.0 - _SLOPE) + dout * _SLOPE,)
 
 

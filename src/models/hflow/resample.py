@@ -73,7 +73,7 @@ class Resample(nn.Cell):
         total = matrices[0]
         for matrix in matrices[1:]:
             total = matrix @ total
-        self.out_size, self.size = total.shape
+        self.out_size = len(total)
         self.left = Tensor(total[None].astype(np.float32))
         self.right = Tensor(np.ascontiguousarray(total.T).astype(np.float32))
 
