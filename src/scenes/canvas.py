@@ -12,7 +12,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-Colour = Sequence[float] | Callable[[np.ndarray, np.ndarray], np.ndarray]
+# values by coordinates in pixels (x, y) or, on the ground, in metres (x, z)
+Shading = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Colour = Sequence[float] | np.ndarray | Shading
+Depth = float | Shading
+Points = np.ndarray | Sequence[tuple[float, float, float]]
 NEAR = 0.9
 _SUBPIXEL_BITS = 4
 _NOISE_SIZE = 256
@@ -129,7 +133,7 @@ class Canvas:
         self._counts[label] = number + 1
         return label * 1000 + number
 
-    def fill(self, points: np.ndarray, label: int, colour: Colour, depth: float, instance: int | None = None):
+    def fill(self, points: np.ndarray, label: int, colour: Colour, depth: Depth, instance: int | None = None) -> None:
         """Fill a polygon of pixels ``(N, 2)``.
 
         ``colour`` is RGB or a function of pixel coordinates (x, y); ``instance`` defaults to the label.
@@ -142,11 +146,19 @@ class Canvas:
         mask = np.zeros((size[1], size[0]), np.uint8)
         fixed = np.rint(np.clip(points - low, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
         cv2.fillPoly(mask, [fixed], 1, shift=_SUBPIXEL_BITS)
-        self.fill_mask(mask.astype(bool), tuple(low), label, colour, depth, instance)
+        self.fill_mask(mask.astype(bool), (int(low[0]), int(low[1])), label, colour, depth, instance)
 
-    def fill_mask(self, mask, corner, label: int, colour: Colour, depth: float, instance: int | None = None):
+    def fill_mask(
+        self,
+        mask: np.ndarray,
+        corner: tuple[int, int],
+        label: int,
+        colour: Colour,
+        depth: Depth,
+        instance: int | None = None,
+    ) -> None:
         """Fill the pixels of a mask whose upper left pixel is ``corner`` (x, y)."""
-        x, y = int(corner[0]), int(corner[1])
+        x, y = corner
         rows, columns = np.nonzero(mask)
         if not len(rows):
             return
@@ -158,21 +170,31 @@ class Canvas:
         self.label[rows, columns] = label
         self.instance[rows, columns] = label if instance is None else instance
         self.colour[rows, columns] = values
-        self.depth[rows, columns] = depth if np.isscalar(depth) else depth(columns, rows)
+        self.depth[rows, columns] = depth(columns, rows) if callable(depth) else depth
 
-    def fill_world(self, points, label: int, colour: Colour, instance: int | None = None, depth=None):
+    def fill_world(
+        self, points: Points, label: int, colour: Colour, instance: int | None = None, depth: Depth | None = None
+    ) -> None:
         """Fill a polygon of world points ``(N, 3)``; its depth is that of its middle unless given."""
         points = np.asarray(points, np.float64)
         middle = float(np.maximum(points[:, 2], NEAR).mean())
         self.fill(self.camera.project(points), label, colour, middle if depth is None else depth, instance)
 
-    def ellipse(self, centre, radii, label: int, colour: Colour, depth: float, instance: int | None = None):
+    def ellipse(
+        self,
+        centre: Sequence[float] | np.ndarray,
+        radii: tuple[float, float],
+        label: int,
+        colour: Colour,
+        depth: Depth,
+        instance: int | None = None,
+    ) -> None:
         """Fill an ellipse; ``centre`` and ``radii`` in pixels."""
         angles = np.linspace(0, 2 * np.pi, 25)[:-1]
         points = np.stack([np.cos(angles) * radii[0] + centre[0], np.sin(angles) * radii[1] + centre[1]], 1)
         self.fill(points, label, colour, depth, instance)
 
-    def tint(self, points: np.ndarray, colour: Colour, softness: float = 0.0):
+    def tint(self, points: np.ndarray, colour: Colour, softness: float = 0.0) -> None:
         """Colour a polygon of pixels without changing its label: windows, lights, markings, shadows.
 
         With ``softness`` (pixels) the polygon darkens by ``colour`` (a factor) with a soft edge.
@@ -197,6 +219,6 @@ class Canvas:
             values = colour((columns + low[0]).astype(np.float32), (rows + low[1]).astype(np.float32))
         window[rows, columns] = values
 
-    def tint_world(self, points, colour: Colour, softness: float = 0.0):
+    def tint_world(self, points: Points, colour: Colour, softness: float = 0.0) -> None:
         """As :meth:`tint`, for world points ``(N, 3)``."""
         self.tint(self.camera.project(np.asarray(points, np.float64)), colour, softness)

@@ -11,9 +11,11 @@ __all__ = [
     "paint_truck",
 ]
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from .canvas import NEAR, Canvas
+from .canvas import NEAR, Canvas, Colour, Points
 
 POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN, VEGETATION = 17, 19, 20, 21
 PERSON, RIDER, CAR, TRUCK, BUS, BICYCLE = 24, 25, 26, 27, 28, 33
@@ -39,7 +41,7 @@ _SIGN_COLOURS = (
 _HAIR = ((0.10, 0.08, 0.06), (0.35, 0.22, 0.10), (0.60, 0.50, 0.30))
 
 
-def _pick(rng: np.random.Generator, options, jitter: float = 0.05) -> np.ndarray:
+def _pick(rng: np.random.Generator, options: Sequence[Sequence[float]], jitter: float = 0.05) -> np.ndarray:
     colour = np.asarray(options[rng.integers(len(options))]) + rng.uniform(-jitter, jitter, 3)
     return np.clip(colour, 0.02, 0.98)
 
@@ -65,7 +67,7 @@ def _disc(x: float, y: float, z: float, radius: float) -> np.ndarray:
     return np.stack([np.full(16, x), y + radius * np.sin(angles), z + radius * np.cos(angles)], 1)
 
 
-def _shadow(canvas: Canvas, left: float, right: float, near: float, far: float, darkness: float = 0.45):
+def _shadow(canvas: Canvas, left: float, right: float, near: float, far: float, darkness: float = 0.45) -> None:
     margin = 0.12 * (right - left)
     shift = canvas.light.sun * -0.5 * canvas.light.strength
     ground = _flat(left - margin + min(shift, 0), right + margin + max(shift, 0), 0.0, near - margin, far)
@@ -89,8 +91,8 @@ def paint_car(canvas: Canvas, x: float, z: float, towards: bool) -> None:
     side = right if visible == "right" else left
     facing = 1.0 if visible == "right" else -1.0
 
-    def fill(points, shade, colour=paint):
-        canvas.fill_world(points, CAR, np.clip(np.asarray(colour) * shade, 0, 1), instance, z + 0.5 * length)
+    def fill(points: Points, shade: float) -> None:
+        canvas.fill_world(points, CAR, np.clip(paint * shade, 0, 1), instance, z + 0.5 * length)
 
     fill(_flat(left, right, waist, z, far), light.top)
     low, high = (left + inner * 0.3, right - inner * 0.3), (left + inner, right - inner)
@@ -115,10 +117,10 @@ def paint_car(canvas: Canvas, x: float, z: float, towards: bool) -> None:
     _car_face(canvas, left, right, floor, waist, z, towards)
 
 
-def _car_face(canvas: Canvas, left, right, floor, waist, z, towards: bool) -> None:
+def _car_face(canvas: Canvas, left: float, right: float, floor: float, waist: float, z: float, towards: bool) -> None:
     width, height = right - left, waist - floor
 
-    def patch(x0, x1, y0, y1, colour):
+    def patch(x0: float, x1: float, y0: float, y1: float, colour: Colour) -> None:
         rectangle = left + x0 * width, left + x1 * width, floor + y0 * height, floor + y1 * height
         canvas.tint_world(_upright(*rectangle, z), colour)
 
@@ -131,7 +133,7 @@ def _car_face(canvas: Canvas, left, right, floor, waist, z, towards: bool) -> No
     patch(0.36, 0.64, 0.24, 0.42, (0.92, 0.92, 0.88))
 
 
-def _inset(points, share: float) -> np.ndarray:
+def _inset(points: Points, share: float) -> np.ndarray:
     points = np.asarray(points, np.float64)
     return points + (points.mean(0) - points) * share
 
@@ -172,14 +174,16 @@ def paint_person(canvas: Canvas, x: float, z: float) -> None:
     _figure(canvas, x, z, 0.0, height, PERSON, canvas.new_thing(PERSON), stride=rng.uniform(0.03, 0.22))
 
 
-def _figure(canvas: Canvas, x, z, base, height, label, instance, stride) -> None:
+def _figure(
+    canvas: Canvas, x: float, z: float, base: float, height: float, label: int, instance: int, stride: float
+) -> None:
     rng, front = canvas.rng, canvas.light.front
     shirt, trousers = _pick(rng, _CLOTHES) * front, _pick(rng, _CLOTHES[:5]) * front
     skin = _pick(rng, _SKIN, 0.03) * front
     hip, shoulder = base + 0.48 * height, base + 0.82 * height
     wide = 0.13 * height
 
-    def part(corners, colour):
+    def part(corners: Sequence[tuple[float, float]], colour: Colour) -> None:
         canvas.fill_world([(x + dx, y, z) for dx, y in corners], label, colour, instance, z)
 
     for sign in (-1, 1):
@@ -254,7 +258,7 @@ def paint_light(canvas: Canvas, x: float, z: float) -> None:
         canvas.tint(disc, colour if k == lit else np.asarray(colour) * 0.22)
 
 
-def paint_tree(canvas: Canvas, x: float, z: float, foliage) -> None:
+def paint_tree(canvas: Canvas, x: float, z: float, foliage: np.ndarray) -> None:
     """A tree with a noisy crown of colour ``foliage``."""
     rng, light = canvas.rng, canvas.light
     height, radius = rng.uniform(5, 9), rng.uniform(1.5, 2.8)
@@ -266,10 +270,10 @@ def paint_tree(canvas: Canvas, x: float, z: float, foliage) -> None:
                       np.sin(angles) * radius * 1.15 * (1 + ripple) + height, np.full(48, z)], 1)  # fmt: skip
     shift = rng.uniform(0, 50)
 
-    def leaves(columns, rows):
+    def leaves(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
         u, v = canvas.camera.on_front(columns, rows, z)
         clumps = canvas.noise(u + shift, v, 5.0) + 0.6 * canvas.noise(u, v + shift, 1.6)
         lit = 0.75 + 0.16 * np.clip((v - height) / radius + 0.6 * light.sun * (u - x) / radius, -1.2, 1.2)
-        return np.clip(np.asarray(foliage) * (lit + 0.38 * clumps)[:, None], 0.01, 1)
+        return np.clip(foliage * (lit + 0.38 * clumps)[:, None], 0.01, 1)
 
     canvas.fill_world(crown, VEGETATION, leaves)

@@ -2,11 +2,13 @@
 
 __all__ = ["Street", "paint_street", "plan_street"]
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from .canvas import NEAR, Canvas
+from .canvas import NEAR, Canvas, Shading
 from .objects import (
     paint_car,
     paint_cyclist,
@@ -77,7 +79,7 @@ def paint_street(canvas: Canvas, street: Street, zenith: np.ndarray, horizon: np
 def _paint_sky(canvas: Canvas, zenith: np.ndarray, horizon: np.ndarray) -> None:
     strength = canvas.light.strength
 
-    def colour(x, y):
+    def colour(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         up = np.clip((canvas.camera.horizon - y) / max(canvas.camera.horizon, 1), 0, 1)[:, None]
         # Clouds lie on a plane far above the street, so they crowd towards the horizon.
         z = 900 / np.maximum(canvas.camera.horizon - y + 0.05 * canvas.height, 1) * canvas.camera.focal / 100
@@ -102,7 +104,7 @@ def _paint_background(canvas: Canvas, street: Street) -> None:
         outline = np.stack([np.append(xs, [xs[-1], xs[0]]), np.append(ys, [camera.horizon + 2] * 2)], 1)
         base = street.foliage * 1.1 if label == VEGETATION else np.array(_WALLS[rng.integers(len(_WALLS))])
 
-        def colour(x, y, base=base):
+        def colour(x: np.ndarray, y: np.ndarray, base: np.ndarray = base) -> np.ndarray:
             grain = canvas.noise(x, y, 0.12 * canvas.width) * 0.25
             return np.clip(base * (0.8 + grain)[:, None], 0, 1)
 
@@ -122,18 +124,18 @@ def _paint_ground(canvas: Canvas, street: Street) -> None:
         (road, ROAD, lambda x, z: _asphalt(canvas, street, x, z)),
     ):
 
-        def colour(columns, rows, paint=paint):
+        def colour(columns: np.ndarray, rows: np.ndarray, paint: Shading = paint) -> np.ndarray:
             return paint(*canvas.camera.on_ground(columns, rows))
 
         canvas.fill_mask(mask, (0, top), label, colour, lambda c, r: canvas.camera.on_ground(c, r)[1])
 
 
-def _grass(canvas: Canvas, street: Street, x, z):
+def _grass(canvas: Canvas, street: Street, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     grain = 0.22 * canvas.noise(x, z, 9.0) + 0.14 * canvas.noise(x, z, 1.7) * np.exp(-z / 25)
     return np.clip(street.grass * canvas.light.top * (1 + grain)[:, None], 0, 1)
 
 
-def _paving(canvas: Canvas, street: Street, x, z):
+def _paving(canvas: Canvas, street: Street, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     near = np.exp(-z / 18)
     joints = ((np.mod(x, 0.6) < 0.04) | (np.mod(z, 0.6) < 0.04)) * 0.20 * near
     slabs = canvas.noise(np.floor(x / 0.6) * 7.7, np.floor(z / 0.6) * 7.7, 60.0) * 0.10 * near
@@ -142,7 +144,7 @@ def _paving(canvas: Canvas, street: Street, x, z):
     return np.clip(street.paving * shade[:, None], 0, 1)
 
 
-def _asphalt(canvas: Canvas, street: Street, x, z):
+def _asphalt(canvas: Canvas, street: Street, x: np.ndarray, z: np.ndarray) -> np.ndarray:
     near = np.exp(-z / 15)
     patches = np.clip(canvas.noise(x * 2.0, z * 0.5, 30.0), -0.6, 0.6)
     grain = 0.13 * patches + 0.16 * near * canvas.noise(x, z, 1.3)
@@ -193,7 +195,7 @@ def _paint_house(canvas: Canvas, wall: float, near: float, far: float, sign: int
     shop = rng.random() < 0.5
     back = wall + sign * 14.0
 
-    def facade(along, up, shade):
+    def facade(along: np.ndarray, up: np.ndarray, shade: float) -> np.ndarray:
         column, row = np.floor((along + origin) / bay), np.floor(up / storey)
         u, v = np.mod(along + origin, bay) / bay, np.mod(up, storey) / storey
         ground = row < 1
@@ -213,11 +215,11 @@ def _paint_house(canvas: Canvas, wall: float, near: float, far: float, sign: int
         colour = np.where(frame[:, None], colour * 1.18, colour)
         return np.clip(np.where(window[:, None], pane, colour) * shade, 0, 1)
 
-    def along_street(x, y):
+    def along_street(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         z, up = camera.on_side(x, y, wall)
         return facade(np.clip(z, 0, 2 * _FAR), up, light.side(-sign))
 
-    def towards_camera(x, y):
+    def towards_camera(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         across, up = camera.on_front(x, y, near)
         return facade(across, up, light.front)
 
@@ -232,7 +234,7 @@ def _paint_house(canvas: Canvas, wall: float, near: float, far: float, sign: int
     canvas.fill_world(front, BUILDING, towards_camera)
     side = [(wall, 0, near), (wall, 0, far), (wall, height, far), (wall, height, near)]
 
-    def distance(columns, rows):
+    def distance(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
         z = camera.on_side(columns.astype(np.float32), rows.astype(np.float32), wall)[0]
         return np.clip(z, near, far)
 
@@ -242,9 +244,9 @@ def _paint_house(canvas: Canvas, wall: float, near: float, far: float, sign: int
 def _paint_things(canvas: Canvas, street: Street) -> None:
     """Trees, posts, vehicles and people, far to near."""
     rng = canvas.rng
-    things = []
+    things: list[tuple[float, int, Callable[..., None], tuple]] = []
 
-    def add(z, paint, *arguments):
+    def add(z: float, paint: Callable[..., None], *arguments: Any) -> None:
         things.append((float(z), len(things), paint, arguments))
 
     for side, sign in ((0, -1), (1, 1)):
@@ -287,7 +289,7 @@ def _paint_ego(canvas: Canvas) -> None:
     """The bonnet of the camera's own car."""
     width, height = canvas.width, canvas.height
 
-    def colour(x, y):
+    def colour(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         shine = 0.10 * np.exp(-(((x / width - 0.5) / 0.16) ** 2))
         shine = shine + 0.12 * np.clip(1 - (y / height - 0.90) / 0.10, 0, 1)
         return np.array([0.10, 0.11, 0.13]) + shine[:, None] * np.asarray(canvas.light.haze)
