@@ -27,7 +27,7 @@ class Bits:
 
     Attributes:
         mean: average over images of an estimate of their bits.
-        error: its standard error.
+        error: its standard error; None for one image.
         loss: the weighted sum over levels that training minimises.
         levels: mean of each level, in bits per number of that level.
         count: images.
@@ -36,7 +36,7 @@ class Bits:
     """
 
     mean: float
-    error: float
+    error: float | None
     loss: float
     levels: dict[str, float]
     count: int
@@ -92,7 +92,7 @@ def held_out_bits(system: "HFlowSystem", count: int = 0, workers: Any = Alone) -
             own[:, i * size : i * size + real] = bits.asnumpy()[:, :real]
     bits = workers.total(own).astype(np.float64)
     joint = dims @ bits / bound.image_dim + config.discretization_bits
-    error = joint.std(ddof=1) / math.sqrt(len(joint)) if len(joint) > 1 else float("nan")
+    error = float(joint.std(ddof=1)) / math.sqrt(len(joint)) if len(joint) > 1 else None
     weights = bound.weights.asnumpy().astype(np.float64)[:, 0]
     levels = dict(zip(system.level_names, bits.mean(1).tolist(), strict=True))
-    return Bits(float(joint.mean()), float(error), float((weights @ bits).mean()), levels, len(joint), bound.bounds)
+    return Bits(float(joint.mean()), error, float((weights @ bits).mean()), levels, len(joint), bound.bounds)

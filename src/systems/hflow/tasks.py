@@ -94,8 +94,9 @@ def bits_per_dim(model: ImageFlowModel, config: Config) -> int:
             "no bound of their likelihood, because a level has no noise (see augmentation_types, decoder_rel_noise and "
             "endblock_style_rel_noises)"
         )
+    error = "" if measured.error is None else f" +- {measured.error:.4f}"
     get_logger().info(
-        f"{measured.mean:.4f} +- {measured.error:.4f} bits per dimension over "
+        f"{measured.mean:.4f}{error} bits per dimension over "
         f"{counted(measured.count, 'held-out image')}: {meaning}, one draw of all noise an image, scaled by "
         f"the spread over the first {REFERENCE} training images"
     )

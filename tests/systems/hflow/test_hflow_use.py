@@ -204,6 +204,13 @@ def test_spreads_are_those_of_the_training_images(folder):
     assert np.abs(reference_spreads(system) - spreads).max() > 1e-4
 
 
+def test_one_image_has_no_standard_error(folder, capsys):
+    do(folder, "bits_per_dim", how_many=1)
+    bits = json.loads((results(folder, "bits_per_dim") / "bits_per_dim.json").read_text())
+    assert bits["count"] == 1 and bits["error"] is None
+    assert f"{bits['mean']:.4f} bits per dimension over 1 held-out image:" in capsys.readouterr().out
+
+
 def untrained(folder, **changes):
     """A model with weights as they were drawn, and options that a run cannot change any more."""
     model = open_model(command(folder, task="bits_per_dim"), HFlowSystem)
