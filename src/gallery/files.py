@@ -71,7 +71,7 @@ def save_image(image: np.ndarray, base: Path) -> list[Path]:
 
 def image_record(folder: Path, files: list[Path], shape: tuple[int, ...]) -> dict:
     """Describe saved files for the page: addresses relative to ``folder``, percent-encoded, and the size."""
-    record = {"width": shape[1], "height": shape[0]}
+    record: dict[str, int | str] = {"width": shape[1], "height": shape[0]}
     for kind, path in zip(("src", "thumb"), files, strict=False):
         record[kind] = quote(os.fsencode(path.relative_to(folder).as_posix()))
     return record

@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -188,7 +188,7 @@ class Gallery:
 
     # -- inside ------------------------------------------------------------------------------------------
 
-    def _all_images(self):
+    def _all_images(self) -> Iterator[tuple[object, dict[str, dict]]]:
         for entry in self._state["training"]:
             yield (entry["epoch"], entry["iteration"]), entry["images"]
         for entry in self._state["results"].values():
@@ -221,7 +221,7 @@ class Gallery:
             self._owners[relative.lower()] = owner
         return relative
 
-    def _forget(self, entries) -> None:
+    def _forget(self, entries: Iterable[dict]) -> None:
         for entry in entries:
             for file in _files_of(entry["images"]):
                 path = image_path(self.folder, file)

@@ -49,6 +49,8 @@ def read_page(path: str | os.PathLike) -> dict | None:
     """Return the state in a page that :func:`render_page` made, or None if it is none of this version."""
     try:
         found = _DATA.search(read_small(path, _MOST_BYTES).decode("utf-8"))
+        if found is None:
+            return None
         state = json.loads(found[1])
         _check(state)
         state["results"] = {entry["stem"]: entry for entry in state["results"]}

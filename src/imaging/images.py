@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from ..utils.errors import UserError
 from ..utils.files import atomic_write, explain_os_error
@@ -89,7 +89,7 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _open(data: bytes, path: Path) -> Image.Image:
+def _open(data: bytes, path: Path) -> ImageFile.ImageFile:
     """Read the header only."""
     try:
         picture = Image.open(io.BytesIO(data), formats=PIL_FORMATS)
@@ -118,7 +118,7 @@ def _load(path: Path) -> tuple[Image.Image, str]:
     data = _read_bytes(path)
     _verify(data, path)
     picture = _open(data, path)
-    tile = picture.tile[0] if getattr(picture, "tile", None) else None
+    tile = picture.tile[0] if picture.tile else None
     arguments = tile[3] if tile else None
     raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     try:

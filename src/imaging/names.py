@@ -30,7 +30,8 @@ def unique_names(texts: Iterable[str]) -> list[str]:
     """:func:`file_name` of every text; where one occurs again, ``_2``, ``_3`` and so on make it unique."""
     texts = list(texts)
     names = [file_name(text) for text in texts]
-    taken, seen = set(names), Counter()
+    taken = set(names)
+    seen: Counter[str] = Counter()
     for position, name in enumerate(names):
         seen[name] += 1
         if seen[name] > 1:

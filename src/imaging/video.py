@@ -67,7 +67,7 @@ def write_video(path: Path, frames: Sequence[Path], rate: float) -> Path:
     height, width = (side // 2 * 2 for side in read_image(frames[0]).shape[:2])
     # VP9 and H.264 are what browsers play, and not every OpenCV has them
     for codec in ("vp09", "avc1", "mp4v"):
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), rate, (width, height))
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, (width, height))
         if writer.isOpened():
             break
     else:

@@ -174,7 +174,8 @@ class CheckpointReader:
         if with_state and "state" in entry.files:
             roles.append("state")
         verified = all(entry.files[role]["sha256"] for role in roles)
-        arrays, metadata = {}, {}
+        arrays: dict[str, dict[str, np.ndarray]] = {}
+        metadata: dict[str, str] = {}
         for role in roles:
             arrays[role], metadata = self._read_file(entry.files[role])
             if self.refuse_nonfinite and role != "state":

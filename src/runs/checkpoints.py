@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +163,9 @@ class CheckpointStore(CheckpointReader):
                 target = self._unused("initial", name)
             _link_or_copy(path, target)
 
-    def _plan(self, position: Position, networks, state, system: str, manifest: Manifest) -> Entry:
+    def _plan(
+        self, position: Position, networks: Iterable[str], state: object, system: str, manifest: Manifest
+    ) -> Entry:
         roles = [f"net_{name}" for name in networks] + (["state"] if state else [])
         known = set().union(*(entry.names for entry in manifest.entries))
         stem, number = position.tag, 1
@@ -184,7 +186,8 @@ class CheckpointStore(CheckpointReader):
     def _prune(self, older: list[Entry], newest: Entry) -> tuple[list[Entry], list[Entry]]:
         entries = [*older, newest]
         recent = entries[-self.keep_last :]
-        kept, dropped = [], []
+        kept: list[Entry] = []
+        dropped: list[Entry] = []
         for entry in entries:
             place = entry.position
             forever = self.keep_every and place.epoch and not place.iteration and not place.epoch % self.keep_every
@@ -206,7 +209,7 @@ class CheckpointStore(CheckpointReader):
                     (self.folder / name).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _explained(self, doing: str):
+    def _explained(self, doing: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:

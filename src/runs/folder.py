@@ -15,7 +15,7 @@ from ..utils.files import atomic_write, explained, open_unlinked, read_small
 try:
     import fcntl
 except ImportError:  # Windows has no flock; a run folder is then guarded by its contents alone
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _RUN_FILE, _OPTIONS_FILE = "run.json", "config.yaml"
 _LOCK_FILE = ".run.lock"
@@ -48,7 +48,7 @@ class RunLock:
     def __enter__(self) -> "RunLock":
         return self
 
-    def __exit__(self, *details) -> None:
+    def __exit__(self, *details: object) -> None:
         self.release()
 
 

@@ -90,7 +90,7 @@ class RunLog:
         self.folder = Path(folder)
         self._writes = rank == 0
         self._tensorboard = tensorboard and self._writes
-        self._events = None
+        self._events: Events | None = None
         self._hidden_from: int | None = None
         self._failed: set[str] = set()
         self._text_head = f"================ Training Loss ({time.strftime('%c')}) ================\n"
@@ -132,7 +132,7 @@ class RunLog:
         line = f"(epoch: {epoch}, iters: {iteration}, time: {extra.get('time', 0.0):.3f}) "
         line += " ".join(f"{name}: {value:.3f}" for name, value in values.items())
         if self._writes:
-            record = {
+            record: dict[str, object] = {
                 "step": int(step),
                 "epoch": int(epoch),
                 "iteration": int(iteration),
