@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from src.options.owner import ROOT
+from src.systems.glow.flow import draws_labels
 from src.systems.programs import EVAL, TRAIN, load_config, read_command
 from src.systems.registry import find_system
 from src.utils.errors import UserError
@@ -71,6 +72,12 @@ def test_presets_mean_what_they_always_did(preset):
 def test_every_preset_is_listed():
     files = {path.stem for model in ("fullglow", "cglow", "dualglow") for path in ROOT.glob(f"configs/{model}*.yaml")}
     assert files == PRESETS.keys()
+
+
+@pytest.mark.parametrize("mapping, labels", [("label2photo", False), ("photo2label", True), ("bmap2label", True)])
+def test_images_that_are_label_maps_are_scored_as_colours(mapping, labels):
+    """Whatever they were made from; the condition itself does not matter."""
+    assert draws_labels(load_config(["--model", "fullglow", "--mapping", mapping])) == labels
 
 
 # -- the published command line ----------------------------------------------------------------------------------------
