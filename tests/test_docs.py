@@ -82,7 +82,11 @@ RUN_BY = {
     r"check_reference\.py": "tests/test_reference.py::test_the_command_checks_both_modes_and_sees_a_wrong_number",
     r"simulate_ascend\.sh": "tests/benchmarks/test_ascend_simulation.py::test_the_command_writes_what_it_prints",
     r"setup_cuda\.sh --dry_run": "tests/benchmarks/test_setup_cuda.py::test_a_dry_run_changes_nothing",
-    r"(train|eval|precompute_feature_maps|export)\.py --help": "tests/test_docs.py::test_help_lists_the_options",
+    r"(train|eval|precompute_feature_maps|export)\.py (--model \w+ )?--help": (
+        "tests/test_docs.py::test_help_lists_the_options"
+    ),
+    r"train\.py --model \w+$": "tests/systems/glow/test_flow_options.py::test_the_published_training_command_trains",
+    r"benchmarks/scaling\.py": "tests/benchmarks/test_small_benchmarks.py::test_scaling",
     r"(export\.py --name|eval\.py .*--runtime onnx)": "tests/export/test_export.py::test_the_commands",
     r"benchmarks/flows\.py": "tests/benchmarks/test_flow_benchmark.py::test_parts_of_the_peak_are_the_peak",
     r"benchmarks/inference\.py": "tests/benchmarks/test_small_benchmarks.py::test_inference",
@@ -151,7 +155,7 @@ def commands_of(page):
         command = re.sub(r"(^|\s)#.*", "", line).strip().removeprefix("$ ")
         if command:
             yield Command(page.name, command, line)
-    start = r"(?:[A-Z_]+=\S+ )*(?:bash|python|source|pip) "
+    start = r"(?:[A-Z_]+=\S+ )*(?:bash|python|source|pip)\s"
     for code, after in re.findall(rf"`({start}[^`]+)`([^`\n|.]*)", rest):
         yield Command(page.name, " ".join(code.split()), code + after)
 

@@ -37,3 +37,10 @@ def test_unpaired():
     small = ["--ngf=2", "--ndf=2", "--n_residual_blocks=1"]
     row = table("unpaired.py", "--systems=cyclegan", "--height=32", "--width=32", "--steps=2", *small)
     assert row[:2] == ["cyclegan", "translate"] and float(row[3]) >= float(row[4]) > 0
+
+
+def test_scaling():
+    """One worker and two, each through its script."""
+    small = ["--ngf=2", "--ndf=2", "--n_downsample_global=1", "--n_blocks_global=1", "--num_D=1", "--load_size=64"]
+    row = table("scaling.py", *small)
+    assert row[:3] == ['{"workers":', "2,", '"samples_per_second":'] and float(row[3].rstrip("}")) > 0
