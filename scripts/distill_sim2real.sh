@@ -3,7 +3,7 @@
 # pix2pixHD on the pairs:
 #   bash scripts/distill_sim2real.sh TEACHER_RUN SOURCE_FOLDER PAIRS_FOLDER [--key value ...]
 # TEACHER_RUN is the teacher's run folder (checkpoints/NAME). Options go to the student's training. A Hierarchy Flow
-# teacher takes its styles from STYLE (a picture, folder or list).
+# teacher takes its styles from STYLE (an image, folder or list).
 source "$(dirname "$0")/common.sh"
 if [ $# -lt 3 ] || [[ "$1$2$3" == *--* ]]; then
   echo "usage: bash scripts/distill_sim2real.sh TEACHER_RUN SOURCE_FOLDER PAIRS_FOLDER [--key value ...]" >&2

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Translate the test set with the 1024p run: pictures and a gallery. Any --key value is passed on.
+# Translate the test set with the 1024p run: images and a gallery. Any --key value is passed on.
 source "$(dirname "$0")/common.sh"
 run eval.py --config_path configs/pix2pixhd_1024p.yaml "$@"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Train hflow on 128x128 pictures (make them with data/create_hflow_dataset.py). Any --key value is passed on.
+# Train hflow on 128x128 images (make them with data/create_hflow_dataset.py). Any --key value is passed on.
 source "$(dirname "$0")/common.sh"
 run train.py --config_path configs/hflow_128.yaml "$@"
