@@ -7,6 +7,7 @@ a trained run: images go in as numpy arrays or PIL images and come out the same 
 __all__ = ["Model", "__version__", "load"]
 
 import os
+from typing import Any
 
 __version__ = "0.2.0"
 
@@ -16,7 +17,7 @@ os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 os.environ.setdefault("GLOG_v", "3")
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # late, because MindSpore takes seconds to import
     if name == "load":
         from .systems.loading import load

@@ -12,15 +12,17 @@ import contextlib
 import itertools
 import random
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ..imaging.names import unique_names
+from ..imaging.video import Video
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
 from ..utils.text import counted
@@ -29,6 +31,8 @@ from .records import Records
 from .shards import unpack
 
 Batch = dict[str, np.ndarray]
+# epoch, sample, and what records hold of it
+_Rows = Generator[tuple[int, int, dict[str, bytes] | None], None, None]
 _SUBSTITUTES = 100
 
 
@@ -50,7 +54,6 @@ class Pipeline:
         columns: names of the arrays in a batch, ``id`` among them.
         num_samples: samples of the whole data set.
         steps_per_epoch: batches an epoch on this rank (the same on every rank in training).
-        size: height and width of training samples, None where files may differ (evaluation).
         problems: what was wrong with each damaged sample so far, by id.
 
     Raises:
@@ -75,10 +78,10 @@ class Pipeline:
         self.rank, self.world = rank, world
         self.columns = (*reader.columns, "id")
         self.num_samples = len(reader.rows)
-        self.size = None if records is None else records.size
         self.problems: dict[int, str] = {}
         #: what the samples are if they are not a phase of the data set, and the video whose frames they are
-        self.source, self.video = "", None
+        self.source = ""
+        self.video: Video | None = None
         #: folder of the true label maps, where it is not that of the data set
         self.label_folder = ""
         self.batch_size = 1 if records is None else batch_size
@@ -97,6 +100,17 @@ class Pipeline:
         # OpenCV's own threads compete with the decoding threads and with MindSpore's.
         cv2.setNumThreads(0)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of training samples; files that are read in order may differ."""
+        return self._stored.size
+
+    @property
+    def _stored(self) -> Records:
+        if self.records is None:
+            raise ValueError("these samples come from no records")
+        return self.records
+
     def name(self, index: int) -> str:
         """The name of sample ``index``, which no other sample has and which every file system can hold."""
         return self._names[int(index)]
@@ -109,7 +123,7 @@ class Pipeline:
         """The files of sample ``index`` by column."""
         return dict(self.reader.rows[int(index)].files)
 
-    def epochs(self, total_epochs: int, first_step: int = 0) -> Iterator[tuple[int, Iterator[Batch]]]:
+    def epochs(self, total_epochs: int, first_step: int = 0) -> Generator[tuple[int, Iterator[Batch]], None, None]:
         """Yield ``(epoch, batches)``, epochs counted from 0, from step ``first_step`` on.
 
         ``first_step`` counts batches since the start of training. Starting at ``first_step`` continues with
@@ -128,7 +142,7 @@ class Pipeline:
         finally:
             stream.close()
 
-    def _batches(self, total_epochs: int, first_step: int) -> Iterator[Batch]:
+    def _batches(self, total_epochs: int, first_step: int) -> Generator[Batch, None, None]:
         if first_step >= total_epochs * self.steps_per_epoch:
             return
         rows = self._stored_rows if self.records else self._file_rows
@@ -153,14 +167,14 @@ class Pipeline:
             return {name: array[None] for name, array in samples[0].items()}
         return {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
 
-    def _file_rows(self, total_epochs: int, first_step: int) -> Iterator[tuple[int, int, None]]:
+    def _file_rows(self, total_epochs: int, first_step: int) -> _Rows:
         first_epoch, first = divmod(first_step, self.steps_per_epoch)
         for epoch in range(first_epoch, total_epochs):
             for index in self._own_rows[first:]:
                 yield epoch, index, None
             first = 0
 
-    def _stored_rows(self, total_epochs: int, first_step: int) -> Iterator[tuple[int, int, dict[str, bytes]]]:
+    def _stored_rows(self, total_epochs: int, first_step: int) -> _Rows:
         first_epoch, step = divmod(first_step, self.steps_per_epoch)
         used = self.steps_per_epoch * self.batch_size
         first = step * self.batch_size
@@ -173,7 +187,7 @@ class Pipeline:
                         index, *blobs = next(iterator)
                     if position < used:
                         data = [blob.tobytes() for blob in blobs]
-                        yield epoch, int(index), dict(zip(self.records.columns, data, strict=True))
+                        yield epoch, int(index), dict(zip(self._stored.columns, data, strict=True))
                 first = 0
                 if epoch + 1 < total_epochs:
                     next(iterator, None)  # the mark between two epochs
@@ -181,7 +195,7 @@ class Pipeline:
             with contextlib.suppress(Exception):
                 iterator.stop()
 
-    def _open_iterator(self, total_epochs: int, first_epoch: int, first: int):
+    def _open_iterator(self, total_epochs: int, first_epoch: int, first: int) -> tuple[int, Any]:
         import mindspore.dataset as ds  # here, because importing MindSpore takes seconds
 
         # Setting MindSpore's data seed also reseeds Python's and NumPy's global generators.
@@ -190,8 +204,8 @@ class Pipeline:
         ds.config.set_seed(self._seed * 1_000_003 % 2**32)
         try:
             dataset = ds.MindDataset(
-                list(self.records.files),
-                columns_list=["id", *self.records.columns],
+                list(self._stored.files),
+                columns_list=["id", *self._stored.columns],
                 shuffle=self._shuffle,
                 num_shards=self.world,
                 shard_id=self.rank,
@@ -211,7 +225,7 @@ class Pipeline:
         try:
             yield
         except (RuntimeError, ValueError, StopIteration) as error:
-            folder = Path(self.records.files[0]).parent
+            folder = Path(self._stored.files[0]).parent
             reason = str(error).strip().splitlines()
             raise UserError(
                 f"the records in {folder} cannot be read ({reason[-1] if reason else 'they ended early'}): "
@@ -248,7 +262,7 @@ class Pipeline:
             self.problems[index] = problem
             get_logger().warning(f"{problem}; its files are read instead")
         if len(self.problems) > self._tolerance * self.num_samples:
-            folder = Path(self.records.files[0]).parent
+            folder = Path(self._stored.files[0]).parent
             raise UserError(
                 f"{len(self.problems)} of {counted(self.num_samples, 'stored sample')} damaged, more than "
                 f"{self._tolerance:.0%} ({problem}): check the disk and delete {folder}, so that they are built again"

@@ -14,7 +14,7 @@ _CHUNK = 1 << 18
 
 
 class _Sum(nn.Cell):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.all_reduce = ops.AllReduce()
 
@@ -23,7 +23,7 @@ class _Sum(nn.Cell):
 
 
 class _Broadcast(nn.Cell):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.broadcast = ops.Broadcast(0)
 

@@ -8,9 +8,13 @@ import os
 import signal
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..utils.errors import UserError
 from ..utils.files import atomic_write
+
+if TYPE_CHECKING:
+    from mindspore import Tensor
 
 #: steps in a row without a finite gradient after which a run stops
 MAX_BAD_STEPS = 10
@@ -26,7 +30,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.number = 0
         self._file = os.environ.get("MINDI2I_STOP_FILE", "")
-        self._before = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -59,7 +63,7 @@ class FiniteWatch:
         self._recent: deque[dict] = deque(maxlen=MAX_BAD_STEPS)
         self._next = 0
 
-    def remember(self, step: int, samples: list[str], losses, norms) -> None:
+    def remember(self, step: int, samples: list[str], losses: "Tensor", norms: "Tensor") -> None:
         """Keep what a dump needs; ``losses`` and ``norms`` stay on the device."""
         self._recent.append({"step": step, "samples": samples, "losses": losses, "norms": norms})
 
@@ -95,7 +99,7 @@ class FiniteWatch:
         )
 
 
-def _printable(value):
+def _printable(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _printable(item) for key, item in value.items()}
     if isinstance(value, list):

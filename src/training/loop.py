@@ -114,7 +114,8 @@ class _Trainer:
             world=device.world,
             clip_jointly=self.objective.clips_jointly,
         )
-        self.first_step, self.state = 0, {}
+        self.first_step = 0
+        self.state: dict[str, np.ndarray] = {}
         if checkpoint:
             self._go_on(checkpoint)
         self.log = RunLog(folder, device.rank, config.tf_log)
@@ -124,15 +125,23 @@ class _Trainer:
             if not config.no_html:
                 self.gallery = Gallery(folder, config.name)
                 self.gallery.set_options(config.to_dict())
-        self.step: TrainStep | None = None
+        self._step: TrainStep | None = None
+        self._partial: TrainStep | None = None
         self.phase: object = None
         self.rates: list[float] = []
-        self.watch = None
+        self.watch: FiniteWatch
         self.clocks = {
             "images": HourClock(config.images_every_hours),
             "metrics": HourClock(config.metrics_every_hours),
             "checkpoint": HourClock(config.checkpoint_every_hours),
         }
+
+    @property
+    def step(self) -> TrainStep:
+        """The step of the current phase; there is one from the first batch on."""
+        if self._step is None:
+            raise RuntimeError("no step before the first batch")
+        return self._step
 
     # -- before the first step ---------------------------------------------------------------------------------
 
@@ -174,26 +183,26 @@ class _Trainer:
     def _prepare_step(self, epoch: int) -> None:
         """Build the step of this phase of the training, unless the current one is it."""
         phase = self.objective.phase(epoch)
-        if self.step is not None and phase == self.phase:
+        if self._step is not None and phase == self.phase:
             return
         self.phase, groups = phase, self.objective.groups(epoch)
         self.rates = [group.lr for group in groups]
-        if self.step is not None and [g.name for g in groups] == [g.name for g in self.step.groups]:
+        if self._step is not None and [g.name for g in groups] == [g.name for g in self._step.groups]:
             return
-        if self.step is not None:
-            self.state = collect_state(self.objective, self.step)
+        if self._step is not None:
+            self.state = collect_state(self.objective, self._step)
             self.say(f"epoch {epoch}: now training {', '.join(g.name for g in groups)}")
         gradients = self.objective.gradients(groups)
         kept = kept_parameters(self.system), tuple(self.objective.buffers.values())
-        self.step = TrainStep(gradients, groups, self.options, kept=kept)
-        self.partial = None
+        self._step = step = TrainStep(gradients, groups, self.options, kept=kept)
+        self._partial = None
         if self.options.accumulation > 1:
-            self.partial = TrainStep(gradients, groups, self.options, applies=False, sums=self.step.sums, kept=kept)
-            self.partial.scale = self.step.scale
-        apply_state(self.objective, self.step, self.state)
+            self._partial = TrainStep(gradients, groups, self.options, applies=False, sums=step.sums, kept=kept)
+            self._partial.scale = step.scale
+        apply_state(self.objective, step, self.state)
         self.state = {}
         self.system.set_train(True)
-        self.workers.share(trained_parameters(self.system, self.objective, self.step))
+        self.workers.share(trained_parameters(self.system, self.objective, step))
         self.watch = FiniteWatch(self.folder, self.objective.loss_names, tuple(g.name for g in groups))
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -246,8 +255,8 @@ class _Trainer:
         self._finish()
         return 0
 
-    def _train_one(self, batch: dict[str, np.ndarray], epoch: int, done: int):
-        if self.step is None and not self.loaded:
+    def _train_one(self, batch: dict[str, np.ndarray], epoch: int, done: int) -> Tensor:
+        if self._step is None and not self.loaded:
             self.objective.initialise(self._first_samples(batch))
         arrays = self.objective.inputs(batch, done)
         self._prepare_step(epoch)
@@ -255,7 +264,7 @@ class _Trainer:
         self._set_learning_rate(factor)
         inputs = [Tensor(array) for array in arrays]
         applies = (done + 1) % self.options.accumulation == 0
-        losses, norms, self.outputs = (self.step if applies or self.partial is None else self.partial)(*inputs)
+        losses, norms, self.outputs = (self.step if applies or self._partial is None else self._partial)(*inputs)
         if applies:
             self.objective.after_update(epoch, self.step.finite)
         self.watch.remember(done + 1, [self.data.name(int(i)) for i in batch["id"]], losses, norms)
@@ -283,7 +292,9 @@ class _Trainer:
         now, before = done * self.samples, (done - 1) * self.samples
         return now // samples > before // samples
 
-    def _report(self, progress, batch, losses, epoch, iteration, done) -> None:
+    def _report(
+        self, progress: Progress, batch: dict[str, np.ndarray], losses: Tensor, epoch: int, iteration: int, done: int
+    ) -> None:
         if self.watch.is_due(done):
             try:
                 bad_steps, scale = int(self.step.bad_steps.asnumpy()), float(self.step.scale.asnumpy())

@@ -76,15 +76,26 @@ class Adam(nn.Cell):
 _adam = ops.Adam()
 
 
-def _unless(bad, gradient):
+def _unless(bad: Tensor, gradient: Tensor) -> Tensor:
     return ops.masked_fill(gradient.astype(ms.float32), bad, 0.0)
 
 
-def _decayed(weight_decay, weight, gradient):
+def _decayed(weight_decay: float, weight: Parameter, gradient: Tensor) -> Tensor:
     return gradient + weight_decay * weight
 
 
-def _adam_step(power1, power2, learning_rate, beta1, beta2, eps, weight, moment1, moment2, gradient):
+def _adam_step(
+    power1: Tensor,
+    power2: Tensor,
+    learning_rate: Tensor,
+    beta1: Tensor,
+    beta2: Tensor,
+    eps: Tensor,
+    weight: Parameter,
+    moment1: Parameter,
+    moment2: Parameter,
+    gradient: Tensor,
+) -> Tensor:
     stepped = _adam(weight, moment1, moment2, power1, power2, learning_rate, beta1, beta2, eps, gradient)
     return ops.depend(power1, stepped)
 

@@ -3,6 +3,7 @@
 __all__ = ["load_pretrained"]
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ..contracts.system import System
@@ -12,7 +13,13 @@ from ..utils.errors import UserError
 from ..utils.text import counted
 
 
-def load_pretrained(system: System, checkpoint: Checkpoint, source: Path, run_folder: Path | None, say=print) -> None:
+def load_pretrained(
+    system: System,
+    checkpoint: Checkpoint,
+    source: Path,
+    run_folder: Path | None,
+    say: Callable[[str], None] = print,
+) -> None:
     """Fill the system's networks from another run's ``checkpoint`` as far as names and shapes agree.
 
     Says for each network what the file did not fill. Companion files (feature clusters) are copied from ``source`` to

@@ -89,7 +89,7 @@ class TrainStep(nn.Cell):
         # compiled loops nest a call for each turn, so whatever runs over all parameters is a map
         self.map = ops.HyperMap()
 
-    def construct(self, *inputs):
+    def construct(self, *inputs: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         scale, before = self.scale.value(), ()
         if len(self.statistics) > 0:
             # copied before the forward pass changes them
@@ -125,7 +125,7 @@ class TrainStep(nn.Cell):
                     losses = ops.depend(losses, total.clear())
         return losses, norms, outputs
 
-    def _revert(self, before, finite):
+    def _revert(self, before: tuple[Tensor, ...], finite: Tensor) -> tuple:
         """Take back what a bad step's forward pass did to running statistics and buffers."""
         done = (finite,)
         if len(self.statistics) > 0:
@@ -138,11 +138,11 @@ class TrainStep(nn.Cell):
         """Loss scale and overflow counts, for checkpoints."""
         return {"scale": self.scale, "good_steps": self.good_steps, "bad_steps": self.bad_steps}
 
-    def _norm(self, gradients):
+    def _norm(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Global L2 norm; infinite or NaN as soon as one element is."""
         return ops.sqrt(2.0 * ops.stack(self.map(_half_square, gradients)).sum())
 
-    def _count(self, finite):
+    def _count(self, finite: Tensor) -> None:
         """Book-keeping of overflow on the device: rows of bad steps, and the dynamic loss scale."""
         ops.assign(self.finite, finite.astype(ms.float32))
         good = ops.select(finite, self.good_steps + 1.0, ops.zeros_like(self.good_steps))
@@ -154,7 +154,7 @@ class TrainStep(nn.Cell):
             good = ops.select(grown, ops.zeros_like(good), good)
         ops.assign(self.good_steps, good)
 
-    def _clip(self, ready, norms):
+    def _clip(self, ready: tuple, norms: Tensor) -> tuple:
         """Shrink what is longer than allowed."""
         if self.options.clip_jointly:
             norms = ops.ones_like(norms) * ops.sqrt((norms * norms).sum())
@@ -164,7 +164,7 @@ class TrainStep(nn.Cell):
             clipped = clipped + (self.map(ops.partial(_times, shrinks[i]), ready[i]),)
         return clipped
 
-    def _update(self, ready, finite):
+    def _update(self, ready: tuple, finite: Tensor) -> Tensor:
         done = ()
         for i in range(self.n_groups):
             done = done + (self.optimizers[i](ready[i], finite),)
@@ -185,38 +185,38 @@ class _GradientSum(nn.Cell):
         )
         self.map = ops.HyperMap()
 
-    def construct(self, gradients):
+    def construct(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return self.map(_add_to, self.totals, gradients)
 
-    def clear(self):
+    def clear(self) -> tuple[Tensor, ...]:
         return self.map(_clear, self.totals)
 
 
 _l2_loss = ops.L2Loss()
 
 
-def _copy(parameter):
+def _copy(parameter: Parameter) -> Tensor:
     # a product, because the bare value may be read when it has changed already
     return parameter * 1.0
 
 
-def _keep(finite, parameter, before):
+def _keep(finite: Tensor, parameter: Parameter, before: Tensor) -> Tensor:
     return ops.assign(parameter, ops.select(finite, parameter * 1.0, before))
 
 
-def _times(factor, gradient):
+def _times(factor: Tensor, gradient: Tensor) -> Tensor:
     return gradient * factor
 
 
-def _half_square(gradient):
+def _half_square(gradient: Tensor) -> Tensor:
     return _l2_loss(gradient.astype(ms.float32))
 
 
-def _add_to(total, gradient):
+def _add_to(total: Parameter, gradient: Tensor) -> Tensor:
     return ops.assign(total, total + gradient)
 
 
-def _clear(total):
+def _clear(total: Parameter) -> Tensor:
     return ops.assign(total, ops.zeros_like(total))
 
 
