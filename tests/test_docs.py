@@ -319,6 +319,15 @@ def test_links_lead_somewhere(page):
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_imports_in_examples_work(page):
+    for module, names in re.findall(r"^from (src\S*) import ([\w, ]+)", page.read_text(encoding="utf-8"), re.MULTILINE):
+        for name in names.split(","):
+            assert hasattr(importlib.import_module(module), name.strip()), (
+                f"{page.name}: {module} has no {name.strip()}"
+            )
+
+
 @pytest.mark.parametrize("page", [p for p in PAGES if p.name != "old_names.md"], ids=lambda page: page.name)
 def test_options_named_in_sentences_exist(page):
     """`--key` or `--key value` anywhere in the text is an option of some system or command."""
