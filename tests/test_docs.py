@@ -347,7 +347,7 @@ def test_help_lists_the_options(program, capsys):
 @functools.cache
 def known_options():
     schemas = [schema_of(ANY, description) for description in descriptions()]
-    known = {name for schema in schemas for name in (*schema.options, *schema.other_names, *schema.gone)}
+    known = {name for schema in schemas for name in (*schema.options, *schema.other_names)}
     sources = [*(ROOT / "data").glob("*.py"), *(ROOT / "benchmarks").glob("*.py"), *(ROOT / "scripts").glob("*.sh")]
     sources.append(ROOT / "tests" / "check_reference.py")
     for path in sources:
