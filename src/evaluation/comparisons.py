@@ -1,6 +1,6 @@
 """What a trained run translated as something to measure: its outputs, the true images, and what they were made of."""
 
-__all__ = ["compare_run"]
+__all__ = ["RunComparisons"]
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -9,98 +9,117 @@ from pathlib import Path
 import numpy as np
 
 from ..dataset.pipeline import Pipeline
-from ..imaging.images import read_image, unit_to_image
+from ..imaging.images import read_image, to_rgb, unit_to_image
 from ..inference.model import Model
 from ..metrics.labels import Named, true_labels
-from ..metrics.measure import SETS, Comparison, Item
+from ..metrics.measure import PAIRED, SETS, Comparison, Item, Tools, stand_in
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
 from .translate import Plan
 
 
-def compare_run(
-    model: Model, job: Plan, outputs: Mapping[str, Mapping[int, Path]], wanted: Sequence[str]
-) -> list[Comparison]:
-    """One comparison for each output of a translation.
+class RunComparisons:
+    """What the outputs of a run are compared with, found before anything is translated.
 
     Where the data set has the true image of a sample, outputs are compared with it. Outputs of systems trained on
     unpaired images are compared with what they were made from, and as a set with those whose style they take.
 
     Args:
-        model: the run that translated.
+        model: the run that translates.
         job: the translation.
-        outputs: its images by output and number of the sample.
-        wanted: metrics.
+        tools: what is measured, with the networks for it.
+
+    Raises:
+        UserError: a metric has nothing to compare with, for no output at all; label maps are incomplete.
     """
-    truths = _truths(model, job) if "miou" in wanted else None
-    return [_compare(model, job, name, files, wanted, truths) for name, files in outputs.items()]
+
+    def __init__(self, model: Model, job: Plan, tools: Tools):
+        self._model, self._job = model, job
+        styles, data, config = model.system.styles, job.data, model.config
+        expected = [name for name, (source, _) in styles.items() if source in data.columns] or [""]
+        columns = [self._columns(name) for name in expected]
+        self._given = [partial(read_image, path, 3) for path in Named(config.real).files] if config.real else None
+        self._reals: dict[str, list[Callable[[], np.ndarray]]] = {}
+        wanted = set(tools.wanted)
+        if wanted & set(PAIRED) and not any(columns):
+            raise UserError(
+                f"{_listed(PAIRED, tools)} need images that are partners of the outputs, and the data set has none"
+            )
+        if wanted & set(SETS) and self._given is None:
+            self._reals = {style: _column(model, style) for style in {styles[name][1] for name in expected if name}}
+            if not self._reals and not any("real" in found for found in columns):
+                raise UserError(
+                    f"{_listed(SETS, tools)} need real images, and the data set has none: pass --real FOLDER"
+                )
+        self._truths = _truths(model, job) if tools.segmenter else None
+        if tools.segmenter:
+            without = [name for name in map(data.name, range(job.count)) if not self._truth(name)]
+            for name, found in zip(expected, columns, strict=True):
+                stand_in(without, job.count, tuple(found), tools.segmenter, name or "the run")
+
+    def of(self, outputs: Mapping[str, Mapping[int, Path]]) -> list[Comparison]:
+        """One comparison for each output; ``outputs`` are its images by output and number of the sample."""
+        return [self._of_output(output, files, len(outputs) == 1) for output, files in outputs.items()]
+
+    def _of_output(self, output: str, files: Mapping[int, Path], alone: bool) -> Comparison:
+        model, job, columns = self._model, self._job, self._columns(output)
+        data, config = job.data, model.config
+        items = []
+        for number, path in files.items():
+            name = data.name(number)
+            # of several outputs a prediction with the name of the sample could be any one's
+            names = (path.stem, name) if alone else (path.stem,)
+            items.append(Item(name, names, partial(_load, data, number, path, columns), self._truth(name)))
+        subject = {
+            "run": str(model.folder),
+            "checkpoint": model.tag,
+            "results": str(job.folder),
+            "phase": config.phase,
+            "seed": config.seed,
+            "data": {k: v for k, v in data.reader.settings.items() if k != "rows"},
+            "translation": job.fingerprint[:16],
+        } | ({"real": str(Path(config.real).resolve())} if config.real else {})
+        reals = self._reals.get(model.system.styles.get(output, ("", ""))[1]) if self._given is None else self._given
+        return Comparison(output, items, tuple(columns), reals, subject)
+
+    def _columns(self, output: str) -> dict[str, str]:
+        """The columns of the data set that an output is compared with, by what they are for it."""
+        system, found = self._model.system, self._job.data.columns
+        if output in system.styles:
+            return {"source": system.styles[output][0]}
+        columns = {"real": "image", "source": system.made_from}
+        return {name: column for name, column in columns.items() if column in found}
+
+    def _truth(self, name: str) -> Path | None:
+        # a sample's label map has its name; of unpaired data only the source's belongs to what is depicted
+        return self._truths.owner(name) if self._truths else None
 
 
-def _compare(
-    model: Model,
-    job: Plan,
-    output: str,
-    files: Mapping[int, Path],
-    wanted: Sequence[str],
-    truths: Named | None,
-) -> Comparison:
-    system, data, config = model.system, job.data, model.config
-    made_from, style = system.styles.get(output, ("", ""))
-    columns = {}
-    if style:
-        columns["source"] = made_from
-    elif "image" in data.columns:
-        columns["real"] = "image"
-    if not style and system.made_from in data.columns:
-        columns["source"] = system.made_from
-    names = {number: data.name(number) for number in files}
-    # a sample's label map has its name; of unpaired data only the source's belongs to what is depicted
-    known = {number: truths.owner(name) if truths else None for number, name in names.items()}
-    items = [
-        Item(data.name(number), (path.stem, names[number]), partial(_load, data, number, path, columns), known[number])
-        for number, path in files.items()
-    ]
-    reals = None
-    if set(wanted) & set(SETS):
-        if config.real:
-            reals = [partial(read_image, path, 3) for path in Named(config.real).files]
-        elif style:
-            reals = _column(model, style)
-    subject = {
-        "run": str(model.folder),
-        "checkpoint": model.tag,
-        "results": str(job.folder),
-        "phase": config.phase,
-        "seed": config.seed,
-        "data": {k: v for k, v in data.reader.settings.items() if k != "rows"},
-        "translation": job.fingerprint[:16],
-    } | ({"real": str(Path(config.real).resolve())} if config.real else {})
-    return Comparison(output, items, tuple(columns), reals, subject)
+def _listed(names: Sequence[str], tools: Tools) -> str:
+    return ", ".join(name for name in tools.wanted if name in names)
 
 
 def _load(data: Pipeline, number: int, path: Path, columns: Mapping[str, str]) -> dict[str, np.ndarray]:
     images = {"fake": read_image(path, 3)}
     if columns:
         sample = data.reader.sample(data.reader.load(number), None)
-        images |= {name: _rgb(sample[column]) for name, column in columns.items()}
+        images |= {name: to_rgb(unit_to_image(sample[column])) for name, column in columns.items()}
     return images
-
-
-def _rgb(unit: np.ndarray) -> np.ndarray:
-    image = unit_to_image(unit)
-    return np.repeat(image, 3, 2) if image.shape[2] == 1 else image[:, :, :3]
 
 
 def _column(model: Model, column: str) -> list[Callable[[], np.ndarray]]:
     """Every image of a column of unpaired data once, whichever samples were translated."""
     kind, config = model.system.data, model.config.replace(**model.system.data.whole)
-    data = kind.open(model.system.request(config, False), config, config.phase, training=False)
+    try:
+        data = kind.open(model.system.request(config, False), config, config.phase, training=False)
+    except UserError as reason:
+        raise UserError(f"fid and kid compare with all images {column}: {reason}; or pass --real FOLDER") from None
     numbers = {data.files(i)[column]: i for i in range(data.num_samples) if column in data.files(i)}
     return [partial(_read_column, data, number, column) for number in numbers.values()]
 
 
 def _read_column(data: Pipeline, number: int, column: str) -> np.ndarray:
-    return _rgb(data.reader.sample(data.reader.load(number), None)[column])
+    return to_rgb(unit_to_image(data.reader.sample(data.reader.load(number), None)[column]))
 
 
 def _truths(model: Model, job: Plan) -> Named | None:

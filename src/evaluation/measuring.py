@@ -11,13 +11,13 @@ from ..gallery.gallery import Gallery
 from ..inference.opening import open_model
 from ..metrics.entries import Entry, over_samplings
 from ..metrics.folders import compare_folders
-from ..metrics.measure import METRICS, PAIRED, SETS, Comparison, Tools, measure
+from ..metrics.measure import METRICS, Comparison, Tools, measure
 from ..metrics.report import Report, lines_of
 from ..options.config import Config
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
 from ..utils.runtime import start
-from .comparisons import compare_run
+from .comparisons import RunComparisons
 from .record import read_record
 from .translate import plan, translate_all
 
@@ -48,6 +48,7 @@ def measure_run(system: type[System], command: Config) -> int:
     model = open_model(command, system)
     config, job = model.config, plan(model)
     tools = Tools(config, wanted, _store(config), model.system.draws_labels)
+    comparisons = RunComparisons(model, job, tools)
     outputs = read_record(job.folder, job.fingerprint)
     if outputs is None:
         translate_all(model, job)
@@ -56,7 +57,7 @@ def measure_run(system: type[System], command: Config) -> int:
         get_logger().info(f"{job.folder} holds this translation already")
     if not outputs:
         raise UserError(f"{job.folder}: nothing was translated, so there is nothing to measure")
-    measured = _measure_all(compare_run(model, job, outputs, wanted), tools, job.folder, config)
+    measured = _measure_all(comparisons.of(outputs), tools, job.folder, config)
     _show(job.folder, measured)
     return 0
 
@@ -81,7 +82,8 @@ def _measure_all(
     comparisons: Sequence[Comparison], tools: Tools, folder: Path, command: Config
 ) -> list[tuple[Comparison, list[Entry]]]:
     say = get_logger().info
-    _check_comparable(comparisons, tools.wanted)
+    if tools.segmenter:
+        tools.segmenter.tell_apart(item.names[0] for comparison in comparisons for item in comparison.items)
     report, measured = Report(folder), []
     for comparison in comparisons:
         entries = measure(comparison, tools, command.num_workers)
@@ -99,17 +101,6 @@ def _measure_all(
         report.add(repeated, subject)
     say(f"metrics: {report.write()}")
     return measured
-
-
-def _check_comparable(comparisons: Sequence[Comparison], wanted: Sequence[str]) -> None:
-    """Each metric must have something to compare with, for one output at least."""
-    for names, possible, needed in (
-        (PAIRED, [c for c in comparisons if c.references], "images that are partners of the outputs"),
-        (SETS, [c for c in comparisons if c.has_reals], "real images: pass --real FOLDER"),
-    ):
-        asked = [name for name in wanted if name in names]
-        if asked and not possible:
-            raise UserError(f"{', '.join(asked)} need {needed}, and the data set has none")
 
 
 def _show(folder: Path, measured: Sequence[tuple[Comparison, list[Entry]]]) -> None:

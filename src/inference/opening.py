@@ -35,7 +35,8 @@ def stored_options(stored: Mapping[str, Any], system: type[System], source: str)
     """
     schema = Schema((EVERY_RUN, *system.description.options))
     found = {}
-    for key, value in stored.items():
+    # a name of today counts before another name of the same option, which may be of another command
+    for key, value in sorted(stored.items(), key=lambda item: item[0] in schema.options):
         option = schema.options.get(schema.resolve(key))
         # the name of the system is compared with the file's, and options of commands say nothing about the run
         if option is not None and option.name != "model":
@@ -49,8 +50,11 @@ def merge_config(command: Config, stored: Mapping[str, Any], system: type[System
     Raises:
         UserError: the command line contradicts the architecture of the checkpoint; unusable stored options.
     """
-    changes = {}
-    for key, value in stored_options(stored, system, f"the options stored in {folder}").items():
+    changes, defaults = {}, command.schema.defaults()
+    # what a run of an earlier version does not name yet was as it is by default
+    known = {key: defaults[key] for key in system.architecture_keys if key in defaults and key != "model"}
+    known |= stored_options(stored, system, f"the options stored in {folder}")
+    for key, value in known.items():
         option = command.schema.options.get(key)
         if option is None:
             continue

@@ -2,7 +2,7 @@
 
 __all__ = ["FolderSegmenter", "LabelScores", "Named", "read_truth", "true_labels"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,12 +29,16 @@ class Named:
             raise UserError(f"folder {folder} holds no pictures ({', '.join(IMAGE_EXTENSIONS)})")
         self.by_stem = dict(zip(names_of(self.files, self.folder), self.files, strict=True))
 
-    def find(self, *stems: str) -> Path | None:
-        """The file with the first of these names that there is, else the first whose name begins with one."""
+    def find(self, *stems: str, taken: Collection[str] = ()) -> Path | None:
+        """The file with the first of these names that there is, else the first whose name begins with one.
+
+        Names that are ``taken`` belong to others than to these.
+        """
         for stem in stems:
             if stem in self.by_stem:
                 return self.by_stem[stem]
         longer = sorted(own for own in self.by_stem if any(own.startswith(f"{stem}_") for stem in stems))
+        longer = [own for own in longer if own not in taken]
         return self.by_stem[longer[0]] if longer else None
 
     def owner(self, stem: str) -> Path | None:
@@ -110,7 +114,7 @@ class LabelScores:
 
 
 class FolderSegmenter:
-    """Predictions that somebody's segmenter made, as PNGs named as the pictures it saw or as the samples.
+    """Predictions that somebody's segmenter made, as images named as those it saw, or as their samples.
 
     Args:
         folder: where they are.
@@ -122,15 +126,20 @@ class FolderSegmenter:
 
     def __init__(self, folder: str | Path, output: str):
         self._files, self._output = Named(folder), output
+        self._taken: frozenset[str] = frozenset()
         self.protocol: Mapping[str, object] = {"segmenter": f"folder {Path(folder)}", "segmenter_output": output}
+
+    def tell_apart(self, names: Iterable[str]) -> None:
+        """Take a prediction whose name is one of ``names``, those of all images, for that image's alone."""
+        self._taken = frozenset(names)
 
     def missing(self, names: Sequence[tuple[str, ...]]) -> list[str]:
         """First names of those that have no prediction."""
-        return [stems[0] for stems in names if self._files.find(*stems) is None]
+        return [stems[0] for stems in names if self._files.find(*stems, taken=self._taken) is None]
 
     def predict(self, stems: tuple[str, ...], picture: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
         """Class numbers at ``size`` = (width, height) for the first of these names that there is."""
-        path = self._files.find(*stems)
+        path = self._files.find(*stems, taken=self._taken)
         if path is None:
             raise UserError(f"{self._files.folder} has no prediction {stems[0]}.png")
         if self._output == "colours":

@@ -1,6 +1,6 @@
 """One pass over pictures for all metrics: each is decoded once, and what is compared is said with the number."""
 
-__all__ = ["METRICS", "PAIRED", "SETS", "Comparison", "Item", "Tools", "measure"]
+__all__ = ["METRICS", "PAIRED", "SETS", "Comparison", "Item", "Tools", "measure", "stand_in"]
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +21,8 @@ from ..utils.progress import track
 from ..utils.text import counted
 from .entries import Entry, of_labels, of_pictures, of_sets
 from .inception_features import FeatureSet, Inception
-from .labels import LabelScores, read_truth
-from .segmentation_network import open_segmenter
+from .labels import FolderSegmenter, LabelScores, read_truth
+from .segmentation_network import NetworkSegmenter, open_segmenter
 from .similarity import psnr, ssim
 
 #: metrics of a picture and its partner, and of two sets of pictures
@@ -251,6 +251,35 @@ def _fitted(sizes: Mapping[str, Counter], reference: str, tools: Tools) -> dict[
     return {f"size_{reference}": f"{_sizes(sizes[reference], tools)}, resized to that of its partner (Pillow bicubic)"}
 
 
+def stand_in(
+    without: Sequence[str],
+    count: int,
+    references: Sequence[str],
+    segmenter: FolderSegmenter | NetworkSegmenter,
+    what: str,
+) -> str:
+    """The reference in which a segmenter sees what stands for true label maps; empty where every image has its own.
+
+    Args:
+        without: names of those of ``count`` images that have no true label map.
+        count: number of images.
+        references: what each image is compared with.
+        segmenter: where predictions come from.
+        what: a word for the images.
+
+    Raises:
+        UserError: only some have label maps, or nothing can stand for them.
+    """
+    if not without:
+        return ""
+    if len(without) == count and references and segmenter.needs_pictures:
+        return references[0]
+    raise UserError(
+        f"no true label map for {len(without)} of {counted(count, 'image')} of {what} (first: {without[0]}): "
+        "pass --truth FOLDER"
+    )
+
+
 class _Labels:
     """Counts what a segmenter sees in the pictures, and in the real ones for an upper bound.
 
@@ -260,14 +289,9 @@ class _Labels:
     def __init__(self, comparison: Comparison, tools: Tools):
         self._segmenter, self._output = tools.segmenter, comparison.output
         self._names = {"cityscapes": "Cityscapes ids as train ids"}.get(tools.config.truth_ids, tools.config.truth_ids)
-        stand_in = next(iter(comparison.references), "")
         without = [item.stem for item in comparison.items if item.truth is None]
-        self._stand_in = stand_in if len(without) == len(comparison.items) else ""
-        if without and not (self._stand_in and self._segmenter.needs_pictures):
-            raise UserError(
-                f"no true label map for {len(without)} of {counted(len(comparison.items), 'image')} of "
-                f"{comparison.output} (first: {without[0]}): pass --truth FOLDER"
-            )
+        count, references = len(comparison.items), comparison.references
+        self._stand_in = stand_in(without, count, references, self._segmenter, comparison.output)
         missing = self._segmenter.missing([item.names for item in comparison.items])
         if missing:
             raise UserError(

@@ -97,6 +97,21 @@ def test_partners_of_another_size_are_fitted_and_that_is_said(folders, tmp_path)
         measure("ssim", metrics_size="[24,0]")
 
 
+def test_equal_names_in_different_folders_are_different_images(tmp_path):
+    """Each is measured once, against the one of its own folder."""
+    cities = ("aachen", "bonn", "ulm")
+    for place, city in enumerate(cities):
+        write_pictures(tmp_path / "real" / city, {"000": blocks(place)})
+        write_pictures(tmp_path / "fake" / city, {"000": blocks(place, tint=20 * place + 20)})
+    found = measure("psnr")["psnr"]
+    expected = {f"{c}_000": psnr(blocks(i), blocks(i, tint=20 * i + 20)) for i, c in enumerate(cities)}
+    assert found["pictures"] == pytest.approx(expected) and found["count"] == 3
+    # of results, whose names are flat
+    write_pictures(tmp_path / "flat", {f"{c}_000_fake_B": blocks(i, tint=20 * i + 20) for i, c in enumerate(cities)})
+    found = measure("psnr", fake="flat")["psnr"]
+    assert found["pictures"] == pytest.approx({f"{name}_fake_B": value for name, value in expected.items()})
+
+
 def test_equal_pictures_are_infinitely_close(folders):
     found = measure("psnr,ssim", fake="real")
     assert found["psnr"]["value"] == "inf" and found["ssim"]["value"] == pytest.approx(1.0)

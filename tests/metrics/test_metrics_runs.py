@@ -130,6 +130,22 @@ def test_pictures_that_come_with_styles(data, weights, tmp_path):
     assert found["output", "content", "psnr"]["pictures"].keys() == {"a0_to_b0", "a1_to_b1"}
 
 
+def test_styles_are_compared_with_all_images_that_have_them(data, weights, tmp_path):
+    """Of a system that always takes a style: the set is that side of the data set, or another folder."""
+    save_run(tmp_path / "runs", "hierarchyflow", resize_or_crop="squash", crop_width=48, crop_height=48)
+    evaluate(command("hierarchyflow", "fid,kid", data, **weights))
+    found = measurements(results(tmp_path, "hierarchyflow"))
+    protocols = [found["output", "realism", metric]["protocol"] for metric in ("fid", "kid")]
+    assert [(p["count_fake"], p["count_real"], p["size_real"]) for p in protocols] == [(2, 3, "48x48")] * 2
+    # of images of the user's own there is no such side
+    own = {"input": data / "testA", "style": data / "testB"} | weights
+    with pytest.raises(UserError, match="kid compare with all images B: .*elsewhere.*; or pass --real FOLDER"):
+        evaluate(command("hierarchyflow", "kid", "elsewhere", **own))
+    evaluate(command("hierarchyflow", "kid", "elsewhere", real=data / "testB", **own))
+    with pytest.raises(UserError, match="^command line: test_pairs False is not one of True$"):
+        evaluate(command("hierarchyflow", "fid", data, test_pairs=False, **weights))
+
+
 def test_samples_of_a_flow_are_measured_one_by_one(data, tmp_path):
     save_run(tmp_path / "runs", "fullglow")
     evaluate(command("fullglow", "psnr", data, "fullglow_streets.yaml", n_samples=2))
@@ -169,6 +185,32 @@ def test_label_maps_of_the_data_set_are_the_truth(data, tmp_path):
     assert found["synthesized_image", "semantics", "miou"]["value"] == 1.0
 
 
+def test_predictions_of_several_outputs_are_told_apart(data, tmp_path):
+    """One with the name of the sample is of no output in particular, one of another output of none of them."""
+    save_run(tmp_path / "runs", "fullglow")
+    label = Image.open(data / "test_label" / "scene_00000.png")
+    names = ["scene_00000", "scene_00000_synthesized_image_2"]
+    write_pictures(tmp_path / "seen", {name: np.asarray(label) for name in names})
+    options = {"segmenter": tmp_path / "seen", "how_many": 1}
+    evaluate(command("fullglow", "miou", data, **options))
+    assert measurements(results(tmp_path, "fullglow"))["synthesized_image", "semantics", "miou"]["value"] == 1.0
+    with pytest.raises(UserError, match="lacks predictions for 1 of 1 image .*scene_00000_synthesized_image.png"):
+        evaluate(command("fullglow", "miou", data, n_samples=2, **options))
+
+
+def test_label_maps_that_are_not_there_are_missed_at_once(data, tmp_path):
+    """Before anything is translated."""
+    save_run(tmp_path / "runs", "cyclegan", resize_or_crop="squash", crop_width=64, crop_height=48)
+    (tmp_path / "labels").mkdir()
+    write_pictures(tmp_path / "labels", {"a0": np.zeros((48, 64), np.uint8)})
+    options = {"segmenter": data / "testA", "direction": "AtoB"}
+    with pytest.raises(UserError, match="no true label map for 2 of 2 images of fake_B"):
+        evaluate(command("cyclegan", "miou", tmp_path / "unlabelled", input=data / "testA", **options))
+    with pytest.raises(UserError, match="no true label map for 1 of 2 images of fake_B .first: a1"):
+        evaluate(command("cyclegan", "miou", data, truth=tmp_path / "labels", **options))
+    assert not (tmp_path / "results").exists()
+
+
 def test_what_a_run_cannot_answer(data, weights, tmp_path):
     save_run(tmp_path / "runs", "pix2pixHD")
     with pytest.raises(UserError, match="--source goes with --fake"):
@@ -181,10 +223,11 @@ def test_what_a_run_cannot_answer(data, weights, tmp_path):
         write_pictures(conditions / name, {})
         for path in (data / name).iterdir():
             (conditions / name / path.name).write_bytes(path.read_bytes())
-    with pytest.raises(
-        UserError, match="psnr need images that are partners of the outputs, and the data set has none"
-    ):
+    with pytest.raises(UserError, match="psnr need images that are partners of the outputs, and the data set has none"):
         evaluate(command("pix2pixHD", "psnr", conditions))
+    with pytest.raises(UserError, match="fid, kid need real images, and the data set has none: pass --real FOLDER"):
+        evaluate(command("pix2pixHD", "fid,kid", conditions, **weights))
+    assert not (tmp_path / "results").exists()
     evaluate(command("pix2pixHD", "kid", conditions, real=data / "test_img", **weights))
     found = measurements(results(tmp_path, "pix2pixHD"))["synthesized_image", "realism", "kid"]
     assert found["protocol"]["count_real"] == 2
