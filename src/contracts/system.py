@@ -120,13 +120,13 @@ class System:
         return None
 
     @classmethod
-    def tasks(cls) -> "Mapping[str, Callable[[Model, Config], int]]":
-        """What ``eval.py --task`` does besides translating, by name; the result is the exit status."""
+    def tasks(cls) -> Mapping[str, Callable[[Any, Config], int]]:
+        """What ``eval.py --task`` does besides translating, by name: ``(model, config)`` to the exit status."""
         return {}
 
     @classmethod
-    def studio_class(cls) -> "type[Studio] | None":
-        """What the editor edits; None where it edits nothing."""
+    def studio_class(cls) -> "Callable[[Any, Config], Studio] | None":
+        """What the editor edits, made from model and options; None where it edits nothing."""
         return None
 
     # -- shared ------------------------------------------------------------------------------------------------------

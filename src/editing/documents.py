@@ -5,6 +5,7 @@ __all__ = ["Document", "Source", "digit_source", "document_of", "instances_of", 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -41,10 +42,17 @@ class Document:
     rgb: np.ndarray | None = None
     photo: np.ndarray | None = None
 
+    def array(self, key: Literal["label", "inst", "rgb"]) -> np.ndarray:
+        """The array ``key``; ``UserError`` where this document has none."""
+        array = {"label": self.label, "inst": self.inst, "rgb": self.rgb}[key]
+        if array is None:
+            raise UserError(f"{self.name}: it lacks its {key} map")
+        return array
+
     @property
     def size(self) -> Size:
         """(width, height)."""
-        array = self.rgb if self.label is None else self.label
+        array = self.array("rgb" if self.label is None else "label")
         return array.shape[1], array.shape[0]
 
 
@@ -92,7 +100,7 @@ def document_of(name: str, kind: str, arrays: Mapping[str, np.ndarray], label_nc
             raise UserError(f"{name}: it lacks its {key} map")
     document = Document(name, **{key: arrays[key] for key in wanted})
     label, inst = document.label, document.inst
-    if label is not None and label.shape != inst.shape:
+    if label is not None and inst is not None and label.shape != inst.shape:
         raise UserError(f"{name}: label map {label.shape} and instance map {inst.shape} differ in size")
     if label is not None and label.max() >= label_nc:
         raise UserError(f"{name}: label {label.max()} is not below label_nc {label_nc}")
@@ -166,6 +174,7 @@ def label_source(
 
 def _label_folders(root: Path, phase: str, labels: str, instances: str, photos: str) -> dict[str, Path | None]:
     given = {"label": labels, "inst": instances, "photo": photos}
+    found: dict[str, Path | None]
     if labels:
         found = {"label": Path(labels), "inst": None, "photo": None}
     else:
@@ -176,16 +185,17 @@ def _label_folders(root: Path, phase: str, labels: str, instances: str, photos: 
         ]
         city = root / "gtFine" / val
         layouts.append({"label": city, "inst": city, "photo": root / "leftImg8bit" / val})
-        found = next((layout for layout in layouts if layout["label"].is_dir()), None)
-        if found is None:
+        layout = next((layout for layout in layouts if layout["label"].is_dir()), None)
+        if layout is None:
             raise UserError(
                 f"{root} holds neither {phase}_label nor gtFine: pass --data_root with a data set, or --labels with a "
                 "folder of label maps"
             )
+        found = dict(layout)
     for name, folder in given.items():
         if folder:
             found[name] = Path(folder)
-            if not found[name].is_dir():
+            if not Path(folder).is_dir():
                 option = {"label": "labels", "inst": "instances", "photo": "photos"}[name]
                 raise UserError(f"folder {folder} does not exist: check --{option}")
     return {name: folder if folder and folder.is_dir() else None for name, folder in found.items()}

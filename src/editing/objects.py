@@ -3,6 +3,7 @@
 __all__ = ["harvest"]
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ def harvest(source: Source, label_nc: int) -> list[dict[str, Any]]:
             document = source.open(index)
         except UserError:
             continue  # opening it by hand says why
-        for label, entry, whole, pixels in _objects(document.label, document.inst):
+        for label, entry, whole, pixels in _objects(document.array("label"), document.array("inst")):
             found.setdefault(label, []).append((whole, pixels, entry))
     listed = []
     for label in sorted(found):
@@ -41,7 +42,7 @@ def harvest(source: Source, label_nc: int) -> list[dict[str, Any]]:
     return listed
 
 
-def _objects(label: np.ndarray, inst: np.ndarray):
+def _objects(label: np.ndarray, inst: np.ndarray) -> Iterator[tuple[int, dict[str, Any], bool, int]]:
     height, width = label.shape
     for number in np.unique(inst[inst >= 1000]).tolist():
         rows, columns = np.nonzero(inst == number)
@@ -50,8 +51,9 @@ def _objects(label: np.ndarray, inst: np.ndarray):
         top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
         whole = top > 0 and left > 0 and bottom < height and right < width
         mask = inst[top:bottom, left:right] == number
+        kind = int(region_labels(mask, label[top:bottom, left:right], 2)[0][1])
         entry = {
-            "label": int(region_labels(mask, label[top:bottom, left:right], 2)[0][1]),
+            "label": kind,
             "x": int(left),
             "y": int(top),
             "width": int(right - left),
@@ -59,4 +61,4 @@ def _objects(label: np.ndarray, inst: np.ndarray):
             "size": [width, height],
             "mask": base64.b64encode(np.packbits(mask, axis=1).tobytes()).decode(),
         }
-        yield entry["label"], entry, bool(whole), len(rows)
+        yield kind, entry, bool(whole), len(rows)

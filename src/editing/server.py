@@ -108,7 +108,7 @@ class EditorServer(ThreadingHTTPServer):
             case ["thumbnail", number]:
                 return _PNG, self.thumbnail(_index(number)), {}
             case ["look", number] if any(control["type"] == "look" for control in self.about["controls"]):
-                return _PNG, encode_png(_small(self.studio.styles.open(_index(number)).rgb)), {}
+                return _PNG, encode_png(_small(self.studio.styles.open(_index(number)).array("rgb"))), {}
             case ["objects"]:
                 return _JSON, json.dumps(self.objects()).encode(), {}
             case ["edits"]:
@@ -149,10 +149,10 @@ class EditorServer(ThreadingHTTPServer):
     def _thumbnail(self, index: int) -> bytes:
         document = self.studio.source.open(index)
         if document.label is None:
-            return encode_png(_small(document.rgb))
+            return encode_png(_small(document.array("rgb")))
         scale = _THUMBNAIL / max(document.size)
-        size = tuple(max(1, round(side * scale)) for side in document.size)
-        return encode_png(colour_labels(resize_ids(document.label, size), self.studio.label_nc))
+        width, height = (max(1, round(side * scale)) for side in document.size)
+        return encode_png(colour_labels(resize_ids(document.label, (width, height)), self.studio.label_nc))
 
     def _received(self, body: bytes) -> tuple[Document, dict[str, Any]]:
         """The document and the settings of a request, checked."""
@@ -165,7 +165,7 @@ class EditorServer(ThreadingHTTPServer):
         if header.get("document") is not None:
             index = whole(header["document"], "document", 0, len(names) - 1)
             photo = self.photo(index) if studio.uses_photos else None
-            document.photo = photo if photo is not None and photo.shape[:2] == document.label.shape else None
+            document.photo = photo if photo is not None and photo.shape[:2] == document.array("label").shape else None
         return document, settings
 
     def _drawn(self, document: Document, settings: dict[str, Any]) -> tuple[np.ndarray, float]:

@@ -49,9 +49,9 @@ def save_edit(
         label = document.label
         write_png(target / "label.png", label.astype(np.uint8) if label.max() < 256 else label)
         write_png(target / "label_colour.png", colour_labels(label, label_nc))
-        write_png(target / "instances.png", document.inst)
+        write_png(target / "instances.png", document.array("inst"))
     else:
-        write_png(target / "input.png", document.rgb)
+        write_png(target / "input.png", document.array("rgb"))
     atomic_write(target / "edit.json", note + "\n")
     return target
 

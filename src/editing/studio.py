@@ -1,7 +1,7 @@
 """What all studios share: the contract between the server and a kind of system, and where documents are found."""
 
 __all__ = [
-    "Studio", "as_colour", "fit_width", "maps", "number", "pictures", "scaled", "seed_of",
+    "Studio", "fit_width", "maps", "number", "pictures", "scaled", "seed_of",
 ]  # fmt: skip
 
 from collections.abc import Callable
@@ -26,6 +26,9 @@ class Studio:
 
     ``settings`` are what the page's controls say, never trusted: every value is converted and checked where it is used.
     """
+
+    #: images whose style a drawing may take: of a studio with a control of type ``look``
+    styles: Source
 
     def __init__(self, model: Model, source: Source):
         self.model, self.source = model, source
@@ -129,8 +132,3 @@ def fit_width(config: Config, width: int) -> Callable[[np.ndarray], np.ndarray]:
         return resize_photo(image, (target, max(1, round(target * image.shape[0] / image.shape[1]))))
 
     return fitted
-
-
-def as_colour(picture: np.ndarray) -> np.ndarray:
-    """A picture of one, three or four channels as (H, W, 3)."""
-    return np.repeat(picture[:, :, None], 3, 2) if picture.ndim == 2 else picture[:, :, :3]

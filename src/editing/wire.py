@@ -16,7 +16,7 @@ from ..utils.errors import UserError
 from .documents import MAX_PIXELS
 from .values import read_object
 
-_TYPES = {"u8": np.dtype("u1"), "u16": np.dtype("<u2")}
+_TYPES: dict[str, np.dtype] = {"u8": np.dtype("u1"), "u16": np.dtype("<u2")}
 _NAMES = {np.dtype("u1"): "u8", np.dtype("u2"): "u16"}
 _LONGEST_HEADER = 4 << 20
 _MOST_ARRAYS = 8

@@ -57,7 +57,7 @@ class Model:
 
     def _source_size(self, batch: Batch, output: str) -> tuple[int, int]:
         source, _ = self.system.styles.get(output, ("", ""))
-        return batch[source].shape[2:] if source in batch else size_of(batch)
+        return size_of({source: batch[source]} if source in batch else batch)
 
     def data(self, phase: str, training: bool = False) -> Pipeline:
         """The run's data set: every sample once, in order, unless ``training``."""

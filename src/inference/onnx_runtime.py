@@ -77,7 +77,7 @@ def weights_of(cell: nn.Cell) -> str:
     digest = hashlib.sha256()
     for name, array in sorted(state_arrays(cell).items()):
         digest.update(f"{name} {array.shape} {array.dtype}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -146,7 +146,8 @@ def use_onnx(system: System, folder: Path, onnx_file: str, device_target: str, s
     place = Path(onnx_file) if onnx_file else folder
     paths = sorted(place.glob("*.onnx")) if place.is_dir() else [place]
     passes = {p.name: p for p in system.passes()}
-    providers, found = choose_providers(device_target), {}
+    providers = choose_providers(device_target)
+    found: dict[str, OnnxPass] = {}
     for path in paths:
         session = load_session(path, providers)
         about = session.get_modelmeta().custom_metadata_map

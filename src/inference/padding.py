@@ -7,7 +7,8 @@ import numpy as np
 
 def size_of(batch: dict[str, np.ndarray]) -> tuple[int, int]:
     """Height and width of the first map (N, C, H, W) of a batch."""
-    return next(array.shape[2:] for array in batch.values() if array.ndim == 4)
+    height, width = next(array.shape[2:] for array in batch.values() if array.ndim == 4)
+    return height, width
 
 
 def pad_batch(batch: dict[str, np.ndarray], stride: int, smallest: int = 1) -> dict[str, np.ndarray]:

@@ -26,9 +26,9 @@ class CycleGANModel(UnpairedModel):
         """``A2B`` and ``B2A``, as far as the checkpoint holds the generators."""
         return tuple(way for way, (network, *_) in self._ways.items() if network in self.system.networks)
 
-    def run(self, batch: Batch, seed: int = 0, direction: str = "") -> Batch:
+    def run(self, batch: Batch, seed: int = 0, direction: str = "", **how: Any) -> Batch:
         """As :meth:`UnpairedModel.run`, in ``direction``: AtoB, BtoA or both; by default that of the options."""
-        return super().run(batch, seed, direction=direction or self.config.direction)
+        return super().run(batch, seed, direction=direction or self.config.direction, **how)
 
     def translate(self, images: Any, direction: str = "", batch_size: int = 1, output: str | None = None) -> Any:
         """Translate images of any size (below 8 pixels a side the border is repeated and cut back).
