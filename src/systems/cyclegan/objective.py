@@ -106,7 +106,7 @@ class _DiscriminatorLoss(nn.Cell):
         self.D = discriminator
         self.gan = GANLoss(lsgan)
 
-    def construct(self, scale, real, shown):
+    def construct(self, scale: Tensor, real: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
         n = real.shape[0]
         scores = self.D(ops.concat((real, shown), 0))
         loss = 0.5 * (self.gan(scores[:n], True) + self.gan(scores[n:], False))
@@ -124,7 +124,7 @@ class _SegmenterLoss(nn.Cell):
         super().__init__(auto_prefix=False)
         self.S, self.classes = segmenter, _class_numbers(classes)
 
-    def construct(self, scale, image, label):
+    def construct(self, scale: Tensor, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         loss = label_loss(self.S(image), label, self.classes)
         return loss * scale, loss
 
@@ -160,7 +160,9 @@ class _GeneratorLoss(nn.Cell):
         if self.has_labels:
             self.classes = _class_numbers(classes)
 
-    def construct(self, scale, real_A, real_B, label):
+    def construct(
+        self, scale: Tensor, real_A: Tensor, real_B: Tensor, label: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor, Tensor, Tensor, Tensor]:
         n = real_A.shape[0]
         if self.has_identity:
             of_AB = self.G_AB(ops.concat((real_A, real_B), 0))
@@ -219,7 +221,9 @@ class _Gradients(nn.Cell):
         if self.has_replay:
             self.replay_A, self.replay_B = buffers["replay_A"], buffers["replay_B"]
 
-    def construct(self, scale, real_A, real_B, label, slots_A, slots_B):
+    def construct(
+        self, scale: Tensor, real_A: Tensor, real_B: Tensor, label: Tensor, slots_A: Tensor, slots_B: Tensor
+    ) -> tuple[Tensor, tuple, tuple[Tensor, ...]]:
         (_, terms, fake_B, fake_A, rec_A, rec_B), of_G = self.of_generators(scale, real_A, real_B, label)
         shown_A, shown_B = ops.stop_gradient(fake_A), ops.stop_gradient(fake_B)
         if self.has_replay:

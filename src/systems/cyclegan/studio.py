@@ -9,7 +9,8 @@ from PIL import Image
 
 from ...dataset.folders import list_images
 from ...editing.documents import Document, picture_source
-from ...editing.studio import Studio, as_colour, fit_width, pictures
+from ...editing.studio import Studio, fit_width, pictures
+from ...imaging.images import to_rgb
 from ...options.config import Config
 from .calls import CycleGANModel
 
@@ -26,9 +27,10 @@ class CycleGANStudio(Studio):
             next(((folder, files) for folder in domain if folder.is_dir() and (files := list_images(folder))), None)
             for domain in folders
         ]
-        if len(found) > 1 and all(found) and not config.pictures:
-            where = " and ".join(str(folder) for folder, _ in found)
-            source = picture_source([file for _, files in found for file in files], fitted, where)
+        both = [domain for domain in found if domain]
+        if len(both) > 1 and not config.pictures:
+            where = " and ".join(str(folder) for folder, _ in both)
+            source = picture_source([file for _, files in both for file in files], fitted, where)
         else:
             source = pictures([folder for domain in folders for folder in domain], config, fitted)
         super().__init__(model, source)
@@ -40,4 +42,4 @@ class CycleGANStudio(Studio):
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
         direction = str(settings.get("direction", self.model.directions[0]))
-        return as_colour(self.model.translate(Image.fromarray(document.rgb), direction, output="numpy"))
+        return to_rgb(self.model.translate(Image.fromarray(document.array("rgb")), direction, output="numpy"))

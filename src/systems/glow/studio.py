@@ -12,7 +12,8 @@ from ...dataset.layouts import LAYOUTS
 from ...dataset.transforms import resize_photo
 from ...editing.documents import Document, digit_source
 from ...editing.levels import levels_control
-from ...editing.studio import Studio, as_colour, maps, pictures
+from ...editing.studio import Studio, maps, pictures
+from ...imaging.images import to_rgb
 from ...options.config import Config
 from .calls import ConditionalFlowModel
 
@@ -49,10 +50,13 @@ class FlowStudio(Studio):
         return [levels_control(names, self._temperatures, keep=self.source.kind == "labels")]
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
-        condition = Image.fromarray(document.rgb) if document.label is None else document.label.astype(np.int32)
+        if document.label is None:
+            condition = Image.fromarray(document.array("rgb"))
+        else:
+            condition = document.label.astype(np.int32)
         more: dict[str, Any] = {"output": "numpy"}
         if self.model.system.network.use_bmaps:
-            more["instances"] = document.inst.astype(np.int32)
+            more["instances"] = document.array("inst").astype(np.int32)
         levels = settings["levels"]
         temperatures, seeds = ([level[key] for level in levels] for key in ("temperature", "seed"))
         redrawn = [i for i, level in enumerate(levels) if not level["keep"]]
@@ -61,4 +65,4 @@ class FlowStudio(Studio):
             image = self.model.resample(photo, condition, redrawn, temperatures, seeds, **more)
         else:
             image = self.model.sample(condition, temperatures, seeds, **more)
-        return as_colour(image)
+        return to_rgb(image)

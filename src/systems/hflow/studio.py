@@ -46,7 +46,7 @@ class LatentStudio(Studio):
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
         levels, system = settings["levels"], self.model.system
-        encoded = self.model.encode(document.rgb) if any(level["keep"] for level in levels) else []
+        encoded = self.model.encode(document.array("rgb")) if any(level["keep"] for level in levels) else []
         latents = []
         for i, level in enumerate(levels):
             drawn = system.draw(1, [level["temperature"]] * len(levels), level["seed"])

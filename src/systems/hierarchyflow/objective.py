@@ -74,7 +74,7 @@ class _Loss(nn.Cell):
         self.network, self.losses = network, losses
         self.content_weight, self.style_weight = content_weight, style_weight
 
-    def construct(self, scale: Tensor, content: Tensor, style: Tensor):
+    def construct(self, scale: Tensor, content: Tensor, style: Tensor) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         output = ops.clamp(self.network(content, style), 0.0, 1.0)
         content_loss, style_loss = self.losses(output, content, style)
         total = self.content_weight * content_loss + self.style_weight * style_loss
@@ -88,6 +88,8 @@ class _Gradients(nn.Cell):
         super().__init__()
         self.of_network = ms.value_and_grad(loss, None, parameters, has_aux=True)
 
-    def construct(self, scale: Tensor, content: Tensor, style: Tensor):
+    def construct(
+        self, scale: Tensor, content: Tensor, style: Tensor
+    ) -> tuple[Tensor, tuple[tuple[Tensor, ...]], tuple[Tensor]]:
         (_, terms, output), gradients = self.of_network(scale, (content + 1.0) * 0.5, (style + 1.0) * 0.5)
         return ops.stack(terms), (gradients,), (output * 2.0 - 1.0,)

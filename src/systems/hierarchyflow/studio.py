@@ -27,4 +27,4 @@ class HierarchyFlowStudio(Studio):
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
         style = self.styles.open(int(number(settings, "look", 0, 0, len(self.styles.names) - 1)))
-        return self.model.translate(document.rgb, style.rgb)
+        return self.model.translate(document.array("rgb"), style.array("rgb"))

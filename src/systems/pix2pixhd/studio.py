@@ -10,7 +10,8 @@ from PIL import Image
 
 from ...dataset.geometry import Geometry
 from ...editing.documents import Document
-from ...editing.studio import Studio, as_colour, fit_width, maps, pictures, scaled
+from ...editing.studio import Studio, fit_width, maps, pictures, scaled
+from ...imaging.images import to_rgb
 from ...options.config import Config
 from ...utils.errors import UserError
 from .calls import PairedModel
@@ -54,28 +55,24 @@ class PairedStudio(Studio):
         document = self.source.open(index)
         styles = {}
         if self.model.has_styles and document.photo is not None and "encode" in self.model.offers:
-            arguments = [
-                Image.fromarray(document.photo),
-                document.label,
-                *([] if self.model.config.no_instance else [document.inst]),
-            ]
-            encoded = self.model.encode(*arguments)
+            inst = None if self.model.config.no_instance else document.inst
+            encoded = self.model.encode(Image.fromarray(document.photo), document.array("label"), inst)
             styles = {i: np.round(values.astype(float), 5).tolist() for i, values in encoded.items()}
         return document, styles
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
         if document.label is None:
-            return as_colour(self.model.translate(Image.fromarray(document.rgb), output="numpy"))
+            return to_rgb(self.model.translate(Image.fromarray(document.array("rgb")), output="numpy"))
         inst = None if self.model.config.no_instance else document.inst
         styles = self._styles(document, settings) if self.model.has_styles else None
-        return as_colour(self.model.translate(document.label, inst, styles, output="numpy"))
+        return to_rgb(self.model.translate(document.label, inst, styles, output="numpy"))
 
     def _styles(self, document: Document, settings: dict[str, Any]) -> dict[int, np.ndarray]:
         """A style for every region of the map: zeros, the middle of the encoder's range, where the page has none."""
         given = settings.get("styles", {})
         count = self.model.config.feat_num
         styles = {}
-        for region in np.unique(document.label if self._per_class else document.inst).tolist():
+        for region in np.unique(document.array("label" if self._per_class else "inst")).tolist():
             values = given.get(str(region)) if isinstance(given, dict) else None
             if values is None:
                 styles[region] = np.zeros(count, np.float32)
