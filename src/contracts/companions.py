@@ -4,18 +4,18 @@ __all__ = ["Companions"]
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..options.config import Config
 
-if TYPE_CHECKING:
-    from .system import System
-
 
 class Companions:
-    """What a system takes over from another run or keeps beside its weights; by default nothing."""
+    """What a system takes over from another run or keeps beside its weights; by default nothing.
+
+    ``system`` is one of the kind that they belong to.
+    """
 
     def complete(
         self, config: Config, resumed: Mapping[str, Any] | None, pretrained: Mapping[str, Any] | None
@@ -23,14 +23,12 @@ class Companions:
         """Fill in options that follow from the run that is resumed or the one whose networks are taken over."""
         return config
 
-    def adopt(
-        self, system: "System", networks: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]
-    ) -> None:
+    def adopt(self, system: Any, networks: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]) -> None:
         """Add networks that are not trained here but belong to the result, from a checkpoint that has them."""
 
     def files(self, config: Config) -> tuple[str, ...]:
         """Names of files in the folder of a pretrained run that evaluation of this one needs, too."""
         return ()
 
-    def load(self, system: "System", folder: Path) -> None:
+    def load(self, system: Any, folder: Path) -> None:
         """Read the companion files of a trained run, where they are there."""

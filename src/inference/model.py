@@ -4,7 +4,7 @@ __all__ = ["Batch", "Model", "in_batches"]
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Model:
     """
 
     #: the calls that this kind of system has
-    offers: ClassVar[tuple[str, ...]] = ()
+    offers: tuple[str, ...] = ()
 
     def __init__(self, system: System, config: Config, folder: Path, tag: str, device: Device):
         self.system, self.config, self.folder, self.tag, self.device = system, config, folder, tag, device

@@ -142,7 +142,8 @@ def read_command(program: Program, argv: Sequence[str]) -> tuple[Description, Co
         print(help_text(program, schema))
         raise SystemExit(0)
     values, kept = schema.defaults(), {}
-    values |= {key: value for key, value in description.matches(str(chosen or DEFAULT)).items() if key in values}
+    stands_for = description.matches(str(chosen or DEFAULT)) or {}
+    values |= {key: value for key, value in stands_for.items() if key in values}
     wide = schema_of(ANY, description)
     for path, content in preset:
         for key, value in content.items():

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from ..contracts.description import Description
 from ..contracts.system import System
+from ..options.config import Config
 from ..options.text import closest, shown
 from ..utils.errors import UserError
 
@@ -47,6 +48,6 @@ def find_system(name: str) -> Description:
     raise UserError(f"model {shown(name)} is not one of {', '.join(SYSTEMS)}{closest(name, SYSTEMS)}")
 
 
-def create_system(config, training: bool = True) -> System:
+def create_system(config: Config, training: bool = True) -> System:
     """Build the system that ``config.model`` names, with freshly initialised networks."""
     return find_system(config.model).load()(config, training)

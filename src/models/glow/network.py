@@ -54,7 +54,7 @@ class ConditionalFlow(nn.Cell):
     ):
         super().__init__()
         check_squeezable(*size, len(n_flow), last=smallest)
-        self.size, self.n_block = tuple(size), len(n_flow)
+        self.size, self.n_block = (size[0], size[1]), len(n_flow)
         self.channels, self.condition_channels = channels, condition_channels
         self.dimensions = channels * size[0] * size[1]
         self.condition_dimensions = condition_channels * size[0] * size[1]

@@ -31,6 +31,7 @@ class ConditionalFlowModel(Model):
     coarse, one for each level; temperatures are at least 0.
     """
 
+    system: FlowSystem
     offers = ("sample", "translate", "encode", "decode", "resample")
 
     def __init__(self, system: FlowSystem, config: Config, folder: Path, tag: str, device: Device):

@@ -44,7 +44,9 @@ class FlowSystem(System):
 
     data = CONDITIONAL
     published = FlowWeights()
-    architecture_keys = ("model", "img_size", "n_block", "n_flow", "image_nc", "condition_nc")
+    architecture_keys: ClassVar[tuple[str, ...]] = (
+        "model", "img_size", "n_block", "n_flow", "image_nc", "condition_nc",
+    )  # fmt: skip
     #: options that keep all ops of such a network invertible, for messages
     safeguards: ClassVar[str] = ""
 

@@ -55,7 +55,9 @@ class FlowGradients(nn.Cell):
         weights = ParameterTuple([p for group in groups for p in group.parameters.values()])
         self.of_loss = ms.value_and_grad(loss, None, weights, has_aux=True)
 
-    def construct(self, scale: Tensor, x_a: Tensor, x_b: Tensor, boundary: Tensor):
+    def construct(
+        self, scale: Tensor, x_a: Tensor, x_b: Tensor, boundary: Tensor
+    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...], tuple[()]]:
         (_, losses), gradients = self.of_loss(scale, x_a, x_b, boundary)
         grouped, begin = (), 0
         for end in self.ends:

@@ -5,6 +5,7 @@ __all__ = ["TASKS"]
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def interpolated(model: ConditionalFlowModel, first: Batch, second: Batch, frame
     images = []
     for k in np.linspace(0.0, 1.0, frames, dtype=np.float32):
         latents = [(1 - k) * a + k * b for a, b in zip(*ends, strict=True)]
-        condition = {
+        condition: Batch = {
             name: (1 - k) * first[name] + k * second[name] for name in ("condition", "boundary") if name in first
         }
         images.append(model.system.decode(condition, latents))
@@ -121,7 +122,8 @@ def resample(model: ConditionalFlowModel, config: Config) -> int:
 
 def check_invertible(model: ConditionalFlowModel, config: Config) -> int:
     """For every block, the worst error of an input rebuilt from its output; status 1 above ``drift_tolerance``."""
-    results, worst = TaskResults(model, "check_invertible"), {}
+    results = TaskResults(model, "check_invertible")
+    worst: dict[str, float] = {}
     for _, batch in samples(model, "checking", needs="image"):
         inputs = network_inputs(model.system.network, batch, (config.seed, 0))
         for name, error in model.system.reconstruction_errors(inputs).items():
@@ -165,7 +167,7 @@ def segmentation(model: None, config: Config) -> int:
     return 0
 
 
-segmentation.needs_model = False
+segmentation.needs_model = False  # type: ignore[attr-defined]
 
 
 def sample(model: ConditionalFlowModel, config: Config) -> int:
@@ -174,7 +176,7 @@ def sample(model: ConditionalFlowModel, config: Config) -> int:
 
 
 #: value of option ``task`` to its function
-TASKS: dict[str, Callable[[ConditionalFlowModel, Config], int]] = {
+TASKS: dict[str, Callable[[Any, Config], int]] = {
     task.__name__: task
     for task in (bits_per_dim, check_invertible, interpolate, reconstruct, resample, sample, segmentation, transfer)
 }

@@ -72,7 +72,7 @@ def sampled_features(system: "HFlowSystem", workers: Any = Alone) -> tuple[np.nd
     real = _real_features(system, inception, workers)
     fake = _fake_features(system, inception, len(real), workers)
     size = f"{system.options.resolution}x{system.options.resolution}"
-    own = {
+    own: dict[str, object] = {
         "size": size,
         "size_real": f"{size}, made square by image_fit {config.image_fit}",
         "real": f"the first training images, with noise of standard deviation {config.added_noise_std}",

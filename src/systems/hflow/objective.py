@@ -151,7 +151,7 @@ class _ScaledLoss(nn.Cell):
         self.bits = float(bits)
         self.fractions = Tensor(latent_fractions(bound.dims, bound.image_dim))
 
-    def construct(self, scale, image, noise):
+    def construct(self, scale: Tensor, image: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         loss, bits = self.bound(image, noise)
         # the density becomes the probability of a bin, which is 1 / 2 ** bits of the range
         joint = (bits * self.fractions).sum(0).mean() + self.bits
@@ -167,7 +167,9 @@ class _Gradients(nn.Cell):
         weights = [parameter for group in groups for parameter in group.parameters.values()]
         self.of_loss = ms.value_and_grad(loss, None, ParameterTuple(weights), has_aux=True)
 
-    def construct(self, scale, image, noise):
+    def construct(
+        self, scale: Tensor, image: Tensor, noise: Tensor
+    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...], tuple[()]]:
         (_, losses), gradients = self.of_loss(scale, image, noise)
         grouped, start = (), 0
         for size in self.sizes:

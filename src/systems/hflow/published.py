@@ -9,8 +9,9 @@ __all__ = ["HFlowWeights", "PublishedModel", "is_published_file", "published_arr
 import json
 import struct
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from ...contracts.published import Arrays, PublishedWeights
 from ...utils.errors import UserError
@@ -108,7 +109,7 @@ def read_published(path: str | Path) -> PublishedModel:
     return PublishedModel(published_arrays(arrays), settings)
 
 
-def _block(stream: BinaryIO, path: Path, limit: int, what: str) -> bytes:
+def _block(stream: BufferedReader, path: Path, limit: int, what: str) -> bytes:
     head = stream.read(4)
     length = struct.unpack("<I", head)[0] if len(head) == 4 else limit + 1
     if length > limit:
@@ -119,7 +120,7 @@ def _block(stream: BinaryIO, path: Path, limit: int, what: str) -> bytes:
     return data
 
 
-def _settings(stream: BinaryIO, path: Path) -> dict[str, Any] | None:
+def _settings(stream: BufferedReader, path: Path) -> dict[str, Any] | None:
     if not stream.peek(1):
         return None
     try:

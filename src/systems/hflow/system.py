@@ -33,7 +33,7 @@ class _Decode(nn.Cell):
         super().__init__()
         self.network = network
 
-    def construct(self, *latents):
+    def construct(self, *latents: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         return self.network.generate(latents)
 
 
@@ -206,7 +206,7 @@ class HFlowSystem(System):
             raise UserError(
                 f"{len(stds)} standard deviations given for {len(shapes)} latents: give one, or one for each"
             )
-        latents = [[] for _ in shapes]
+        latents: list[list[np.ndarray]] = [[] for _ in shapes]
         for i in range(begin, count if end is None else end):
             rng = np.random.default_rng([*np.atleast_1d(seed).tolist(), i])
             for j, shape in enumerate(shapes):

@@ -15,6 +15,7 @@ from ...inference.padding import pad_batch
 from ...utils.errors import UserError
 from .clusters import FeatureClusters, paint_regions
 from .companions import cluster_file
+from .system import Pix2PixHD
 
 Styles = Mapping[int, "int | Sequence[float] | np.ndarray"]
 
@@ -27,7 +28,8 @@ class PairedModel(Model):
     ``feat_num`` of them for each instance (for each class with ``label_feat``).
     """
 
-    offers = ("translate", "encode")
+    system: Pix2PixHD
+    offers: tuple[str, ...] = ("translate", "encode")
 
     def __init__(self, *trained: Any):
         super().__init__(*trained)

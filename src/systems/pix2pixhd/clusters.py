@@ -72,7 +72,7 @@ def _kmeans(values: np.ndarray, n_clusters: int, rng: np.random.Generator) -> np
     distinct = np.unique(values, axis=0)
     if len(distinct) <= n_clusters:
         return distinct
-    best, best_cost = None, np.inf
+    best, best_cost = distinct, np.inf
     for _ in range(_RESTARTS):
         centres, assigned = kmeans2(values, n_clusters, minit="++", seed=rng, missing="warn")
         cost = float(((values - centres[assigned]) ** 2).sum())

@@ -146,7 +146,7 @@ class _Generate(nn.Cell):
         super().__init__()
         self.G = generator
         self.uses_features, self.encodes, self.regions = uses_features, encoder is not None, regions
-        if self.encodes:
+        if encoder is not None:
             self.E = encoder
 
     def construct(self, condition: Tensor, regions: Tensor, image: Tensor, features: Tensor) -> Tensor:
@@ -175,10 +175,21 @@ class _GeneratorLoss(nn.Cell):
     ):
         super().__init__()
         self.generate, self.D, self.gan = generate, discriminator, GANLoss(lsgan)
-        self.matches_features, self.matching_weight = matching_weight is not None, matching_weight
-        self.has_vgg, self.vgg_loss, self.vgg_weight = vgg_loss is not None, vgg_loss, vgg_weight
+        self.matches_features, self.matching_weight = matching_weight is not None, matching_weight or 0.0
+        self.has_vgg, self.vgg_weight = vgg_loss is not None, vgg_weight
+        if vgg_loss is not None:
+            self.vgg_loss = vgg_loss
 
-    def construct(self, scale, condition, regions, image, features, real_outputs, real_maps):
+    def construct(
+        self,
+        scale: Tensor,
+        condition: Tensor,
+        regions: Tensor,
+        image: Tensor,
+        features: Tensor,
+        real_outputs: tuple[tuple[Tensor, ...], ...],
+        real_maps: tuple[Tensor, ...],
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         fake = self.generate(condition, regions, image, features)
         outputs = self.D(ops.concat((condition, fake.astype(condition.dtype)), 1))
         adversarial = 0.0
@@ -208,7 +219,7 @@ class _DiscriminatorLoss(nn.Cell):
         super().__init__()
         self.D, self.gan, self.real = discriminator, GANLoss(lsgan), real
 
-    def construct(self, scale, pair):
+    def construct(self, scale: Tensor, pair: Tensor) -> tuple[Tensor, Tensor, tuple[tuple[Tensor, ...], ...]]:
         outputs = self.D(pair)
         loss = 0.0
         for scale_outputs in outputs:
@@ -245,14 +256,26 @@ class Pix2PixHDGradients(nn.Cell):
     ):
         super().__init__()
         self.encode = encode
-        self.has_pool, self.pool = pool is not None, pool
-        self.has_vgg, self.vgg_loss = vgg_loss is not None, vgg_loss
+        self.has_pool, self.has_vgg = pool is not None, vgg_loss is not None
+        if pool is not None:
+            self.pool = pool
+        if vgg_loss is not None:
+            self.vgg_loss = vgg_loss
         real, fake = (_DiscriminatorLoss(discriminator, lsgan, real) for real in (True, False))
         self.of_real = ms.value_and_grad(real, None, discriminator_parameters, has_aux=True)
         self.of_fake = ms.value_and_grad(fake, None, discriminator_parameters, has_aux=True)
         self.of_generator = ms.value_and_grad(generator_loss, None, generator_parameters, has_aux=True)
 
-    def construct(self, scale, label, inst, regions, image, features, slots):
+    def construct(
+        self,
+        scale: Tensor,
+        label: Tensor,
+        inst: Tensor,
+        regions: Tensor,
+        image: Tensor,
+        features: Tensor,
+        slots: Tensor,
+    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor]]:
         condition = self.encode(label, inst)
         (_, loss_real, real_outputs), grads_real = self.of_real(
             scale, ops.concat((condition, image.astype(condition.dtype)), 1)
