@@ -85,7 +85,6 @@ def _prepare(name: str, folder: Path, options: dict, own: dict) -> None:
     import numpy as np
 
     from src.export.write import export_system
-    from src.inference.run import open_run
     from src.models.parameters import state_arrays
     from src.runs.checkpoints import CheckpointStore, Position
     from src.systems.programs import load_config
@@ -108,14 +107,14 @@ def _prepare(name: str, folder: Path, options: dict, own: dict) -> None:
         system.objective(tuple(config.img_size)).initialise(batch)
     networks = {network: state_arrays(cell) for network, cell in system.networks.items()}
     CheckpointStore(folder / "run").save(Position(1), networks, {}, config.to_dict(), config.model)
-    again = [*words, f"--load_ckpt={folder / 'run'}", "--use_encoded_image=True"]
+    again = [*words, f"--load_ckpt={folder / 'run'}"]
     if any(p.any_size for p in system.passes()):
         again += [f"--height={own['height']}", f"--width={own['width']}"]
-    run = open_run(load_config(again, preset or None))
+    model = _opened(again, preset)
     # only what is measured
-    chosen_pass = next(p for p in run.system.passes() if p.name == measured)
-    run.system.passes = lambda: (chosen_pass,)
-    export_system(run.system, run.config, folder / "net", run.tag, {}, lambda text: None)
+    chosen_pass = next(p for p in model.system.passes() if p.name == measured)
+    model.system.passes = lambda: (chosen_pass,)
+    export_system(model.system, model.config, folder / "net", model.tag, {}, lambda text: None)
     from src.export.inputs import input_values
 
     sizes = {s: int(own[s.rpartition("_")[2]]) for p in chosen_pass.inputs for s in p.shape if isinstance(s, str)
@@ -123,6 +122,15 @@ def _prepare(name: str, folder: Path, options: dict, own: dict) -> None:
     values = input_values(chosen_pass, sizes, 1, {})
     np.savez(folder / "inputs.npz", **{p.name: v for p, v in zip(chosen_pass.inputs, values, strict=True)})
     (folder / "command.json").write_text(json.dumps([again, preset]))
+
+
+def _opened(words: list[str], preset: str):
+    from src.inference.opening import open_model
+    from src.systems.programs import load_config
+    from src.systems.registry import find_system
+
+    command = load_config(words, preset or None)
+    return open_model(command, find_system(command.model).load(), say=lambda text: None)
 
 
 def _measure(folder: str, name: str, runtime: str, repeat: int) -> dict:
@@ -164,14 +172,10 @@ def _mindspore_call(folder: Path, name: str, mode: str):
     from mindspore import Tensor
 
     import src  # noqa: F401
-    from src.inference.run import open_run
-    from src.systems.programs import load_config
-    from src.utils.runtime import start
 
     words, preset = json.loads((folder / "command.json").read_text())
-    command = load_config([*words, f"--mode={mode}"], preset or None)
-    start(command, say=lambda text: None)
-    measured = next(p for p in open_run(command).system.passes() if p.name == SYSTEMS[name][1])
+    model = _opened([*words, f"--mode={mode}"], preset)
+    measured = next(p for p in model.system.passes() if p.name == SYSTEMS[name][1])
     tensors = [Tensor(value) for value in np.load(folder / "inputs.npz", allow_pickle=False).values()]
 
     def call() -> None:

@@ -29,7 +29,9 @@ from src.systems.programs import load_config
 from src.utils.errors import UserError, run_command
 from src.utils.files import atomic_write
 
-_MODES = ("512p", "512p_feat", "1024p", "1024p_feat")
+# modes of pix2pixHD; translation compiles the encoder, too, where there is one
+_ENCODER = ("--use_encoded_image", "True")
+_MODES = {"512p": (), "512p_feat": _ENCODER, "1024p": (), "1024p_feat": _ENCODER}
 # GiB that one training step of a preset may take in float32 with up to so many samples, and what brings it to 60 % of
 # that: recomputation together with 16 bits, or by itself where a system trains in float32 alone
 _BUDGETS = {
@@ -113,7 +115,8 @@ def _jobs(own: dict[str, str], options: dict[str, str]) -> list[tuple[str, Job, 
         for graph in graphs:
             # translation runs on one device
             for number in cards if graph == "train" else cards[:1]:
-                job = Job(graph, words, int(number) if graph == "train" else 1, size)
+                more = _MODES.get(name, ()) if graph == "eval" else ()
+                job = Job(graph, (*words, *more), int(number) if graph == "train" else 1, size)
                 jobs.append((f"{name} {graph}", job, _budget(Path(path).stem, graph, config, size)))
     return jobs
 

@@ -20,7 +20,6 @@ import src  # noqa: F401, I001  (sets the environment before MindSpore is import
 import numpy as np
 
 from src.options.command_line import parse_words
-from src.options.config import Config
 from src.systems.programs import load_config
 
 _WARM_UP = 3
@@ -71,33 +70,23 @@ def machine() -> str:
 
 def _measure(words: list[str], height: int, width: int, steps: int) -> dict[str, float]:
     from mindspore import Tensor
-    from safetensors.numpy import save_file
 
-    from src.dataset import open_dataset
-    from src.models.vgg import VGG19
+    from benchmarks.steps import build_step, with_random_features
     from src.scenes.scenes import write_scenes
     from src.systems.registry import create_system
-    from src.training.steps import TrainStep
     from src.utils.runtime import peak_memory_gib, start
 
     with tempfile.TemporaryDirectory() as scratch:
-        config: Config = load_config([*words, "--data_root", f"{scratch}/scenes", "--load_size", str(width)])
-        if not config.no_vgg_loss and not Path(config.vgg_pre_trained).is_file():
-            rng = np.random.default_rng(0)
-            random = {n: rng.normal(0, 0.02, p.shape).astype(np.float32) for n, p in VGG19().parameters_and_names()}
-            save_file(random, f"{scratch}/vgg.safetensors")
-            config = config.replace(vgg_pre_trained=f"{scratch}/vgg.safetensors")
+        config = load_config([*words, "--data_root", f"{scratch}/scenes", "--load_size", str(width)])
+        config = with_random_features(config, Path(scratch))
         device = start(config, say=_quiet)
         write_scenes(Path(config.data_root), "train", _SCENES, width, height, seed=0)
-        data = open_dataset("paired", config, "train")
-        loader = _loader_speed(data)
         system = create_system(config)
-        system.set_train(True)
+        data = system.data.open(system.request(config, training=True), config, "train")
+        loader = _loader_speed(data)
         epochs = data.epochs(1)
         _, batches = next(epochs)
-        arrays = system.inputs(next(iter(batches)))
-        groups = system.update_groups(1)
-        step = TrainStep(system.gradients(groups), groups)
+        step, arrays = build_step(system, next(iter(batches)), data.size)
         inputs = [Tensor(array) for array in arrays]
         began = time.perf_counter()
         step(*inputs)[0].asnumpy()

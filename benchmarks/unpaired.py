@@ -53,13 +53,11 @@ def main(argv: list[str]) -> None:
 def _measure(system: str, part: str, words: list[str], height: int, width: int, steps: int) -> dict[str, float]:
     from mindspore import Tensor
 
+    from benchmarks.steps import build_step, with_random_features
     from src.systems.registry import create_system
-    from src.training.steps import TrainStep
     from src.utils.runtime import peak_memory_gib, start
 
-    config = load_config(["--config_path", f"configs/{system}.yaml", *words])
-    if "vgg_pre_trained" not in config.explicit and system == "hierarchyflow":
-        config = config.replace(vgg_pre_trained="random:1")
+    config = with_random_features(load_config(["--config_path", f"configs/{system}.yaml", *words]), Path())
     device = start(config, lambda _: None)
     trains = part == "step"
     model = create_system(config, training=trains)
@@ -68,9 +66,7 @@ def _measure(system: str, part: str, words: list[str], height: int, width: int, 
     shape = (config.batch_size if trains else 1, 3, height, width)
     batch = {name: rng.uniform(-1, 1, shape).astype(np.float32) for name in "AB"}
     if trains:
-        groups = model.update_groups(1)
-        arrays = model.inputs(batch)
-        step = TrainStep(model.gradients(groups), groups)
+        step, arrays = build_step(model, batch, (height, width))
         inputs = [Tensor(array) for array in arrays]
 
         def run() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from mindspore import Tensor
 
 from benchmarks.ascend.jobs import Job, evaluation, one_pass, training_size, training_step
+from benchmarks.steps import with_random_features
 from src.systems.programs import load_config
 from src.utils.errors import UserError
 from src.utils.runtime import start
@@ -41,9 +42,8 @@ def main(job: Job, answer: Path) -> None:
 def _prepare(job: Job):
     """Build networks and inputs on the simulated device and return the function that compiles."""
     words = ["--device_target", "Ascend", "--mode", "graph", "--device_id", "0"]
-    config = load_config([*words, *job.options]).replace(run_distribute=job.cards > 1)
-    config = _with_random_features(config)
-    device = start(config)
+    config = with_random_features(load_config([*words, *job.options]), Path())
+    device = start(config, join=job.cards > 1)
     # the first operator starts the device
     (Tensor(np.zeros(1, np.float32)) + 1.0).asnumpy()
     _calm_pollers()
@@ -86,24 +86,6 @@ def _calm_pollers() -> None:
         # nanoseconds; this thread slept
         if thread != own and now - before.get(thread, 0) > 5_000_000:
             os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
-
-
-def _with_random_features(config):
-    """Random weights for the networks inside the losses, whose files nobody needs here."""
-    if config.model == "hierarchyflow":
-        return config.replace(vgg_pre_trained="random:0")
-    if config.model != "pix2pixHD" or config.no_vgg_loss:
-        return config
-    from safetensors.numpy import save_file
-
-    from src.models.vgg import VGG19
-
-    rng = np.random.default_rng(0)
-    save_file(
-        {name: rng.normal(0, 0.02, p.shape).astype(np.float32) for name, p in VGG19().parameters_and_names()},
-        "vgg19.safetensors",
-    )
-    return config.replace(vgg_pre_trained="vgg19.safetensors")
 
 
 if __name__ == "__main__":

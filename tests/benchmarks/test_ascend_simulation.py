@@ -36,7 +36,7 @@ def job(mode, graph, *options, cards=1):
         job("512p_feat", "train", "--no_vgg_loss"),
         job("1024p", "train", "--precision", "bf16", "--recompute", "True"),
         job("1024p_feat", "train", "--precision", "fp16", "--no_vgg_loss"),
-        job("1024p_feat", "eval"),
+        job("1024p_feat", "eval", "--use_encoded_image", "True"),
     ],
     ids=lambda j: f"{j.options[1].rpartition('_pix2pixhd_')[2].rpartition('/')[2]}-{j.graph}-{j.cards}",
 )
