@@ -1,8 +1,8 @@
 """hflow from Python: samples, images to latents and back, and the published names for it."""
 
-__all__ = ["HFlowModel", "ImageFlowModel", "interpolate_latents"]
+__all__ = ["ImageFlowModel", "interpolate_latents"]
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,8 @@ from ...dataset.imagefolder import FITS, to_square
 from ...imaging.images import read_image
 from ...inference.arrays import Form, as_units, check_output, fitted
 from ...inference.model import Model, in_batches
-from ...models.parameters import load_arrays
 from ...utils.errors import UserError
-from ...utils.runtime import start
-from .published import is_published_file, read_published
-from .settings import flat_options
+from .system import HFlowSystem
 
 
 class ImageFlowModel(Model):
@@ -26,10 +23,11 @@ class ImageFlowModel(Model):
     part of the top. An image survives ``decode(encode(image))`` exactly; latents are more numbers than an image has and
     do not survive the way through it. :func:`interpolate_latents` goes from one list to another.
 
-    The published calls are ``from_path``, ``load_img``, ``inverse`` and ``forward``: images are float32 (N, 3, R, R) in
-    [-0.5, 0.5] there, and are not clamped.
+    The published calls are :class:`HFlowModel`'s ``from_path``, then ``load_img``, ``inverse`` and ``forward``: images
+    are float32 (N, 3, R, R) in [-0.5, 0.5] there, not clamped.
     """
 
+    system: HFlowSystem
     offers = ("sample", "encode", "decode")
 
     @property
@@ -103,25 +101,6 @@ class ImageFlowModel(Model):
 
     # -- the published names -----------------------------------------------------------------------------------------
 
-    @classmethod
-    def from_path(cls, path: str | Path, tag: str = "latest", **options: Any) -> "ImageFlowModel":
-        """Open a run's folder (its checkpoint ``tag``), one of its files, or a published ``model_iter_*.bin``.
-
-        The latter are read without running the code that is in them. ``options`` are those of :func:`src.load`:
-        ``device_target``, ``mode``, ``seed`` and others.
-
-        Raises:
-            UserError: nothing to load there, or a file that cannot be read safely: the message says why.
-        """
-        if is_published_file(path):
-            return _of_published(cls, Path(path), options)
-        from ..loading import load
-
-        model = load(path, tag, **options)
-        if not isinstance(model, cls):
-            raise UserError(f"{path} is a run of {model.system.name}, not of hflow: open it with load")
-        return model
-
     def load_img(self, path: str | Path, fit: str = "squash") -> np.ndarray:
         """Read an image file as (1, 3, R, R); ``fit`` as in :meth:`encode`."""
         _check_fit(fit)
@@ -135,29 +114,6 @@ class ImageFlowModel(Model):
     def forward(self, latents: Sequence[np.ndarray]) -> np.ndarray:
         """Latents to images."""
         return self.system.decode(latents)[0]
-
-
-#: its name in the documentation of the published calls
-HFlowModel = ImageFlowModel
-
-
-def _of_published(cls: type[ImageFlowModel], path: Path, options: Mapping[str, Any]) -> ImageFlowModel:
-    from ..programs import load_config
-    from .system import HFlowSystem
-
-    published = read_published(path)
-    if published.settings is None:
-        raise UserError(
-            f"{path} is of an early version without settings: convert it with data/convert_checkpoint.py and the "
-            "preset that it was trained with"
-        )
-    values = {"model": "hflow"} | flat_options(published.settings, str(path)) | options
-    config = load_config([f"--{key}={value}" for key, value in values.items()])
-    device = start(config, say=lambda _: None)
-    system = HFlowSystem(config, training=False)
-    load_arrays(system.networks["F_ema"], published.arrays, source=str(path))
-    system.set_train(False)
-    return cls(system, config, path.parent, path.stem, device)
 
 
 def _check_fit(fit: str) -> None:

@@ -64,6 +64,7 @@ RAMPS = DataKind(
     RampsRequest,
     _open,
     _examine,
+    lambda request, options, phase: len(RampReader(request, options, phase).rows),
     lambda request, options: request.size,
     lambda request, count, size, training: {"ramp": np.zeros((count, 1, *size), np.float32)},
 )

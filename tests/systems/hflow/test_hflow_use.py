@@ -14,9 +14,10 @@ from src.evaluation.command import evaluate
 from src.inference.opening import open_model
 from src.models.inception import InceptionV3
 from src.models.parameters import state_arrays
-from src.systems.hflow.calls import HFlowModel, ImageFlowModel, interpolate_latents
+from src.systems.hflow.calls import ImageFlowModel, interpolate_latents
 from src.systems.hflow.inception_scores import inception_scores, sampled_features, to_bytes
 from src.systems.hflow.measures import held_out_bits, reference_spreads
+from src.systems.hflow.published_calls import HFlowModel
 from src.systems.hflow.system import HFlowSystem
 from src.systems.hflow.tasks import bits_per_dim
 from src.systems.programs import EVAL, TRAIN, read_command
@@ -95,7 +96,7 @@ def test_the_published_calls(folder):
 def test_the_published_calls_are_those_of_load(folder):
     """One model under two names: the arrays of one are half of what the other takes."""
     model = load(folder / "runs" / "hflow_tiny", **DEVICE)
-    assert isinstance(model, HFlowModel)
+    assert isinstance(model, ImageFlowModel)
     path = folder / "images" / "00.png"
     for one, other in zip(model.encode(Image.open(path)), model.inverse(model.load_img(path)), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
