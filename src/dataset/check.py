@@ -1,7 +1,7 @@
 """Examining a data set: what the reports on all kinds of data have in common."""
 
 __all__ = [
-    "Look", "examine_reader", "file_size", "look_at", "sizes_of", "survey", "tell_batches", "tell_labels",
+    "Finding", "examine_reader", "file_size", "load_row", "sizes_of", "survey", "tell_batches", "tell_labels",
     "tell_problems", "tell_records", "tell_sizes",
 ]  # fmt: skip
 
@@ -34,7 +34,7 @@ _MOST_SIZES = 5
 
 
 @dataclass
-class Look:
+class Finding:
     """What one sample showed.
 
     Attributes:
@@ -43,7 +43,7 @@ class Look:
         on_disk, in_training: width and height of the first file and of the training sample.
         labels: how many pixels have each label.
         packed: bytes in the records, for the first samples.
-        more: what a kind of data looks for besides.
+        more: what a kind of data wants to know besides.
     """
 
     problem: str = ""
@@ -61,37 +61,37 @@ def file_size(row: Row) -> Size:
     return info.width, info.height
 
 
-def look_at(
+def load_row(
     reader: Reader, index: int, on_disk: Callable[[Row], Size] = file_size
-) -> tuple[Look, dict[str, np.ndarray] | None]:
+) -> tuple[Finding, dict[str, np.ndarray] | None]:
     """What loading a row as training does shows, and what it loaded, None where it cannot be used."""
-    look, row = Look(), reader.rows[index]
+    finding, row = Finding(), reader.rows[index]
     try:
-        look.on_disk = on_disk(row)
+        finding.on_disk = on_disk(row)
         arrays = reader.load(index)
     except UserError as error:
         if isinstance(error, OptionError):
-            look.misfit = str(error)
+            finding.misfit = str(error)
         else:
-            look.problem = str(error)
-        return look, None
-    look.in_training = reader.final_size(arrays)[::-1]
+            finding.problem = str(error)
+        return finding, None
+    finding.in_training = reader.final_size(arrays)[::-1]
     if index < _PACKED_ROWS:
-        look.packed = sum(len(pack(array)) for array in arrays.values())
-    return look, arrays
+        finding.packed = sum(len(pack(array)) for array in arrays.values())
+    return finding, arrays
 
 
-def survey(look: Callable[[int], Result], count: int, options: Config) -> list[Result]:
-    """``look`` at every sample, in ``num_workers`` threads, with a bar."""
+def survey(check: Callable[[int], Result], count: int, options: Config) -> list[Result]:
+    """What ``check`` finds in every sample, in ``num_workers`` threads, with a bar."""
     with ThreadPoolExecutor(max(1, options.num_workers)) as pool:
-        return list(track(pool.map(look, range(count)), "checking", total=count, unit="samples"))
+        return list(track(pool.map(check, range(count)), "checking", total=count, unit="samples"))
 
 
 def examine_reader(
     make: Callable[[], Reader],
     options: Config,
-    look: Callable[[Reader, int], Look] = lambda reader, index: look_at(reader, index)[0],
-    tell: Callable[[Report, Reader, list[Look]], None] = lambda report, reader, looks: None,
+    check: Callable[[Reader, int], Finding] = lambda reader, index: load_row(reader, index)[0],
+    tell: Callable[[Report, Reader, list[Finding]], None] = lambda report, reader, findings: None,
     report: Report | None = None,
 ) -> Report:
     """Load every sample of a reader as training would, and collect what is wrong with them.
@@ -99,7 +99,7 @@ def examine_reader(
     Args:
         make: makes the reader; a ``UserError`` is the one problem then.
         options: those of the kind of data.
-        look: what to note of a sample.
+        check: what to note of a sample.
         tell: adds what the kind of data has to say.
         report: what is known already.
     """
@@ -109,24 +109,24 @@ def examine_reader(
     except UserError as error:
         report.problems.append(str(error))
         return report
-    looks = survey(lambda index: look(reader, index), len(reader.rows), options)
-    report.facts.append(("samples", str(len(looks))))
-    tell_problems(report, looks)
-    tell_sizes(report, looks)
-    tell(report, reader, looks)
-    tell_records(report, looks)
-    tell_batches(report, options, {("sample", "samples"): len(looks)})
+    findings = survey(lambda index: check(reader, index), len(reader.rows), options)
+    report.facts.append(("samples", str(len(findings))))
+    tell_problems(report, findings)
+    tell_sizes(report, findings)
+    tell(report, reader, findings)
+    tell_records(report, findings)
+    tell_batches(report, options, {("sample", "samples"): len(findings)})
     return report
 
 
-def tell_problems(report: Report, looks: Sequence[Look], nouns: Nouns = ("sample", "samples")) -> None:
+def tell_problems(report: Report, findings: Sequence[Finding], nouns: Nouns = ("sample", "samples")) -> None:
     """Files that cannot be used one by one, and those that do not fit the options as one problem."""
-    misfits = [look for look in looks if look.misfit]
+    misfits = [finding for finding in findings if finding.misfit]
     if misfits:
-        smallest = min(misfits, key=lambda look: np.prod(look.on_disk or (0, 0)))
+        smallest = min(misfits, key=lambda finding: np.prod(finding.on_disk or (0, 0)))
         others = f"{counted(len(misfits), *nouns)} do not fit the options; the smallest: " if len(misfits) > 1 else ""
         report.problems.append(others + smallest.misfit)
-    report.problems += [look.problem for look in looks if look.problem]
+    report.problems += [finding.problem for finding in findings if finding.problem]
 
 
 def sizes_of(sizes: Iterable[Size | None]) -> str:
@@ -136,10 +136,10 @@ def sizes_of(sizes: Iterable[Size | None]) -> str:
     return ", ".join(shown + ["..."] * (len(counts) > _MOST_SIZES)) or "none"
 
 
-def tell_sizes(report: Report, looks: Sequence[Look], of: str = "") -> None:
+def tell_sizes(report: Report, findings: Sequence[Finding], of: str = "") -> None:
     """Sizes on disk and in training; ``of`` says of what."""
-    report.facts.append((f"sizes on disk{of}", sizes_of(look.on_disk for look in looks)))
-    report.facts.append((f"sizes in training{of}", sizes_of(look.in_training for look in looks)))
+    report.facts.append((f"sizes on disk{of}", sizes_of(finding.on_disk for finding in findings)))
+    report.facts.append((f"sizes in training{of}", sizes_of(finding.in_training for finding in findings)))
 
 
 def tell_labels(report: Report, histograms: Iterable[np.ndarray | None], label_nc: int | None = None) -> np.ndarray:
@@ -165,12 +165,12 @@ def tell_labels(report: Report, histograms: Iterable[np.ndarray | None], label_n
     return used
 
 
-def tell_records(report: Report, looks: Sequence[Look]) -> None:
+def tell_records(report: Report, findings: Sequence[Finding]) -> None:
     """How large the records will be, by the first samples."""
-    packed = [look.packed for look in looks if look.packed]
+    packed = [finding.packed for finding in findings if finding.packed]
     if packed:
         each = sum(packed) / len(packed)
-        total = each * len(looks)
+        total = each * len(findings)
         report.facts.append(("records (estimate)", f"{total / 2**20:.1f} MiB, {each / 1024:.0f} KiB a sample"))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..options.config import Config
 from ..utils.text import counted
-from .check import Look, examine_reader
+from .check import Finding, examine_reader
 from .folders import list_images
 from .imagefolder import ImageReader, ImagesRequest
 from .report import Report
@@ -39,9 +39,9 @@ def _tell_held_out(report: Report, options: Config) -> None:
         report.notices.append(f"{reason}: evaluation uses images that training has seen")
 
 
-def _tell_fit(report: Report, reader: ImageReader, looks: Sequence[Look]) -> None:
+def _tell_fit(report: Report, reader: ImageReader, findings: Sequence[Finding]) -> None:
     """What ``image_fit`` does to images that are not square, and how far small ones are enlarged."""
-    sizes = [look.on_disk for look in looks if look.on_disk]
+    sizes = [finding.on_disk for finding in findings if finding.on_disk]
     ratios = [max(size) / min(size) for size in sizes if size[0] != size[1]]
     if ratios:
         some = f"{len(ratios)} of {counted(len(sizes), 'image')}"

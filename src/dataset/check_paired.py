@@ -11,7 +11,7 @@ from ..imaging.images import read_labels
 from ..options.config import Config
 from ..utils.errors import UserError
 from ..utils.text import counted
-from .check import Look, examine_reader, look_at, sizes_of, tell_labels
+from .check import Finding, examine_reader, load_row, sizes_of, tell_labels
 from .folders import find_unpaired, list_images, pair_folders
 from .paired import PairedReader, PairedRequest, paired_folders
 from .report import Report
@@ -43,26 +43,26 @@ def examine(request: PairedRequest, options: Config, phase: str) -> Report:
         report.problems.append(str(error))
         return report
     return examine_reader(
-        lambda: PairedReader(request, options, phase, training=True, rows=rows), options, _look, _tell, report
+        lambda: PairedReader(request, options, phase, training=True, rows=rows), options, _check, _tell, report
     )
 
 
-def _look(reader: PairedReader, index: int) -> Look:
-    look, arrays = look_at(reader, index)
+def _check(reader: PairedReader, index: int) -> Finding:
+    finding, arrays = load_row(reader, index)
     has_labels = reader.request.label_nc > 0
     if arrays is None:
-        look.labels = _histogram(reader.rows[index].files["label"]) if has_labels else None
-        return look
+        finding.labels = _histogram(reader.rows[index].files["label"]) if has_labels else None
+        return finding
     if has_labels:
-        look.labels = np.bincount(arrays["label"].ravel())
+        finding.labels = np.bincount(arrays["label"].ravel())
     if reader.request.regions == "labels":
-        look.more = _Regions(np.count_nonzero(look.labels))
+        finding.more = _Regions(np.count_nonzero(finding.labels))
     elif "inst" in arrays:
         ids = arrays["inst"].astype(np.int64)
-        look.more = _Regions(np.count_nonzero(np.bincount(ids.ravel())))
+        finding.more = _Regions(np.count_nonzero(np.bincount(ids.ravel())))
         if has_labels:
-            look.more.agreement = float((np.where(ids < 1000, ids, ids // 1000) == arrays["label"]).mean())
-    return look
+            finding.more.agreement = float((np.where(ids < 1000, ids, ids // 1000) == arrays["label"]).mean())
+    return finding
 
 
 def _histogram(path: Path) -> np.ndarray | None:
@@ -73,24 +73,24 @@ def _histogram(path: Path) -> np.ndarray | None:
         return None
 
 
-def _tell(report: Report, reader: PairedReader, looks: list[Look]) -> None:
-    sizes = {look.in_training for look in looks if look.in_training}
+def _tell(report: Report, reader: PairedReader, findings: list[Finding]) -> None:
+    sizes = {finding.in_training for finding in findings if finding.in_training}
     if len(sizes) > 1:
         report.problems.append(
             f"training needs one size, but the samples have {len(sizes)}: "
-            f"{sizes_of(look.in_training for look in looks)}; pass --resize_or_crop resize_and_crop, "
+            f"{sizes_of(finding.in_training for finding in findings)}; pass --resize_or_crop resize_and_crop, "
             "scale_width_and_crop or crop with a --fine_size that fits all images"
         )
     label_nc = reader.request.label_nc
     if label_nc:
-        used = tell_labels(report, [look.labels for look in looks], label_nc)
+        used = tell_labels(report, [finding.labels for finding in findings], label_nc)
         unused = label_nc - np.count_nonzero(used < label_nc)
         if label_nc > unused > label_nc // 2:
             report.notices.append(
                 f"{unused} of {label_nc} classes never occur: a smaller --label_nc saves memory if the labels can be "
                 "renumbered"
             )
-    found = [(look.more, reader.rows[index].stem) for index, look in enumerate(looks) if look.more]
+    found = [(finding.more, reader.rows[index].stem) for index, finding in enumerate(findings) if finding.more]
     if not found:
         return
     most, stem = max(found, key=lambda one: one[0].count)

@@ -21,7 +21,7 @@ UNPAIRED = (
     CROPPING,
     FLIPS,
     Owner("unpaired data", _FOLDER / "unpaired.yaml"),
-    Owner("unpaired data", _FOLDER / "unpaired_eval.yaml", programs=("eval", "export", "edit"), from_command=True),
+    Owner("unpaired data", _FOLDER / "unpaired_eval.yaml", programs=("eval", "export", "edit")),
 )
 CONDITIONAL = (RECORDS, LABELS, Owner("conditional data", _FOLDER / "conditional.yaml"))
 IMAGES = (RECORDS, FLIPS, Owner("square images", _FOLDER / "images.yaml"))

@@ -46,7 +46,8 @@ def unpaired(root, labels=False, stride=4, **changes):
 
 
 def test_unpaired_data_without_problems(sets):
-    found = unpaired(sets, label_root=str(sets / "labels"), labels=True)
+    (sets / "labels").rename(sets / "train_labels")
+    found = unpaired(sets, label_root=str(sets / "{phase}_labels"), labels=True)
     assert not found.problems and not found.notices
     told = facts(found)
     assert told.pop("records (estimate)").endswith("KiB a sample")
@@ -54,7 +55,7 @@ def test_unpaired_data_without_problems(sets):
         "images of A": f"4 in {sets / 'trainA'}",
         "sizes on disk of A": "40x20 (4)",
         "sizes in training of A": "16x16 (4)",
-        "label maps of A": f"4 in {sets / 'labels'}",
+        "label maps of A": f"4 in {sets / 'train_labels'}",
         "labels (2 used)": "0: 75 %, 7: 25 %",
         "images of B": f"3 in {sets / 'trainB'}",
         "sizes on disk of B": "30x20 (3)",
@@ -105,6 +106,11 @@ def test_lists_repeat_their_images(sets):
 def test_sizes_that_differ_need_a_crop(sets):
     found = unpaired(sets, resize_or_crop="none", stride=1)
     assert "the images have 2: 40x20 (4), 30x20 (3); pass --resize_or_crop squash" in found.text()
+
+
+def test_options_that_are_wrong_for_both_are_one_problem(sets):
+    found = unpaired(sets, scale_l=0.9, scale_h=0.8)
+    assert len(found.problems) == 1 and "scale_l 0.9 and scale_h 0.8" in found.problems[0]
 
 
 def test_fixed_pairs_repeat_the_smaller_set(sets):

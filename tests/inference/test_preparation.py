@@ -11,7 +11,7 @@ from src.dataset.id_maps import edges
 from src.dataset.transforms import resize_ids, resize_photo
 from src.imaging.images import image_to_unit, read_image
 from src.imaging.palette import colour_labels
-from src.inference.arrays import as_units
+from src.inference.arrays import as_units, fitted
 from src.utils.errors import UserError
 from tests.dataset.samples import arrays, save
 from tests.saved_runs import save_run
@@ -116,6 +116,13 @@ def test_images_of_every_mode(tmp_path, mode, channels):
     image.save(tmp_path / "image.png")
     (unit,), _ = as_units(Image.open(tmp_path / "image.png"), channels)
     np.testing.assert_array_equal(unit, image_to_unit(read_image(tmp_path / "image.png", channels)))
+
+
+def test_floats_of_the_right_size_keep_their_bits():
+    unit = np.random.default_rng(0).uniform(-1, 1, (3, 8, 12)).astype(np.float32)
+    assert fitted(unit, (8, 12), lambda image: image[:1]) is unit
+    halved = fitted(unit, (4, 12), lambda image: image[::2])
+    np.testing.assert_allclose(halved, unit[:, ::2], atol=1 / 255 + 1e-6)
 
 
 def test_images_that_no_network_takes():
