@@ -73,6 +73,17 @@ def test_conditional_flows(root, tmp_path, changes):
         assert_prepared(model, image, made[source], batch, inst if "use_bmaps" in changes else None)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_in_the_editor(root, tmp_path, channels):
+    """A photo that conditions a flow is drawn from as its file is evaluated."""
+    model = opened(save_run(tmp_path, "fullglow", mapping="photo2label", condition_nc=channels), root)
+    studio = model.system.studio_class()(model, model.config.replace(phase="test"))
+    for index, batch in enumerate(batches(model)):
+        shown = Image.fromarray(studio.source.open(index).rgb)
+        (sample,), _ = model._samples(shown, None)
+        np.testing.assert_array_equal(sample["condition"], batch["condition"][0])
+
+
 def test_classes_as_planes(tmp_path):
     digits = np.random.default_rng(0).integers(0, 256, (2, 28, 28)).astype(np.uint8)
     for name, array in (("images-idx3", digits), ("labels-idx1", np.uint8([4, 9]))):

@@ -36,7 +36,7 @@ class ConditionalFlowModel(Model):
 
     def __init__(self, system: FlowSystem, config: Config, folder: Path, tag: str, device: Device):
         super().__init__(system, config, folder, tag, device)
-        self._prepare = Preparation(system.request(config, training=False), config)
+        self.prepare = Preparation(system.request(config, training=False), config)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -46,7 +46,7 @@ class ConditionalFlowModel(Model):
     @property
     def label_nc(self) -> int:
         """Classes of the label maps that are conditions; 0 where conditions are images."""
-        return self._prepare.label_nc
+        return self.prepare.label_nc
 
     @property
     def latent_shapes(self) -> list[tuple[int, ...]]:
@@ -184,7 +184,7 @@ class ConditionalFlowModel(Model):
         return self.system.decode(batch, self._latents(batch), raw)
 
     def _samples(self, conditions: Any, instances: Any) -> tuple[list[Batch], Form]:
-        prepare = self._prepare
+        prepare = self.prepare
         if prepare.label_nc and _are_maps(conditions):
             maps, form = as_maps(conditions, "condition", prepare.label_nc)
             units = [prepare.prepared("condition", prepare.coded(ids)) for ids in maps]
@@ -214,7 +214,7 @@ class ConditionalFlowModel(Model):
         if unit.shape[1:] == self.size:
             return unit
         image = unit_to_image(unit)
-        return self._prepare.prepared(column, image[:, :, 0] if image.shape[2] == 1 else image)
+        return self.prepare.prepared(column, image[:, :, 0] if image.shape[2] == 1 else image)
 
 
 def _are_maps(conditions: Any) -> bool:

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ...dataset.layouts import LAYOUTS
-from ...dataset.transforms import resize_photo
 from ...editing.documents import Document, digit_source
 from ...editing.levels import levels_control
 from ...editing.studio import Studio, maps, pictures
@@ -23,14 +21,14 @@ class FlowStudio(Studio):
 
     def __init__(self, model: ConditionalFlowModel, config: Config):
         root, phase, (height, width) = Path(config.data_root), config.phase, model.size
-        if LAYOUTS[config.dataset].planes:
+        if model.prepare.planes:
             source = digit_source(model.label_nc, (width, height))
         elif model.label_nc:
             source = maps(config, model.label_nc, lambda w, h: (width, height))
         else:
             val = "val" if phase == "test" else phase
             folders = [root / f"{phase}_img", root / f"{phase}_A", root / "leftImg8bit" / val, root / val]
-            source = pictures(folders, config, lambda image: resize_photo(image, (width, height)))
+            source = pictures(folders, config, lambda image: to_rgb(model.prepare.stored("condition", image)))
         super().__init__(model, source)
 
     @property
