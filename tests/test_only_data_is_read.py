@@ -28,7 +28,7 @@ ATTRIBUTES = {
 #: the only places that may use something, because they are what makes it safe
 ALLOWED = {
     "pickle": {"src/utils/pickles.py"},
-    "yaml.load": {"src/options/config.py"},
+    "yaml.load": {"src/options/files.py"},
     "Image.open": {"src/imaging/images.py"},
 }
 
@@ -120,11 +120,11 @@ def test_the_closed_reader_looks_nothing_up():
 def test_configurations_are_read_by_a_loader_that_builds_plain_values():
     import yaml
 
-    from src.options import config
+    from src.options import files
 
-    assert issubclass(config._Loader, yaml.SafeLoader)
-    assert config._Loader.yaml_constructors is yaml.SafeLoader.yaml_constructors
-    source = (ROOT / "src/options/config.py").read_text(encoding="utf-8")
+    assert issubclass(files._Loader, yaml.SafeLoader)
+    assert files._Loader.yaml_constructors is yaml.SafeLoader.yaml_constructors
+    source = (ROOT / "src/options/files.py").read_text(encoding="utf-8")
     calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
     loads = [node for node in calls if getattr(node.func, "attr", "") in ("load", "load_all")]
     assert len(loads) == 2 and all(node.args[1].id == "_Loader" for node in loads)

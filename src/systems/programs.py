@@ -23,8 +23,8 @@ from ..options.files import read_documents
 from ..options.owner import EVERY_RUN, ROOT, Owner, Program
 from ..options.schema import Schema
 from ..options.text import shown
-from ..options.values import COMMAND_LINE
-from ..runs.checkpoint_reader import newest_options
+from ..options.values import COMMAND_LINE, convert
+from ..runs.checkpoint_reader import newest_options, require_run
 from ..training.owners import TRAINING
 from ..utils.errors import UserError
 from .registry import DEFAULT, descriptions, find_system
@@ -135,7 +135,11 @@ def read_command(program: Program, argv: Sequence[str]) -> tuple[Description, Co
     preset = _read_preset(preset_path) if preset_path else []
     chosen = given.get("model") or next((v["model"] for _, v in reversed(preset) if v.get("model")), "")
     if not chosen and program.opens_run:
-        chosen = _system_of_run(given, preset)
+        folder = _folder_of_run(given, preset)
+        chosen = newest_options(folder).get("model", "")
+        if {"name", "load_ckpt"} & given.keys() and not (wants_help or "fake" in given):
+            # before its options are taken for those of another system
+            require_run(folder)
     description = find_system(str(chosen or DEFAULT))
     schema = schema_of(program, description)
     if wants_help:
@@ -204,8 +208,7 @@ def _read_preset(text: str) -> list[tuple[Path, dict[str, Any]]]:
         layers.insert(0, (path, values))
         if base is None:
             return layers
-        if not isinstance(base, str):
-            raise UserError(f"{path}: base {base!r} is not the name of a file")
+        base = convert("base", base, "", str(path))
         path = path.parent / base
 
 
@@ -219,17 +222,14 @@ def _options_in(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     return dict(content)
 
 
-def _system_of_run(given: Mapping[str, str], preset: Sequence[tuple[Path, Mapping[str, Any]]]) -> str:
-    """The system of the run that the words name; empty if there is no such run, which opening it will say."""
+def _folder_of_run(given: Mapping[str, str], preset: Sequence[tuple[Path, Mapping[str, Any]]]) -> Path:
+    """The folder of the run that the words name."""
     common = Schema([EVERY_RUN, RUN])
     values = common.defaults()
     for _, content in preset:
         values |= {common.resolve(k): v for k, v in content.items() if common.resolve(k) in values}
     values |= {common.resolve(k): v for k, v in given.items() if common.resolve(k) in values}
-    folder = (
-        Path(values["load_ckpt"]) if values["load_ckpt"] else Path(str(values["save_ckpt_dir"]), str(values["name"]))
-    )
-    return str(newest_options(folder).get("model", ""))
+    return Path(values["load_ckpt"]) if values["load_ckpt"] else Path(str(values["save_ckpt_dir"]), str(values["name"]))
 
 
 def load_config(argv: Sequence[str], preset: str | None = None) -> Config:

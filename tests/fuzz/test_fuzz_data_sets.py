@@ -5,7 +5,6 @@ import io
 import shutil
 import struct
 import zipfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,10 +12,10 @@ from PIL import Image
 
 from data import create_hflow_dataset
 from src.dataset.idx import read_idx
-from src.dataset.imagefolder import ImageReader
+from src.dataset.imagefolder import IMAGES, ImagesRequest
 from src.dataset.lists import read_list
-from src.dataset.opening import open_pipeline
 from src.imaging.video import Video, write_video
+from src.systems.programs import load_config
 from src.utils.errors import UserError
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
 
@@ -176,25 +175,24 @@ def test_records(working_folder):
     data.mkdir()
     for number in range(4):
         (data / f"{number}.png").write_bytes(png((16, 16), number))
-    config = SimpleNamespace(
-        data_root=str(data), held_out=0, max_dataset_size=0, resolutions=[16], image_fit="squash", no_flip=True,
-        records_dir=str(working_folder / "records"),
-        record_shards=1, batch_size=2, seed=0, serial_batches=True, num_workers=1,
-    )  # fmt: skip
+    records = working_folder / "records"
+    options = {"held_out": 0, "no_flip": True, "records_dir": records, "record_shards": 1, "batch_size": 2}
+    words = [f"--{name}={value}" for name, value in ({"model": "hflow", "data_root": data} | options).items()]
+    config = load_config([*words, "--num_workers=1"]).part(*IMAGES.owners)
 
     def read():
-        pipeline = open_pipeline(ImageReader(config, "train", training=True), config, 0, 1, training=True)
+        pipeline = IMAGES.opens(ImagesRequest(16), config, "train", 0, 1, True)
         seen = [batch["image"] for _, batches in pipeline.epochs(1) for batch in batches]
         assert len(seen) == 2 and all(np.isfinite(images).all() for images in seen)
 
     read()
     whole = working_folder / "whole"
-    shutil.copytree(config.records_dir, whole)
+    shutil.copytree(records, whole)
 
     def trials():
         for number in range(INPUTS["records"]):
-            shutil.rmtree(config.records_dir)
-            shutil.copytree(whole, config.records_dir)
+            shutil.rmtree(records)
+            shutil.copytree(whole, records)
             files = sorted(
                 path for path in (working_folder / "records").rglob("*") if path.is_file() and path.stat().st_size
             )

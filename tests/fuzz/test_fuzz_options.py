@@ -1,10 +1,13 @@
 """Options from anywhere: words of a command line, files of a configuration."""
 
+import time
+
 import numpy as np
 import pytest
 import yaml
 
-from src.options.config import ALIASES, ROOT, load_config
+from src.options.owner import ROOT
+from src.systems.programs import load_config
 from src.utils.errors import UserError
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
 
@@ -34,7 +37,10 @@ def words(rng, keys):
 def test_values_on_the_command_line(working_folder):
     rng = np.random.default_rng(1)
     overlays = [None, *map(str, OVERLAYS)]
-    known = {overlay: [*load_config([], overlay).to_dict(), *ALIASES, "config_path"] for overlay in overlays}
+    known = {}
+    for overlay in overlays:
+        schema = load_config([], overlay).schema
+        known[overlay] = [*schema.options, *schema.other_names, "config_path"]
 
     def read(argv, overlay):
         text = load_config(argv, overlay).dump()
@@ -135,3 +141,13 @@ def test_the_reason_is_said_in_a_few_words(working_folder):
         path.write_text(bomb(kind))
         with pytest.raises(UserError, match=r"bomb\.yaml: .*alias"):
             load_config(["--config_path", str(path)])
+
+
+def test_a_long_file_is_refused_at_once(working_folder):
+    """PyYAML takes a minute for a megabyte."""
+    path = working_folder / "long.yaml"
+    path.write_text("ngf: 8\n" + "# " + "x" * 1_000_000)
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"long\.yaml is larger than 128 KiB"):
+        load_config(["--config_path", str(path)])
+    assert time.monotonic() - began < 2

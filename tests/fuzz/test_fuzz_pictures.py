@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.dataset.paired import PairedReader
+from src.dataset.paired import PAIRED, PairedReader, PairedRequest
 from src.imaging.images import picture_info, read_image, read_instances, read_labels, verify_picture
 from src.systems.programs import load_config
 from tests.fuzz.mutations import INPUTS, Trial, damaged, spliced, try_inputs
@@ -174,14 +174,14 @@ def test_samples(working_folder):
     """A label map, an instance map and a photo together, as training reads them."""
     rng = np.random.default_rng(7)
     data = make_streets(working_folder / "data", train=1, test=1)
-    config = load_config(options_of(data_root=data))
+    options = load_config(options_of(data_root=data)).part(*PAIRED.owners)
     files = [data / f"train_{column}" / "scene_00000.png" for column in ("label", "inst", "img")]
     whole = [path.read_bytes() for path in files]
 
     def read():
-        reader = PairedReader(config, "train", training=True)
+        reader = PairedReader(PairedRequest(4, 35), options, "train", training=True)
         sample = reader.sample(reader.load(0), np.random.default_rng(0))
-        assert sample["label"].max() < 35 and sample["inst"].max() < config.max_instances
+        assert sample["label"].max() < 35 and sample["inst"].max() < options.max_instances
         assert np.isfinite(sample["image"]).all()
 
     def damaged_samples():
