@@ -2,7 +2,7 @@
 
 __all__ = ["BOOL", "DOUBLE", "FLOAT", "INT64", "IR_VERSION", "OPSET", "Array", "Builder", "session_of"]
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,11 +67,13 @@ class Builder:
         """``value`` converted to ``dtype``."""
         return self.add("Cast", [value], dtype, value.shape, to=dtype)
 
-    def add(self, op: str, inputs: Sequence[Any], dtype: int, shape: Sequence[int | None] = (), **attributes) -> Array:
+    def add(
+        self, op: str, inputs: Sequence[Any], dtype: int, shape: Sequence[int | None] = (), **attributes: Any
+    ) -> Array:
         """One node with one output."""
         return self.add_many(op, inputs, [(dtype, tuple(shape))], **attributes)[0]
 
-    def add_many(self, op: str, inputs: Sequence[Any], outputs: Sequence[tuple], **attributes) -> list[Array]:
+    def add_many(self, op: str, inputs: Sequence[Any], outputs: Sequence[tuple], **attributes: Any) -> list[Array]:
         """One node; ``outputs`` are ``(dtype, shape)`` of each of its results."""
         results = [Array(self.fresh(op), dtype, tuple(shape)) for dtype, shape in outputs]
         names = [self.array(x).name for x in inputs]
@@ -81,7 +83,7 @@ class Builder:
     # -- finishing ---------------------------------------------------------------------------------------------
 
     def finish(
-        self, inputs: Sequence[tuple[str, int, Sequence]], outputs: dict[str, tuple[Array, Sequence]], **about: str
+        self, inputs: Sequence[tuple[str, int, Sequence]], outputs: Mapping[str, tuple[Array, Sequence]], **about: str
     ) -> onnx.ModelProto:
         """The model. ``inputs`` are ``(name, dtype, shape)``, those that nothing reads are left out; ``outputs`` map
         names to values and shapes; ``about`` is stored as metadata.
@@ -109,7 +111,7 @@ class Builder:
         helper.set_model_props(model, about)
         return model
 
-    def _drop_unread(self, outputs: dict) -> None:
+    def _drop_unread(self, outputs: Iterable[str]) -> None:
         wanted, kept = set(outputs), []
         for node in reversed(self.nodes):
             if wanted & set(node.output):

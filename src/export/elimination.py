@@ -3,8 +3,9 @@
 __all__ = ["eliminate"]
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import GraphProto, helper, numpy_helper
 
+from ..utils.errors import UserError
 from .builder import BOOL, DOUBLE, FLOAT, INT64, Array, Builder
 
 
@@ -15,6 +16,8 @@ def eliminate(builder: Builder, matrices: Array) -> tuple[Array, Array]:
     clears the column everywhere else; the log-determinant is the sum over the pivots' logarithms.
     """
     count, size, _ = matrices.shape
+    if count is None or size is None:
+        raise UserError("matrices whose number or size is open cannot be inverted in ONNX: export fixed sizes")
     identity = np.broadcast_to(np.eye(size), (count, size, size))
     wide = builder.add("Concat", [matrices, identity], DOUBLE, (count, size, 2 * size), axis=2)
     start = [builder.constant(size, INT64), builder.constant(True, BOOL), wide, np.zeros(count)]
@@ -24,7 +27,7 @@ def eliminate(builder: Builder, matrices: Array) -> tuple[Array, Array]:
     return builder.add("Slice", [solved, *ends], DOUBLE, (count, size, size)), logdet
 
 
-def _body(count: int, size: int):
+def _body(count: int, size: int) -> GraphProto:
     constants = {
         "rows": np.arange(size),
         "minus": np.float64(-1.0),

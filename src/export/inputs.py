@@ -61,10 +61,13 @@ def symbolic_inputs(exported: Pass, batch: int) -> list[Tensor]:
     """What MindSpore compiles a pass of open sizes for."""
     tensors = []
     for port in exported.inputs:
-        shape = [batch if s == "batch" else None if isinstance(s, str) else s for s in port.shape]
-        tensors.append(
-            Tensor(shape=shape, dtype=getattr(ms, port.dtype)) if None in shape else Tensor(_made_up(port, shape))
-        )
+        sizes = [batch if size == "batch" else size for size in port.shape]
+        fixed = [size for size in sizes if isinstance(size, int)]
+        if len(fixed) == len(sizes):
+            tensors.append(Tensor(_made_up(port, fixed)))
+        else:
+            shape = [size if isinstance(size, int) else None for size in sizes]
+            tensors.append(Tensor(shape=shape, dtype=getattr(ms, port.dtype)))
     return tensors
 
 
@@ -74,7 +77,8 @@ def input_values(
     """One array for every input, from ``sample``'s columns where it has them, cut or continued to the size."""
     values = []
     for port in exported.inputs:
-        shape = [batch if s == "batch" else sizes.get(s, s) for s in port.shape]
+        known = {"batch": batch, **sizes}
+        shape = [known[size] if isinstance(size, str) else size for size in port.shape]
         column = sample.get(port.column)
         if column is not None and column.ndim == len(shape) and column.shape[1] == shape[1]:
             real = _fitted(column, shape)
