@@ -462,7 +462,7 @@ def test_more_workers_than_devices_are_said_at_once(home):
     [
         (["nowhere"], "data_root nowhere does not exist"),
         (["--no_vgg_loss", "False"], "the VGG19 weights ./vgg19.safetensors do not exist"),
-        (["--load_pretrain", "nowhere"], "checkpoint folder nowhere does not exist"),
+        (["--load_pretrain", "nowhere"], "there is no run nowhere"),
     ],
 )
 def test_what_is_missing_is_said_once_before_workers_start(home, options, message):

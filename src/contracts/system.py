@@ -35,6 +35,8 @@ class System:
     data: ClassVar[DataKind]
     #: options that describe the networks: evaluation takes them from the checkpoint and refuses others
     architecture_keys: ClassVar[tuple[str, ...]] = ()
+    #: those among them that count pixels: the others are widths and depths, which shapes and number of arrays bound
+    pixel_keys: ClassVar[tuple[str, ...]] = ()
     #: for each translated image without a true one: the column it is made from, and the column whose style it takes
     styles: ClassVar[Mapping[str, tuple[str, str]]] = {}
     #: evaluation also writes what :meth:`visuals` shows as one image

@@ -2,6 +2,7 @@
 
 __all__ = ["VIDEO_EXTENSIONS", "Video", "write_video"]
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from ..utils.errors import UserError
+from ..utils.files import explained, temporary_name
 from .images import read_image, write_png
 from .names import file_name
 
@@ -65,16 +67,22 @@ def write_video(path: Path, frames: Sequence[Path], rate: float) -> Path:
         UserError: this OpenCV cannot encode videos, or the file cannot be written.
     """
     height, width = (side // 2 * 2 for side in read_image(frames[0]).shape[:2])
-    # VP9 and H.264 are what browsers play, and not every OpenCV has them
-    for codec in ("vp09", "avc1", "mp4v"):
-        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), rate, (width, height))
-        if writer.isOpened():
-            break
-    else:
-        raise UserError(f"{path} cannot be written as a video: its frames are in {frames[0].parent}")
+    # under another name first, so that it is complete or absent, and nothing that a link leads to is written over
+    temporary = temporary_name(path)
+    temporary = temporary.with_name(f"{temporary.name}{path.suffix}")
     try:
+        # VP9 and H.264 are what browsers play, and not every OpenCV has them
+        for codec in ("vp09", "avc1", "mp4v"):
+            writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*codec), rate, (width, height))
+            if writer.isOpened():
+                break
+        else:
+            raise UserError(f"{path} cannot be written as a video: its frames are in {frames[0].parent}")
         for frame in frames:
             writer.write(cv2.cvtColor(read_image(frame)[:height, :width], cv2.COLOR_RGB2BGR))
-    finally:
         writer.release()
+        with explained(path, "write"):
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return path

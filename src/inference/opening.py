@@ -11,6 +11,7 @@ from ..models.parameters import load_arrays
 from ..options.config import Config
 from ..options.owner import EVERY_RUN
 from ..options.schema import Schema
+from ..options.text import shown
 from ..runs.checkpoint_reader import CheckpointReader
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
@@ -18,6 +19,8 @@ from ..utils.runtime import start
 from .model import Model
 from .onnx_runtime import use_onnx
 
+# widths and depths that cost nothing, also of parts that the options leave out
+_ALWAYS_SMALL = 64
 # a run knows where its data is, whatever other options of every run the command has
 _OF_THE_RUN = ("data_root",)
 
@@ -69,6 +72,19 @@ def merge_config(command: Config, stored: Mapping[str, Any], system: type[System
     return command.replace(**changes)
 
 
+def _check_sizes(config: Config, system: type[System], networks: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Raise ``UserError`` where widths or depths exceed whatever the arrays show, before memory is asked for them."""
+    shapes = [array.shape for arrays in networks.values() for array in arrays.values()]
+    largest = max(_ALWAYS_SMALL, len(shapes), *(side for shape in shapes for side in shape))
+    for key in system.architecture_keys:
+        values = config[key] if isinstance(config[key], list) else [config[key]]
+        if key not in system.pixel_keys and any(isinstance(value, int) and value > largest for value in values):
+            raise UserError(
+                f"the options that {title} holds are not those of its arrays: {key} {shown(config[key])} is more than "
+                f"any of their sizes and than their number ({largest}): restore it from a copy"
+            )
+
+
 def open_model(command: Config, system: type[System], say: Callable[[str], None] | None = None) -> Model:
     """Load the run that ``command`` names for translation, on the device that it names.
 
@@ -87,8 +103,9 @@ def open_model(command: Config, system: type[System], say: Callable[[str], None]
             "data/convert_checkpoint.py"
         )
     if stored != name:
-        raise UserError(f"{title} is of {str(stored)[:80]!r}, not of {name}: leave --model and --config_path out")
+        raise UserError(f"{title} is of {shown(stored)}, not of {name}: leave --model and --config_path out")
     config = merge_config(command, checkpoint.config, system, folder)
+    _check_sizes(config, system, checkpoint.networks, title)
     device = start(config, say)
     try:
         built = system(config, training=False)

@@ -1,18 +1,20 @@
 """Reading a checkpoint folder: every file is compared with its checksum, and a broken one is not the end."""
 
-__all__ = ["Checkpoint", "CheckpointInfo", "CheckpointReader", "check_finite", "newest_options"]
+__all__ = ["Checkpoint", "CheckpointInfo", "CheckpointReader", "check_finite", "newest_options", "require_run"]
 
 import contextlib
+import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..utils.errors import UserError
+from ..options.text import closest
+from ..utils.errors import UserError, shown
 from ..utils.files import explain_os_error, read_small, sha256_file
 from ..utils.tensorfile import read_arrays, read_metadata
 from .manifest import (
@@ -26,6 +28,8 @@ from .manifest import (
 )
 
 _MOST_SAID = 300
+# runs that a message names, and entries of a folder that are looked at for them
+_MOST_LISTED, _MOST_SEARCHED = 10, 1000
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class CheckpointReader:
 
     Args:
         folder: where they lie.
-        refuse_nonfinite: count a checkpoint whose networks hold NaN or infinity as broken.
+        refuse_nonfinite: count a checkpoint whose networks hold NaN or infinity as broken, instead of warning.
         warn: receives each warning as one text; by default it goes to the error output.
     """
 
@@ -123,14 +127,7 @@ class CheckpointReader:
         return None
 
     def _candidates(self, which: str, with_state: bool) -> tuple[list[Entry], bytes | None]:
-        try:
-            exists = self.folder.is_dir()
-        except OSError as error:
-            raise explain_os_error(error, self.folder, "read") from error
-        if not exists:
-            raise UserError(
-                f"checkpoint folder {self.folder} does not exist: check --save_ckpt_dir and --name, or train first"
-            )
+        require_run(self.folder)
         seen = self._manifest_text()
         manifest, problem = read_manifest(self.folder)
         if problem:
@@ -145,7 +142,8 @@ class CheckpointReader:
         else:
             entries = [e for e in manifest.entries if e.tag == which] or [e for e in found if e.tag == which]
         if not entries:
-            existing = ", ".join(dict.fromkeys(entry.tag for entry in [*manifest.entries, *found]))
+            tags = list(dict.fromkeys(entry.tag for entry in [*manifest.entries, *found]))
+            existing = ", ".join(["...", *tags[-_MOST_LISTED:]] if len(tags) > _MOST_LISTED else tags)
             raise UserError(
                 f"{self.folder} holds no checkpoint {which!r}: "
                 + (f"these exist: {existing}" if existing else "it holds none at all; train first or check --name")
@@ -178,11 +176,14 @@ class CheckpointReader:
         metadata: dict[str, str] = {}
         for role in roles:
             arrays[role], metadata = self._read_file(entry.files[role])
-            if self.refuse_nonfinite and role != "state":
+            if role != "state":
                 try:
                     check_finite(role.removeprefix("net_"), arrays[role])
                 except UserError as error:
-                    raise _Broken(f"{self.folder / entry.files[role]['file']}: {error}") from error
+                    problem = f"{self.folder / entry.files[role]['file']}: {error}"
+                    if self.refuse_nonfinite:
+                        raise _Broken(problem) from error
+                    self.warn(f"{problem}: what it computes is of no use")
         if not verified:
             self.warn(f"{title} has no checksums (no entry in {MANIFEST}): it was read without verification")
         return Checkpoint(
@@ -248,6 +249,30 @@ def _read_config(metadata: dict[str, str], title: str) -> dict:
     except (ValueError, RecursionError) as error:
         raise _Broken(f"{title} cannot be used ({str(error)[:_MOST_SAID]})") from error
     return config if isinstance(config, dict) else {}
+
+
+def require_run(folder: Path) -> None:
+    """Raise a :class:`UserError` that names the runs there are where ``folder`` is none."""
+    try:
+        if folder.is_dir():
+            return
+        others = sorted(_runs_in(folder.parent))
+    except OSError as error:
+        raise explain_os_error(error, folder, "read") from error
+    there = ", ".join(shown(name, 60) for name in others[:_MOST_LISTED]) or "no run"
+    more = f" and {len(others) - _MOST_LISTED} others" if len(others) > _MOST_LISTED else ""
+    raise UserError(
+        f"there is no run {shown(str(folder))}{closest(folder.name, others)}; {shown(str(folder.parent))} holds "
+        f"{there}{more}: check its name and --save_ckpt_dir, or train it first"
+    )
+
+
+def _runs_in(parent: Path) -> Iterator[str]:
+    """Names of those folders among the first entries of ``parent`` that hold networks."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(parent) as entries:
+        for entry in itertools.islice(entries, _MOST_SEARCHED):
+            if next(Path(entry.path).glob("*_net_*.safetensors"), None):
+                yield entry.name
 
 
 def newest_options(folder: Path) -> dict:

@@ -47,8 +47,8 @@ class CheckpointStore(CheckpointReader):
         folder: where they lie; it is created by the first save.
         keep_last: how many of the newest stay (at least 1).
         keep_every: the end of every n-th epoch stays for ever; 0 keeps none.
-        refuse_nonfinite: refuse to save networks with NaN or infinite weights, and count such a checkpoint
-            as broken.
+        refuse_nonfinite: refuse to save networks with NaN or infinite weights, and count such a checkpoint as broken;
+            otherwise there is a warning.
         warn: receives each warning as one text; by default it goes to the error output.
     """
 
@@ -84,9 +84,13 @@ class CheckpointStore(CheckpointReader):
             UserError: it could not be written (full disk, permissions, ...), or a network holds NaN or
                 infinity and the store refuses that. The checkpoints saved before stay as they are.
         """
-        if self.refuse_nonfinite:
-            for name, arrays in networks.items():
-                check_finite(name, arrays, "nothing was saved")
+        for name, arrays in networks.items():
+            try:
+                check_finite(name, arrays, "nothing was saved" if self.refuse_nonfinite else "it is saved as it is")
+            except UserError as error:
+                if self.refuse_nonfinite:
+                    raise
+                self.warn(f"checkpoint {position.tag} of {self.folder}: {error}")
         with self._explained("write"):
             self.folder.mkdir(parents=True, exist_ok=True)
             manifest = self._manifest_for_saving()

@@ -1,7 +1,8 @@
 """Opening a run from Python by its folder or by one of its files."""
 
-__all__ = ["load"]
+__all__ = ["folder_of", "load"]
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ..inference.model import Model
 from ..inference.opening import open_model
 from ..options.config import Config
-from ..runs.checkpoint_reader import CheckpointReader, newest_options
+from ..runs.checkpoint_reader import CheckpointReader, newest_options, require_run
 from ..utils.errors import UserError
 from .programs import ANY, schema_of
 from .registry import find_system
@@ -42,7 +43,7 @@ def load(
         UserError: there is no such run or checkpoint, an option is unknown, out of range or contradicts the training,
             or the device does not work.
     """
-    folder, tag = _folder_of(Path(path), str(which_epoch))
+    folder, tag = folder_of(Path(path), str(which_epoch))
     name = newest_options(folder).get("model")
     if not name:
         # says what is wrong with the folder
@@ -68,18 +69,22 @@ def _say_nothing(text: str) -> None:
     """A library does not print; the model knows its device."""
 
 
-def _folder_of(path: Path, tag: str) -> tuple[Path, str]:
-    if path.is_dir():
-        return path, tag
+def folder_of(path: Path, tag: str) -> tuple[Path, str]:
+    """The run's folder and the checkpoint that ``path`` names: a folder with ``tag``, or one of its checkpoint files.
+
+    Raises:
+        UserError: there is no such run or file.
+    """
     match = _CHECKPOINT_FILE.fullmatch(path.name)
+    if os.path.isdir(path) or not (match or os.path.exists(path)):
+        require_run(path)
+        return path, tag
     if not match:
-        if not path.exists():
-            raise UserError(f"{path} does not exist: pass a run's folder, or a file TAG_net_NAME.safetensors in one")
         raise UserError(
             f"{path} is no checkpoint file of a run (TAG_net_NAME.safetensors): convert published weights with "
             "data/convert_checkpoint.py first, then pass the folder it wrote"
         )
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"{path} does not exist: check the path")
     # numbered files may carry more after their position: TAG-MORE_net_NAME
     stem = match["tag"].split("-")[0]

@@ -2,14 +2,17 @@
 
 __all__ = ["load_pretrained"]
 
+import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..contracts.system import System
 from ..models.parameters import load_arrays
 from ..runs.checkpoint_reader import Checkpoint
 from ..utils.errors import UserError
+from ..utils.files import atomic_write, explained, open_regular
 from ..utils.text import counted
 
 
@@ -50,8 +53,10 @@ def load_pretrained(
             say(f"  in the file, but not here: {', '.join(unused)}")
     if run_folder:
         for name in system.companions.files(system.config):
-            if (source / name).is_file() and not (run_folder / name).exists():
-                shutil.copyfile(source / name, run_folder / name)
+            # a link that leads nowhere is a file in the way, too
+            if (source / name).is_file() and not os.path.lexists(run_folder / name):
+                with explained(source / name, "copy"), open_regular(source / name) as stream:
+                    atomic_write(run_folder / name, partial(shutil.copyfileobj, stream))
                 say(f"  copied {name}")
 
 

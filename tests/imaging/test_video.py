@@ -40,3 +40,14 @@ def test_frames_without_an_even_side_make_no_video(tmp_path):
     write_png(tmp_path / "a.png", np.zeros((1, 1, 3), np.uint8))
     with pytest.raises(UserError, match="clip.mp4 cannot be written"):
         write_video(tmp_path / "clip.mp4", [tmp_path / "a.png"], 10.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_link_in_the_place_of_a_video_is_not_written_through(tmp_path):
+    write_png(tmp_path / "a.png", np.zeros((32, 48, 3), np.uint8))
+    (tmp_path / "film").write_bytes(b"mine")
+    (tmp_path / "clip.mp4").symlink_to(tmp_path / "film")
+    write_video(tmp_path / "clip.mp4", [tmp_path / "a.png"], 10.0)
+    assert (tmp_path / "film").read_bytes() == b"mine"
+    assert len(Video(tmp_path / "clip.mp4").frames) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "clip.mp4", "film"}

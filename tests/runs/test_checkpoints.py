@@ -230,11 +230,24 @@ def test_nonfinite_weights_are_refused_on_request(tmp_path):
     assert "2_net_G.safetensors: network G holds 12 NaN" in run.warnings[0]
 
 
+def test_nonfinite_weights_are_told_otherwise(tmp_path):
+    """They are saved and read as they are, so that nothing is lost, and each time that is said."""
+    run = Run(tmp_path)
+    run.save(1)
+    assert run.warnings == []
+    run.save(2, value=np.nan, state=False)
+    said = "network G holds 12 NaN or infinite values in model.1.weight"
+    assert run.warnings[0].endswith(f"{said}: it is saved as it is")
+    run.warnings.clear()
+    assert np.isnan(run.value())
+    assert run.warnings[0].endswith(f"2_net_G.safetensors: {said}: what it computes is of no use")
+
+
 # ------------------------------------------------------------------ people
 
 
 def test_clear_errors(run, tmp_path):
-    with pytest.raises(UserError, match=r"run does not exist: check --save_ckpt_dir and --name"):
+    with pytest.raises(UserError, match=r"there is no run .*run; .* holds no run: check its name and --save_ckpt_dir"):
         run.store.load()
     run.folder.mkdir(parents=True)
     with pytest.raises(UserError, match="holds no checkpoint 'latest': it holds none at all"):

@@ -47,6 +47,7 @@ class FlowSystem(System):
     architecture_keys: ClassVar[tuple[str, ...]] = (
         "model", "img_size", "n_block", "n_flow", "image_nc", "condition_nc",
     )  # fmt: skip
+    pixel_keys: ClassVar[tuple[str, ...]] = ("img_size",)
     #: options that keep all ops of such a network invertible, for messages
     safeguards: ClassVar[str] = ""
 

@@ -52,6 +52,7 @@ class HFlowSystem(System):
     data = IMAGES
     published = HFlowWeights()
     architecture_keys = ("model", *ARCHITECTURE_KEYS)
+    pixel_keys = ("resolutions",)
 
     def __init__(self, config: Config, training: bool = True):
         super().__init__(config, training)

@@ -41,6 +41,7 @@ class HierarchyFlowSystem(System):
     description = HIERARCHYFLOW
     data = UNPAIRED
     architecture_keys = ("out_channels", "weight_type", "reverse", "pad_size")
+    pixel_keys = ("pad_size",)
     styles = {"output": ("A", "B")}
     shows_side_by_side = True
     published = HierarchyFlowWeights()

@@ -19,8 +19,7 @@ SAMPLING = Owner("sampling", _FOLDER / "sampling.yaml")
 
 def own(name: str, folder: Path, **roles: str) -> tuple[Owner, ...]:
     """Owners named ``name``: ``options.yaml`` of ``folder`` for all programs, and ``role="FILE"`` for one role each."""
-    owners = [Owner(name, folder / "options.yaml")]
-    owners += [
-        Owner(name, folder / file, programs=(role,), from_command=role != "train") for role, file in roles.items()
-    ]
-    return tuple(owners)
+    return (
+        Owner(name, folder / "options.yaml"),
+        *(Owner(name, folder / file, programs=(role,)) for role, file in roles.items()),
+    )
