@@ -10,12 +10,7 @@ from ..utils.errors import UserError, run_command
 
 def main(argv: list[str]) -> int:
     """Load the run and serve the page until Ctrl-C."""
-    if argv and not argv[0].startswith("-"):
-        argv = [f"--load_ckpt={argv[0]}", *argv[1:]]
-    elif not any(word in ("-h", "--help") for word in argv):
-        first = argv[0] if argv else "nothing"
-        raise UserError(f"the first word is the run's folder, not {first}: python -m src.editing checkpoints/NAME ...")
-    description, config = read_command(EDIT, argv)
+    description, config = read_command(EDIT, options_of(argv))
     from ..inference.opening import open_model
     from .server import EditorServer
     from .work import Worker
@@ -40,6 +35,23 @@ def main(argv: list[str]) -> int:
         print()
     server.shutdown()
     return 0
+
+
+def options_of(argv: list[str]) -> list[str]:
+    """The command line with options in the place of its first word: a run's folder, or one of its checkpoint files.
+
+    Raises:
+        UserError: there is no such word, run or file.
+    """
+    if any(word in ("-h", "--help") for word in argv):
+        return argv
+    if not argv or argv[0].startswith("-"):
+        first = argv[0] if argv else "nothing"
+        raise UserError(f"the first word is the run's folder, not {first}: python -m src.editing checkpoints/NAME ...")
+    from ..systems.loading import folder_of
+
+    folder, tag = folder_of(Path(argv[0]), "")
+    return [f"--load_ckpt={folder}", *([f"--which_epoch={tag}"] if tag else []), *argv[1:]]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from src.editing.__main__ import options_of
 from src.inference.opening import open_model, stored_options
 from src.models.parameters import state_arrays
 from src.runs.checkpoints import CheckpointStore, Position
@@ -42,6 +43,18 @@ def test_a_wrong_name_lists_the_runs_there_are(tmp_path):
 def test_what_needs_no_run_may_have_any_name(tmp_path):
     _, config = read_command(EVAL, ["--name=numbers", "--fake=results", "--metrics=fid"])
     assert config.name == "numbers"
+
+
+def test_the_editor_takes_a_run_or_one_of_its_files(tmp_path):
+    run = save_run(tmp_path, "cyclegan")
+    for word, epoch in ((run, "latest"), (run / "1_net_G_AB.safetensors", "1")):
+        description, config = read_command(EDIT, options_of([str(word), "--seed=3"]))
+        assert (description.name, config.load_ckpt) == ("cyclegan", str(run))
+        assert (config.which_epoch, config.seed) == (epoch, 3)
+    with pytest.raises(UserError, match="there is no run .*cycelgan; did you mean cyclegan"):
+        options_of([str(tmp_path / "cycelgan")])
+    with pytest.raises(UserError, match="the first word is the run's folder, not --seed"):
+        options_of(["--seed=3"])
 
 
 def trained(folder, name, *words):
