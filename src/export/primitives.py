@@ -326,6 +326,24 @@ def _mirror(g: Builder, node: Node, x: Any, pads: np.ndarray) -> Array:
     return g.add("Pad", [x, _ints(*pads.T.reshape(-1))], node.kind.dtype, node.kind.shape, mode="reflect")
 
 
+@_primitive("Pad")
+def _zeros_around(g: Builder, node: Node, x: Any) -> Array:
+    pads = np.transpose(node.attributes["paddings"]).reshape(-1)
+    return g.add("Pad", [x, _ints(*pads)], node.kind.dtype, node.kind.shape)
+
+
+# MindSpore's numbers of pad_mode 'same' and 'valid'
+_AUTO_PAD = {1: "SAME_UPPER", 2: "VALID"}
+
+
+@_primitive("AvgPool")
+def _mean_pool_2d(g: Builder, node: Node, x: Any, kernel: tuple, strides: tuple, pad_mode: int, _: Any) -> Array:
+    return g.add(
+        "AveragePool", [x], node.kind.dtype, node.kind.shape, kernel_shape=list(kernel), strides=list(strides),
+        auto_pad=_AUTO_PAD[pad_mode],
+    )  # fmt: skip
+
+
 @_primitive("AvgPool3D")
 def _mean_pool(g: Builder, node: Node, x: Any) -> Array:
     own = node.attributes
