@@ -53,13 +53,17 @@ class RunLock:
 
 
 def claim_run_folder(
-    folder: str | os.PathLike, fingerprint: Mapping[str, object], continue_run: bool = False
+    folder: str | os.PathLike,
+    fingerprint: Mapping[str, object],
+    continue_run: bool = False,
+    defaults: Mapping[str, object] | None = None,
 ) -> RunLock:
     """Create ``folder`` or take it over, and hold it against other processes of this user or host.
 
     A folder that already holds checkpoints or a log belongs to another run and is refused, unless ``continue_run``;
-    then the run must agree with ``fingerprint``, the JSON-able options that may not change (system, architecture). A
-    run that left nothing but its ``run.json`` (it stopped before its first step) may be replaced.
+    then the run must agree with ``fingerprint``, the JSON-able options that may not change (system, architecture); what
+    a run of an earlier version does not name was as ``defaults`` say. A run that left nothing but its ``run.json`` (it
+    stopped before its first step) may be replaced.
 
     Raises:
         UserError: the folder holds another run, is in use by another process, or cannot be written.
@@ -70,7 +74,7 @@ def claim_run_folder(
         folder.mkdir(parents=True, exist_ok=True)
     lock = RunLock(folder, _lock(folder), made)
     try:
-        _check_run(folder, dict(fingerprint), continue_run)
+        _check_run(folder, dict(fingerprint), continue_run, defaults or {})
     except BaseException:
         lock.withdraw()
         raise
@@ -97,7 +101,9 @@ def _lock(folder: Path) -> int | None:
     return handle
 
 
-def _check_run(folder: Path, fingerprint: dict[str, object], continue_run: bool) -> None:
+def _check_run(
+    folder: Path, fingerprint: dict[str, object], continue_run: bool, defaults: Mapping[str, object]
+) -> None:
     run_file = folder / _RUN_FILE
     held = _holds_run(folder)
     if held and not continue_run:
@@ -107,7 +113,8 @@ def _check_run(folder: Path, fingerprint: dict[str, object], continue_run: bool)
         )
     if held and run_file.is_file():
         try:
-            earlier = json.loads(read_small(run_file))["fingerprint"]
+            stored = json.loads(read_small(run_file))["fingerprint"]
+            earlier = {key: defaults[key] for key in fingerprint if key in defaults} | stored
         except (ValueError, KeyError, TypeError, OSError) as error:
             raise UserError(f"{run_file} is damaged ({error}): delete it to go on without this check") from error
         now = json.loads(json.dumps(fingerprint))

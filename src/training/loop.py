@@ -57,7 +57,8 @@ def train(system: type[System], config: Config) -> int:
     folder = Path(config.save_ckpt_dir) / config.name
     lock = None
     if device.rank == 0:
-        lock = claim_run_folder(folder, {key: config[key] for key in system.architecture_keys}, config.continue_train)
+        fixed = {key: config[key] for key in system.architecture_keys}
+        lock = claim_run_folder(folder, fixed, config.continue_train, config.schema.defaults())
     try:
         return _Trainer(system, config, device, folder).run()
     finally:

@@ -26,6 +26,15 @@ def test_a_folder_with_a_run_is_refused(tmp_path):
         claim_run_folder(folder, {"netG": "global"}, continue_run=True)
 
 
+def test_what_a_run_of_an_earlier_version_does_not_name_was_the_default(tmp_path):
+    claim_run_folder(tmp_path, {"netG": "local"}).release()
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    defaults = {"netG": "global", "layers": "published", "lr": 0.1}
+    claim_run_folder(tmp_path, {"netG": "local", "layers": "published"}, True, defaults).release()
+    with pytest.raises(UserError, match="layers was 'published', is 'other'"):
+        claim_run_folder(tmp_path, {"netG": "local", "layers": "other"}, True, defaults)
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "latest_net_G.safetensors"])
 def test_checkpoints_make_a_run(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
