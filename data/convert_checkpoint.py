@@ -16,8 +16,8 @@ Files are those of torch.save (.pth, .pt, .bin, .tar, .ckpt), .safetensors, and 
 
 Own options: --source FILE or FOLDER; --network NAME (several with commas) where the file name does not say it;
 --vgg FILE. All other options are those of train.py and describe the networks: --config_path, --name, --save_ckpt_dir,
---which_epoch, --netG, --ngf, ... The result is {save_ckpt_dir}/{name}/{which_epoch}_net_{network}.safetensors. A network
-that does not fit the options is refused with a list of the differences, and nothing is overwritten.
+--which_epoch, --netG, --ngf, ... The result is {save_ckpt_dir}/{name}/{which_epoch}_net_{network}.safetensors. A
+network that does not fit the options is refused with a list of the differences, and nothing is overwritten.
 """
 
 import re
@@ -90,9 +90,8 @@ def convert(source: Path, names: list[str] | None, system: type[System], config:
         cell = networks[name]
         arrays = networks.read(path)
         try:
-            named = networks.published_names(name, arrays)
-            networks.check_published(name, named, str(path))
-            load_arrays(cell, named, source=str(path))
+            networks.check_published(name, arrays, str(path))
+            load_arrays(cell, networks.published_names(name, arrays), source=str(path))
         except UserError as error:
             raise UserError(f"{error}{networks.hint(name, arrays)}") from None
         results[name] = state_arrays(cell)

@@ -33,4 +33,4 @@ class PublishedWeights:
         return {}
 
     def check(self, system: "System", network: str, arrays: Arrays, source: str) -> None:
-        """Raise ``UserError`` where weights under our names cannot fit for a reason that shapes do not tell."""
+        """Raise ``UserError`` where weights, under the names of their file, cannot fit for a reason beside shapes."""

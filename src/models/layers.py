@@ -12,6 +12,8 @@ __all__ = [
     "MaxPool",
     "NarrowConv",
     "ReflectionPad",
+    "SameAvgPool",
+    "ZeroPad",
     "conv",
     "deconv",
     "norm_layer",
@@ -38,11 +40,12 @@ def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, padd
     )
 
 
-def deconv(in_channels: int, out_channels: int) -> nn.Cell:
+def deconv(in_channels: int, out_channels: int, padding: tuple[int, int, int, int] = (1, 0, 1, 0)) -> nn.Cell:
     """Transposed convolution that doubles the size: ``ConvTranspose2d(3, stride 2, padding 1, output_padding 1)``.
 
-    MindSpore's own ``output_padding`` appends a zero row and column after the bias, and ``pad_mode='same'`` is shifted
-    by a pixel; padding one row at the top and one column at the left only is the published phase.
+    ``padding`` is cut off at the top, bottom, left and right. MindSpore's own ``output_padding`` appends a zero row and
+    column after the bias; one row at the top and one column at the left is the published phase, and (0, 1, 0, 1) is
+    ``pad_mode='same'``, whose results lie one pixel further right and down.
     """
     return nn.Conv2dTranspose(
         in_channels,
@@ -50,55 +53,62 @@ def deconv(in_channels: int, out_channels: int) -> nn.Cell:
         3,
         2,
         pad_mode="pad",
-        padding=(1, 0, 1, 0),
+        padding=padding,
         has_bias=True,
         weight_init="zeros",
     )
 
 
-class ReflectionPad(nn.Cell):
-    """Mirror ``padding`` pixels at each border without repeating the border itself; H and W must be larger.
+class _NoBfloat16(nn.Cell):
+    """An operator that MindSpore has for no bfloat16, on no device: such inputs are computed in float32."""
 
-    MindSpore mirrors no bfloat16, on no device: that travels as float32.
-    """
+    def __init__(self, operator: nn.Cell):
+        super().__init__()
+        self.operator = operator
+
+    def construct(self, x: Tensor) -> Tensor:
+        if x.dtype == ms.bfloat16:
+            return self.operator(x.astype(ms.float32)).astype(x.dtype)
+        return self.operator(x)
+
+
+def _borders(padding: int) -> tuple[tuple[int, int], ...]:
+    return (0, 0), (0, 0), (padding, padding), (padding, padding)
+
+
+class ReflectionPad(_NoBfloat16):
+    """Mirror ``padding`` pixels at each border without repeating the border itself; H and W must be larger."""
 
     def __init__(self, padding: int):
-        super().__init__()
-        self.pad = nn.Pad(((0, 0), (0, 0), (padding, padding), (padding, padding)), mode="REFLECT")
-
-    def construct(self, x: Tensor) -> Tensor:
-        if x.dtype == ms.bfloat16:
-            return self.pad(x.astype(ms.float32)).astype(x.dtype)
-        return self.pad(x)
+        super().__init__(nn.Pad(_borders(padding), mode="REFLECT"))
 
 
-class AvgPool(nn.Cell):
-    """3x3 mean with stride 2 whose zero padding is not counted, as pix2pixHD halves its images.
+class ZeroPad(_NoBfloat16):
+    """``padding`` pixels of zeros at each border."""
 
-    MindSpore pools no bfloat16, on no device: that is pooled as float32.
-    """
+    def __init__(self, padding: int):
+        super().__init__(nn.Pad(_borders(padding), mode="CONSTANT"))
+
+
+class AvgPool(_NoBfloat16):
+    """3x3 mean with stride 2 whose zero padding is not counted, as pix2pixHD halves its images."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.pool = nn.AvgPool2d(3, 2, pad_mode="pad", padding=1, count_include_pad=False)
-
-    def construct(self, x: Tensor) -> Tensor:
-        if x.dtype == ms.bfloat16:
-            return self.pool(x.astype(ms.float32)).astype(x.dtype)
-        return self.pool(x)
+        super().__init__(nn.AvgPool2d(3, 2, pad_mode="pad", padding=1, count_include_pad=False))
 
 
-class MaxPool(nn.Cell):
+class SameAvgPool(_NoBfloat16):
+    """:class:`AvgPool` with ``pad_mode='same'``: windows of even sides are [2i, 2i + 2] instead of [2i - 1, 2i + 1]."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.AvgPool2d(3, 2, pad_mode="same"))
+
+
+class MaxPool(_NoBfloat16):
     """Largest of each 2x2 square; an odd last row or column is dropped. Ascend has it for float32 and float16 only."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.pool = nn.MaxPool2d(2, 2)
-
-    def construct(self, x: Tensor) -> Tensor:
-        if x.dtype == ms.bfloat16:
-            return self.pool(x.astype(ms.float32)).astype(x.dtype)
-        return self.pool(x)
+        super().__init__(nn.MaxPool2d(2, 2))
 
 
 class LeakyReLU(nn.Cell):

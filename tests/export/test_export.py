@@ -113,6 +113,16 @@ def test_onnx_files_give_the_same_pictures(name, tmp_path):
             assert not np.array_equal(got[key], np.zeros_like(value))
 
 
+def test_layers_of_the_predecessor(tmp_path):
+    run = save_run(tmp_path, "pix2pixHD", layers="predecessor", netG="local")
+    exported(run, "--flexible_size=True")
+    system, through_onnx = opened(run), opened(run, "--runtime=onnx")
+    for size in ((32, 48), (40, 24)):
+        batch = batch_of(system, *size)
+        want, got = results(system, batch), results(through_onnx, batch)
+        np.testing.assert_allclose(got["synthesized_image"], want["synthesized_image"], rtol=1e-3, atol=1e-4)
+
+
 def test_a_file_says_what_it_is(tmp_path):
     run = save_run(tmp_path, "cyclegan")
     exported(run, "--flexible_size=True")

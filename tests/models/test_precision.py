@@ -6,7 +6,16 @@ import pytest
 from mindspore import Tensor, nn, ops
 from safetensors.numpy import save_file
 
-from src.models.layers import AvgPool, InstanceNorm, MaxPool, NarrowConv, ReflectionPad, norm_layer
+from src.models.layers import (
+    AvgPool,
+    InstanceNorm,
+    MaxPool,
+    NarrowConv,
+    ReflectionPad,
+    SameAvgPool,
+    ZeroPad,
+    norm_layer,
+)
 from src.models.parameters import load_arrays, named_parameters, state_arrays
 from src.models.precision import set_precision
 from src.models.recompute import Stage, recompute_stages
@@ -99,7 +108,9 @@ def test_only_convolutions_change(mode):
     assert 0 < distance(got.asnumpy(), want.asnumpy()) < 5e-3
 
 
-@pytest.mark.parametrize("layer", [AvgPool(), MaxPool(), ReflectionPad(1)], ids=lambda layer: type(layer).__name__)
+@pytest.mark.parametrize(
+    "layer", [AvgPool(), MaxPool(), ReflectionPad(1), SameAvgPool(), ZeroPad(1)], ids=lambda layer: type(layer).__name__
+)
 def test_layers_that_know_no_bfloat16_take_it(layer):
     x = np.random.default_rng(0).integers(-8, 8, (1, 2, 6, 8)).astype(np.float32)
     got = layer(Tensor(x).astype(ms.bfloat16))

@@ -4,8 +4,9 @@ __all__ = ["MultiscaleDiscriminator"]
 
 from mindspore import Tensor, nn
 
-from ..layers import AvgPool, LeakyReLU, conv, norm_layer
+from ..layers import LeakyReLU, conv, norm_layer
 from ..recompute import recompute_stages
+from .layers import PUBLISHED, Layers
 
 
 class MultiscaleDiscriminator(nn.Cell):
@@ -26,6 +27,7 @@ class MultiscaleDiscriminator(nn.Cell):
         num_D: int = 2,
         norm: str = "instance",
         features: bool = True,
+        layers: Layers = PUBLISHED,
     ):
         super().__init__()
         self.features = features
@@ -41,7 +43,7 @@ class MultiscaleDiscriminator(nn.Cell):
             else:
                 setattr(self, f"layer{k}", nn.SequentialCell([cell for group in groups for cell in group]))
                 self._scales.append([getattr(self, f"layer{k}")])
-        self.downsample = AvgPool()
+        self.downsample = layers.pool()
 
     def recompute_stages(self) -> None:
         """Keep the group outputs alone and compute what is inside the groups again in the backward pass."""

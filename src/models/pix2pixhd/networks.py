@@ -8,21 +8,22 @@ __all__ = ["Encoder", "GlobalGenerator", "LocalEnhancer", "ResidualBlock"]
 
 from mindspore import Tensor, nn
 
-from ..layers import AvgPool, NarrowConv, ReflectionPad, conv, deconv, norm_layer
+from ..layers import NarrowConv, conv, norm_layer
 from ..recompute import recompute_stages
+from .layers import PUBLISHED, Layers
 
 
 class ResidualBlock(nn.Cell):
-    """x + f(x) with two reflection padded 3x3 convolutions; no activation after the sum."""
+    """x + f(x) with two padded 3x3 convolutions; no activation after the sum."""
 
-    def __init__(self, channels: int, norm: str):
+    def __init__(self, channels: int, norm: str, layers: Layers = PUBLISHED):
         super().__init__()
         self.conv_block = nn.SequentialCell(
-            ReflectionPad(1),
+            layers.pad(1),
             conv(channels, channels, 3),
             norm_layer(norm, channels),
             nn.ReLU(),
-            ReflectionPad(1),
+            layers.pad(1),
             conv(channels, channels, 3),
             norm_layer(norm, channels),
         )
@@ -31,20 +32,20 @@ class ResidualBlock(nn.Cell):
         return x + self.conv_block(x)
 
 
-def _entry(in_channels: int, out_channels: int, norm: str) -> list[nn.Cell]:
-    return [ReflectionPad(3), conv(in_channels, out_channels, 7), norm_layer(norm, out_channels), nn.ReLU()]
+def _entry(in_channels: int, out_channels: int, norm: str, layers: Layers) -> list[nn.Cell]:
+    return [layers.pad(3), conv(in_channels, out_channels, 7), norm_layer(norm, out_channels), nn.ReLU()]
 
 
 def _down(channels: int, norm: str) -> list[nn.Cell]:
     return [conv(channels, 2 * channels, 3, 2, 1), norm_layer(norm, 2 * channels), nn.ReLU()]
 
 
-def _up(channels: int, norm: str) -> list[nn.Cell]:
-    return [deconv(channels, channels // 2), norm_layer(norm, channels // 2), nn.ReLU()]
+def _up(channels: int, norm: str, layers: Layers) -> list[nn.Cell]:
+    return [layers.deconv(channels, channels // 2), norm_layer(norm, channels // 2), nn.ReLU()]
 
 
-def _exit(channels: int, out_channels: int) -> list[nn.Cell]:
-    return [ReflectionPad(3), NarrowConv(channels, out_channels, 7), nn.Tanh()]
+def _exit(channels: int, out_channels: int, layers: Layers) -> list[nn.Cell]:
+    return [layers.pad(3), NarrowConv(channels, out_channels, 7), nn.Tanh()]
 
 
 class GlobalGenerator(nn.Cell):
@@ -63,16 +64,17 @@ class GlobalGenerator(nn.Cell):
         n_blocks: int = 9,
         norm: str = "instance",
         features_only: bool = False,
+        layers: Layers = PUBLISHED,
     ):
         super().__init__()
-        cells = _entry(in_channels, ngf, norm)
+        cells = _entry(in_channels, ngf, norm, layers)
         for i in range(n_downsampling):
             cells += _down(ngf * 2**i, norm)
-        cells += [ResidualBlock(ngf * 2**n_downsampling, norm) for _ in range(n_blocks)]
+        cells += [ResidualBlock(ngf * 2**n_downsampling, norm, layers) for _ in range(n_blocks)]
         for i in range(n_downsampling, 0, -1):
-            cells += _up(ngf * 2**i, norm)
+            cells += _up(ngf * 2**i, norm, layers)
         if not features_only:
-            cells += _exit(ngf, out_channels)
+            cells += _exit(ngf, out_channels, layers)
         self.model = nn.SequentialCell(cells)
 
     def recompute_stages(self) -> None:
@@ -100,6 +102,7 @@ class LocalEnhancer(nn.Cell):
         n_local_enhancers: int = 1,
         n_blocks_local: int = 3,
         norm: str = "instance",
+        layers: Layers = PUBLISHED,
     ):
         super().__init__()
         self.n_local_enhancers = n_local_enhancers
@@ -111,20 +114,22 @@ class LocalEnhancer(nn.Cell):
             n_blocks_global,
             norm,
             features_only=True,
+            layers=layers,
         )
         # the published name of the inner generator is ``model``, without a level of its own
         self.model = coarse.model
         for n in range(1, n_local_enhancers + 1):
             channels = ngf * 2 ** (n_local_enhancers - n)
-            front = _entry(in_channels, channels, norm) + _down(channels, norm)
-            back = [ResidualBlock(2 * channels, norm) for _ in range(n_blocks_local)] + _up(2 * channels, norm)
+            front = _entry(in_channels, channels, norm, layers) + _down(channels, norm)
+            back = [ResidualBlock(2 * channels, norm, layers) for _ in range(n_blocks_local)]
+            back += _up(2 * channels, norm, layers)
             if n == n_local_enhancers:
-                back += _exit(channels, out_channels)
+                back += _exit(channels, out_channels, layers)
             setattr(self, f"model{n}_1", nn.SequentialCell(front))
             setattr(self, f"model{n}_2", nn.SequentialCell(back))
         self._fronts = [getattr(self, f"model{n}_1") for n in range(1, n_local_enhancers + 1)]
         self._backs = [getattr(self, f"model{n}_2") for n in range(1, n_local_enhancers + 1)]
-        self.downsample = AvgPool()
+        self.downsample = layers.pool()
 
     def recompute_stages(self) -> None:
         """See :func:`src.models.recompute.recompute_stages`."""
@@ -151,14 +156,15 @@ class Encoder(nn.Cell):
         nef: int = 16,
         n_downsampling: int = 4,
         norm: str = "instance",
+        layers: Layers = PUBLISHED,
     ):
         super().__init__()
-        cells = _entry(in_channels, nef, norm)
+        cells = _entry(in_channels, nef, norm, layers)
         for i in range(n_downsampling):
             cells += _down(nef * 2**i, norm)
         for i in range(n_downsampling, 0, -1):
-            cells += _up(nef * 2**i, norm)
-        self.model = nn.SequentialCell(cells + _exit(nef, feat_num))
+            cells += _up(nef * 2**i, norm, layers)
+        self.model = nn.SequentialCell(cells + _exit(nef, feat_num, layers))
 
     def recompute_stages(self) -> None:
         """See :func:`src.models.recompute.recompute_stages`."""

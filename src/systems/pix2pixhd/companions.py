@@ -11,6 +11,7 @@ import numpy as np
 from ...contracts.companions import Companions
 from ...contracts.system import System
 from ...options.config import Config
+from ...utils.errors import UserError
 from .clusters import FeatureClusters
 
 
@@ -20,13 +21,28 @@ def cluster_file(config: Config, folder: Path) -> Path:
     return path if path.is_file() else folder / path
 
 
+def _check_layers(config: Config, earlier: Mapping[str, Any] | None) -> None:
+    # neither names nor shapes of weights tell
+    option = config.schema.find("layers", "")
+    layers = option.check((earlier or {}).get(option.name, option.default), "the options of the earlier run")
+    if earlier is not None and layers != config.layers:
+        raise UserError(
+            f"the weights to start from were trained with layers {layers}, not {config.layers}: pass --layers {layers}"
+        )
+
+
 class FeatureCompanions(Companions):
     """Clusters and encoder of the run whose features another one is trained on."""
 
     def complete(
         self, config: Config, resumed: Mapping[str, Any] | None, pretrained: Mapping[str, Any] | None
     ) -> Config:
-        """With precomputed features: remember the width at which the encoder was trained; evaluation repeats it."""
+        """With precomputed features: remember the width at which the encoder was trained; evaluation repeats it.
+
+        Raises:
+            UserError: the weights to start from were trained with other layers.
+        """
+        _check_layers(config, pretrained if resumed is None else resumed)
         width = 0
         if resumed is not None:
             width = resumed.get("encode_load_size", 0)

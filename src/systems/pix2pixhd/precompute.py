@@ -31,7 +31,7 @@ from .products import Product, digest, read_record
 _MARK = "precomputed.json"
 _MAP_CHANNELS = (1, 3, 4)
 # options that change what the encoder returns, besides its weights and those of the data
-_OPTIONS = ("label_feat", "n_downsample_E", "norm", "batch_statistics", "encode_load_size", "precision")
+_OPTIONS = ("label_feat", "n_downsample_E", "norm", "layers", "batch_statistics", "encode_load_size", "precision")
 
 
 def precompute(model: Model, config: Config) -> int:

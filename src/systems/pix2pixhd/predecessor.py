@@ -1,10 +1,11 @@
 """Networks that the MindSpore predecessor of this project saved, under the published names.
 
-In a file only the names differ. The networks themselves compute something else: the predecessor padded with zeros
-instead of reflections, and its transposed convolutions and pooling windows are shifted by one pixel.
+In a file only the names differ. The networks themselves compute something else, what option ``layers`` chooses: the
+predecessor padded with zeros instead of reflections, and its transposed convolutions and pooling windows are shifted by
+one pixel.
 """
 
-__all__ = ["is_predecessor", "predecessor_arrays"]
+__all__ = ["check_norms", "is_predecessor", "predecessor_arrays"]
 
 import re
 
@@ -20,30 +21,35 @@ def is_predecessor(arrays: dict[str, np.ndarray]) -> bool:
     return any(name.endswith(".gamma") for name in arrays)
 
 
-def predecessor_arrays(network: str, arrays: dict[str, np.ndarray], source: str = "this file") -> dict[str, np.ndarray]:
+def predecessor_arrays(network: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the arrays of ``network`` (G, D or E) in a file of the predecessor under NVIDIA's names.
 
     The names carry the cells of the training step (``loss_netG.netG.``), which are taken off; other networks and an
-    optimizer's state in the same file are left out. Scale and offset of an instance norm, which the published networks
-    do not have, must be one and zero and are left out too. Those of a batch norm keep MindSpore's names.
-
-    Raises:
-        UserError: an instance norm has another scale or offset; the message names ``source``.
+    optimizer's state in the same file are left out, and so are scale and offset of an instance norm, which the networks
+    here do not have (see :func:`check_norms`). Those of a batch norm keep MindSpore's names.
     """
+    own = _own_arrays(network, arrays)
+    return {_published(name): array for name, array in own.items() if not _is_of_instance_norm(name, array)}
+
+
+def check_norms(network: str, arrays: dict[str, np.ndarray], source: str) -> None:
+    """Raise ``UserError`` where an instance norm has another scale than one, or another offset than zero."""
+    for name, array in _own_arrays(network, arrays).items():
+        if _is_of_instance_norm(name, array) and not np.all(array == name.endswith("gamma")):
+            raise UserError(
+                f"{source} has a trained instance norm ({name}), which the network here lacks: use a checkpoint from "
+                "before the predecessor's --niter_fix_global epochs were over"
+            )
+
+
+def _own_arrays(network: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     start = re.compile(rf"(?:loss_net[DG]\.)?net{network}\.")
     own = {name[match.end() :]: array for name, array in arrays.items() if (match := start.match(name))}
-    result = {}
-    for name, array in (own or arrays).items():
-        kind = name.rpartition(".")[2]
-        if kind in ("gamma", "beta") and array.ndim == 4:
-            if not np.all(array == (kind == "gamma")):
-                raise UserError(
-                    f"{source} has a trained instance norm ({name}), which the published network lacks: use a "
-                    "checkpoint from before the predecessor's --niter_fix_global epochs were over"
-                )
-            continue
-        result[_published(name)] = array
-    return result
+    return own or arrays
+
+
+def _is_of_instance_norm(name: str, array: np.ndarray) -> bool:
+    return array.ndim == 4 and name.endswith((".gamma", ".beta"))
 
 
 def _published(name: str) -> str:

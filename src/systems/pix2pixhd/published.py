@@ -5,10 +5,10 @@ __all__ = ["Pix2PixHDWeights"]
 import re
 
 from ...contracts.published import Arrays, PublishedWeights
-from ...imaging.images import notice_once
+from ...contracts.system import System
 from ...utils.errors import UserError
 from ...utils.logging import get_logger
-from .predecessor import is_predecessor, predecessor_arrays
+from .predecessor import check_norms, is_predecessor, predecessor_arrays
 
 # PyTorch's names of a batch norm's arrays, and MindSpore's
 _BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
@@ -22,13 +22,7 @@ class Pix2PixHDWeights(PublishedWeights):
     def names(self, network: str, arrays: Arrays) -> Arrays:
         """The arrays under our names, without counters and the unused statistics of old instance norms."""
         if is_predecessor(arrays):
-            given, arrays = arrays, predecessor_arrays(network, arrays)
-            if arrays.keys() != given.keys():
-                notice_once(
-                    "predecessor",
-                    "these weights come from the MindSpore predecessor, whose networks pad, enlarge and pool "
-                    "otherwise: they are taken over as they are, and give other images than there",
-                )
+            arrays = predecessor_arrays(network, arrays)
         renamed = {}
         for name, value in arrays.items():
             prefix, _, kind = name.rpartition(".")
@@ -49,6 +43,7 @@ class Pix2PixHDWeights(PublishedWeights):
         known = {"G": _generator, "D": _discriminator, "E": _encoder}
         if network not in known:
             return {}
+        layers = {"layers": "predecessor"} if is_predecessor(arrays) else {}
         arrays = self.names(network, arrays)
         convolutions = {n.removesuffix(".weight"): a.shape for n, a in arrays.items() if a.ndim == 4}
         try:
@@ -56,7 +51,19 @@ class Pix2PixHDWeights(PublishedWeights):
         except (KeyError, IndexError, ValueError):
             found = ", ".join(sorted(arrays)[:5]) or "nothing"
             raise UserError(f"these weights are no {network} of pix2pixHD: found {found}") from None
-        return options | {"norm": "batch" if any(name.endswith(".gamma") for name in arrays) else "instance"}
+        norm = "batch" if any(name.endswith(".gamma") for name in arrays) else "instance"
+        return options | {"norm": norm} | layers
+
+    def check(self, system: System, network: str, arrays: Arrays, source: str) -> None:
+        """Raise ``UserError`` for the predecessor's weights where its layers are not chosen, or norms are trained."""
+        if not is_predecessor(arrays):
+            return
+        check_norms(network, arrays, source)
+        if system.config.layers != "predecessor":
+            raise UserError(
+                f"{source} comes from the MindSpore predecessor, whose networks pad, upsample and pool otherwise: pass "
+                "--layers predecessor"
+            )
 
 
 Shapes = dict[str, tuple[int, ...]]

@@ -19,6 +19,7 @@ from ...imaging.palette import colour_labels
 from ...models.parameters import init_weights
 from ...models.pix2pixhd.discriminator import MultiscaleDiscriminator
 from ...models.pix2pixhd.inputs import NOTHING, InputEncoder
+from ...models.pix2pixhd.layers import LAYERS
 from ...models.pix2pixhd.networks import Encoder, GlobalGenerator, LocalEnhancer
 from ...models.pix2pixhd.passes import Encode, Generate
 from ...models.precision import compute_type, set_precision
@@ -55,7 +56,7 @@ class Pix2PixHD(System):
     architecture_keys = (
         "model", "label_nc", "input_nc", "output_nc", "netG", "ngf", "n_downsample_global", "n_blocks_global",
         "n_blocks_local", "n_local_enhancers", "norm", "no_instance", "instance_feat", "label_feat", "feat_num",
-        "n_downsample_E", "nef",
+        "n_downsample_E", "nef", "layers",
     )  # fmt: skip
 
     def __init__(self, config: Config, training: bool = True):
@@ -65,6 +66,7 @@ class Pix2PixHD(System):
         self.loads_features = training and config.load_features
         self.uses_encoded_image = uses_encoded_image(config)
         check_options(config, self.loads_features)
+        self._layers = LAYERS[config.layers]
         self.regions = config.label_nc if config.label_feat else config.max_instances
         self.encode = InputEncoder(config.label_nc, config.no_instance, compute_type(config.precision))
         self.condition_channels = (config.label_nc or config.input_nc) + (0 if config.no_instance else 1)
@@ -88,7 +90,8 @@ class Pix2PixHD(System):
     def add_encoder(self) -> None:
         """Own an encoder with fresh weights."""
         config = self.config
-        self._add("E", Encoder(config.output_nc, config.feat_num, config.nef, config.n_downsample_E, self._norm))
+        size = config.feat_num, config.nef, config.n_downsample_E
+        self._add("E", Encoder(config.output_nc, *size, self._norm, self._layers))
 
     @property
     def _norm(self) -> str:
@@ -98,8 +101,15 @@ class Pix2PixHD(System):
 
     def _discriminator(self) -> MultiscaleDiscriminator:
         config = self.config
-        channels, matching = self.condition_channels + config.output_nc, not config.no_ganFeat_loss
-        return MultiscaleDiscriminator(channels, config.ndf, config.n_layers_D, config.num_D, self._norm, matching)
+        return MultiscaleDiscriminator(
+            self.condition_channels + config.output_nc,
+            config.ndf,
+            config.n_layers_D,
+            config.num_D,
+            self._norm,
+            features=not config.no_ganFeat_loss,
+            layers=self._layers,
+        )
 
     def _generator(self, in_channels: int) -> nn.Cell:
         config = self.config
@@ -111,6 +121,7 @@ class Pix2PixHD(System):
                 config.n_downsample_global,
                 config.n_blocks_global,
                 self._norm,
+                layers=self._layers,
             )
         return LocalEnhancer(
             in_channels,
@@ -121,6 +132,7 @@ class Pix2PixHD(System):
             config.n_local_enhancers,
             config.n_blocks_local,
             self._norm,
+            self._layers,
         )
 
     @property

@@ -73,16 +73,24 @@ def train_on(home):
     store.save(Position(2), networks, {}, checkpoint.config, "pix2pixHD")
 
 
+def convert_again(home):
+    """The same weights, for networks with other layers."""
+    store = CheckpointStore(home / "feat")
+    checkpoint = store.load()
+    store.save(Position(2), checkpoint.networks, {}, checkpoint.config | {"layers": "predecessor"}, "pix2pixHD")
+
+
 @pytest.mark.parametrize(
     "change, options",
     [
         (train_on, []),
+        (convert_again, []),
         (lambda home: touch(home / "data/train_img/scene_00001.png"), []),
         (lambda home: None, ["--precision=fp16"]),
         (lambda home: None, ["--load_size=32"]),
         (lambda home: [path.unlink() for path in home.glob("data/train_*/scene_00002.png")], []),
     ],
-    ids=["checkpoint", "file", "precision", "size", "fewer files"],
+    ids=["checkpoint", "layers", "file", "precision", "size", "fewer files"],
 )
 def test_everything_is_made_again_when_an_input_changed(home, capsys, change, options):
     before = made(home)

@@ -113,9 +113,23 @@ def test_statistics_of_old_instance_norms_are_left_out():
     assert Pix2PixHDWeights().options("G", arrays)["norm"] == "instance"
 
 
-def test_weights_of_the_predecessor_say_that_images_will_differ(capsys):
+def test_weights_of_the_predecessor_need_its_layers():
     cell = GlobalGenerator(3, 3, 2, 1, 1)
     arrays = {f"netG.{name}": array for name, array in state_arrays(cell).items()}
-    arrays |= {"netG.model.2.gamma": np.ones((1, 2, 1, 1)), "netG.model.2.beta": np.zeros((1, 2, 1, 1))}
-    load_arrays(cell, Pix2PixHDWeights().names("G", arrays))
-    assert "give other images than there" in capsys.readouterr().err
+    norms = {"netG.model.2.gamma": np.ones((1, 2, 1, 1)), "netG.model.2.beta": np.zeros((1, 2, 1, 1))}
+    weights, arrays = Pix2PixHDWeights(), arrays | norms
+    load_arrays(cell, weights.names("G", arrays))
+    assert weights.options("G", arrays)["layers"] == "predecessor"
+    assert "layers" not in weights.options("G", state_arrays(cell))
+    words = [f"--{key}={value}" for key, value in weights.options("G", arrays).items()]
+    fitting, published = (Pix2PixHD(load_config([*words, *more]), False) for more in ([], ["--layers=published"]))
+    weights.check(fitting, "G", arrays, "net_G.ckpt")
+    weights.check(published, "G", state_arrays(cell), "net_G.pth")
+    with pytest.raises(UserError) as error:
+        weights.check(published, "G", arrays, "net_G.ckpt")
+    assert str(error.value).startswith("net_G.ckpt comes from the MindSpore predecessor")
+    assert str(error.value).endswith("pass --layers predecessor") and "\n" not in str(error.value)
+    trained = arrays | {"netG.model.2.gamma": 2 * norms["netG.model.2.gamma"]}
+    for system in (fitting, published):
+        with pytest.raises(UserError, match=r"net_G.ckpt has a trained instance norm \(model\.2\.gamma\)"):
+            weights.check(system, "G", trained, "net_G.ckpt")

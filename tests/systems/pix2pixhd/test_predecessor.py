@@ -11,7 +11,7 @@ from src.models.layers import InstanceNorm
 from src.models.parameters import load_arrays, state_arrays
 from src.models.pix2pixhd.discriminator import MultiscaleDiscriminator
 from src.models.pix2pixhd.networks import Encoder, GlobalGenerator, LocalEnhancer
-from src.systems.pix2pixhd.predecessor import is_predecessor, predecessor_arrays
+from src.systems.pix2pixhd.predecessor import check_norms, is_predecessor, predecessor_arrays
 from src.utils.errors import UserError
 from src.utils.weights import read_weights
 
@@ -56,6 +56,7 @@ def test_every_network(tmp_path, name, start):
     ms.save_checkpoint([{"name": key, "data": Tensor(array)} for key, array in stored.items()], str(path))
     read = read_weights(path)
     assert is_predecessor(read)
+    check_norms(name[0], read, str(path))
     arrays = predecessor_arrays(name[0], read)
     own = state_arrays(cell)
     assert arrays.keys() == own.keys()
@@ -85,4 +86,4 @@ def test_trained_instance_norms_are_refused(kind):
     arrays = theirs(NETWORKS["G global"]())
     arrays[f"model.2.{kind}"] = np.full((1, 8, 1, 1), 0.5, np.float32)
     with pytest.raises(UserError, match=rf"net_G\.ckpt has a trained instance norm \(model\.2\.{kind}\)"):
-        predecessor_arrays("G", arrays, "net_G.ckpt")
+        check_norms("G", arrays, "net_G.ckpt")
