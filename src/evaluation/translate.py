@@ -3,6 +3,7 @@
 __all__ = ["Plan", "plan", "translate", "translate_all"]
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ..dataset.pipeline import Pipeline
 from ..gallery.gallery import Gallery
 from ..imaging.images import unit_to_image, write_png
 from ..imaging.video import write_video
-from ..inference.model import Model
+from ..inference.model import Batch, Model
 from ..metrics.similarity import SMALLEST, psnr, ssim
 from ..metrics.style import StyleDistances, side_by_side
 from ..utils.logging import get_logger
@@ -74,7 +75,8 @@ def translate_all(model: Model, job: Plan) -> None:
         gallery.set_losses(model.folder / "log.jsonl")
     epochs = data.epochs(1)
     _, batches = next(epochs)
-    system, styles, written = model.system, StyleDistances(model.system.styles), defaultdict(dict)
+    system, styles = model.system, StyleDistances(model.system.styles)
+    written: dict[str, dict[int, Path]] = defaultdict(dict)
     for batch in track(_first(batches, count), "translating", total=count):
         number = int(batch["id"][0])
         stem = data.name(number)
@@ -87,15 +89,16 @@ def translate_all(model: Model, job: Plan) -> None:
             write_png(results.path("side_by_side", f"{stem}.png"), side_by_side(list(shown.values())))
         gallery.add_result(data.name(number), shown, _numbers(batch, outputs) | styles.add(batch, outputs))
     styles.report(results.path("look.json"), get_logger().info)
-    for name, frames in written.items() if data.video else ():
-        path = write_video(results.path(f"{data.source}_{name}.mp4"), list(frames.values()), data.video.rate)
-        get_logger().info(f"video: {path}")
+    if data.video:
+        for name, frames in written.items():
+            path = write_video(results.path(f"{data.source}_{name}.mp4"), list(frames.values()), data.video.rate)
+            get_logger().info(f"video: {path}")
     page = gallery.write()
     results.finish(job.fingerprint, written)
     get_logger().info(f"results: {page}")
 
 
-def _first(batches, count: int):
+def _first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
     for _, batch in zip(range(count), batches, strict=False):
         yield batch
 
