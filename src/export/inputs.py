@@ -9,9 +9,11 @@ import numpy as np
 from mindspore import Tensor
 
 from ..contracts.passes import Pass, Port
+from ..contracts.system import System
 from ..utils.errors import UserError
 
-_SMALLEST = 64
+# side of made-up images
+_MADE_UP = 64
 
 
 def _open_sizes(exported: Pass) -> list[str]:
@@ -20,12 +22,12 @@ def _open_sizes(exported: Pass) -> list[str]:
 
 
 def choose_sizes(
-    exported: Pass, sample: Mapping[str, np.ndarray], height: int, width: int, stride: int, flexible: bool
+    exported: Pass, sample: Mapping[str, np.ndarray], height: int, width: int, system: System, flexible: bool
 ) -> dict[str, int]:
     """A number for every size that the pass leaves open: as asked for, else that of the sample.
 
     Raises:
-        UserError: neither is given, a side does not fit the strides, or sizes of a pass that has only one.
+        UserError: neither is given, a side is none that the system takes, or sizes of a pass that has only one.
     """
     names = _open_sizes(exported)
     if not names:
@@ -36,12 +38,12 @@ def choose_sizes(
             )
         return {}
     maps = [a for n, a in sample.items() if a.ndim == 4 and n in {port.column for port in exported.inputs}]
-    given = {"height": height, "width": width}
+    given, stride, smallest = {"height": height, "width": width}, system.stride, system.smallest
     for axis, side in ((2, "height"), (3, "width")):
         if not given[side] and maps:
-            given[side] = -(-maps[0].shape[axis] // stride) * stride
+            given[side] = max(smallest, -(-maps[0].shape[axis] // stride) * stride)
         elif not given[side] and flexible:
-            given[side] = -(-_SMALLEST // stride) * stride
+            given[side] = max(smallest, -(-_MADE_UP // stride) * stride)
         if not given[side]:
             raise UserError(
                 f"{exported.name} takes pictures of any size, and there are none to take it from: pass --height and "
@@ -49,6 +51,8 @@ def choose_sizes(
             )
         if given[side] % stride:
             raise UserError(f"--{side} {given[side]} is no multiple of {stride}, by which this network divides it")
+        if given[side] < smallest:
+            raise UserError(f"--{side} {given[side]} is below {smallest}, the smallest that this network takes")
     return {name: given[name.rpartition("_")[2]] for name in names}
 
 

@@ -84,7 +84,7 @@ def export_system(
     for exported in passes:
         flexible = config.flexible_size and exported.any_size
         height, width = config.height, config.width
-        sizes = choose_sizes(exported, sample, height, width, system.stride, config.flexible_size)
+        sizes = choose_sizes(exported, sample, height, width, system, config.flexible_size)
         checks = [input_values(exported, sizes, batch, sample)]
         if flexible:
             checks.append(input_values(exported, other_sizes(sizes, system.stride), batch, sample))
