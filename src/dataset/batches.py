@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from .pipeline import Pipeline
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -40,7 +42,7 @@ def _filled(arrays: list[np.ndarray], size: int) -> np.ndarray:
     return np.stack([arrays[i % len(arrays)] for i in range(size)])
 
 
-def pictures_of(data, count: int) -> Iterator[np.ndarray]:
+def pictures_of(data: Pipeline, count: int) -> Iterator[np.ndarray]:
     """The first ``count`` pictures (3, H, W) in [-1, 1] of a data set of images, in its order."""
     epochs = data.epochs(1)
     try:

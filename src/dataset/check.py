@@ -24,6 +24,7 @@ from .report import Report
 from .shards import pack
 
 Result = TypeVar("Result")
+Kind = TypeVar("Kind", bound=Reader)
 Size = tuple[int, int]
 #: singular and plural
 Nouns = tuple[str, str]
@@ -88,10 +89,10 @@ def survey(check: Callable[[int], Result], count: int, options: Config) -> list[
 
 
 def examine_reader(
-    make: Callable[[], Reader],
+    make: Callable[[], Kind],
     options: Config,
-    check: Callable[[Reader, int], Finding] = lambda reader, index: load_row(reader, index)[0],
-    tell: Callable[[Report, Reader, list[Finding]], None] = lambda report, reader, findings: None,
+    check: Callable[[Kind, int], Finding] = lambda reader, index: load_row(reader, index)[0],
+    tell: Callable[[Report, Kind, list[Finding]], None] = lambda report, reader, findings: None,
     report: Report | None = None,
 ) -> Report:
     """Load every sample of a reader as training would, and collect what is wrong with them.
@@ -147,17 +148,17 @@ def tell_labels(report: Report, histograms: Iterable[np.ndarray | None], label_n
 
     ``label_nc``, where it is known, says which labels are out of range. Returns the labels that there are.
     """
-    histograms = [histogram for histogram in histograms if histogram is not None and histogram.sum()]
-    fractions = np.zeros(max(map(len, histograms), default=0))
-    for histogram in histograms:
-        fractions[: len(histogram)] += histogram / histogram.sum() / len(histograms)
+    found = [histogram for histogram in histograms if histogram is not None and histogram.sum()]
+    fractions = np.zeros(max(map(len, found), default=0))
+    for histogram in found:
+        fractions[: len(histogram)] += histogram / histogram.sum() / len(found)
     used = np.flatnonzero(fractions)
-    if histograms:
+    if found:
         text = ", ".join(f"{label}: {100 * fractions[label]:.2g} %" for label in used[np.argsort(-fractions[used])])
         report.facts.append((f"labels ({len(used)} used)", text))
     outside = [] if label_nc is None else used[used >= label_nc].tolist()
-    if outside:
-        files = sum(len(histogram) > label_nc for histogram in histograms)
+    if label_nc is not None and outside:
+        files = sum(len(histogram) > label_nc for histogram in found)
         percent = 100 * fractions[label_nc:].sum()
         report.facts.append(
             (f"labels >= {label_nc}", f"{outside} in {counted(files, 'file')}, {percent:.2g} % of the pixels")

@@ -55,7 +55,7 @@ def _check(reader: PairedReader, index: int) -> Finding:
         return finding
     if has_labels:
         finding.labels = np.bincount(arrays["label"].ravel())
-    if reader.request.regions == "labels":
+    if reader.request.regions == "labels" and finding.labels is not None:
         finding.more = _Regions(np.count_nonzero(finding.labels))
     elif "inst" in arrays:
         ids = arrays["inst"].astype(np.int64)

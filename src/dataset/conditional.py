@@ -168,7 +168,8 @@ class ConditionalReader(Reader):
 
     def final_size(self, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
         """Height and width of the sample these arrays become."""
-        return arrays["condition"].shape[:2]
+        height, width = arrays["condition"].shape[:2]
+        return height, width
 
     def sample(self, arrays: dict[str, np.ndarray], rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Normalise; see :meth:`Reader.sample`."""

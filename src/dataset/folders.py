@@ -66,7 +66,8 @@ def list_images(folder: str | Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"folder {folder} does not exist")
-    images, others = [], []
+    images: list[Path] = []
+    others: list[Path] = []
     for path in map(Path, _walk(folder)):
         (images if path.name.lower().endswith(IMAGE_EXTENSIONS) else others).append(path)
     tell_skipped(folder, (path.name for path in others))
@@ -75,7 +76,8 @@ def list_images(folder: str | Path) -> list[Path]:
 
 def _walk(folder: Path) -> Iterator[str]:
     """Paths of all files below ``folder`` that are not hidden; folders are visited before links to folders."""
-    waiting, linked, seen = deque([str(folder)]), deque(), set()
+    waiting, seen = deque([str(folder)]), set()
+    linked: deque[str] = deque()
     while waiting or linked:
         parent = (waiting or linked).popleft()
         try:

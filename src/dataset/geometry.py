@@ -8,7 +8,7 @@ __all__ = ["MODES", "Geometry", "Placement"]
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -103,7 +103,7 @@ class Geometry:
     scale_low: float = 0.8
     scale_high: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mode not in MODES[self.kind]:
             raise UserError(
                 f"resize_or_crop {self.mode} is not for {self.kind} data: use one of {', '.join(MODES[self.kind])}"
@@ -147,7 +147,7 @@ class Geometry:
             if factor < 1:
                 return round(width * factor), round(height * factor)
         elif self.mode == "none" and self.kind == "paired":
-            return tuple(round(side / self.stride) * self.stride for side in (width, height))
+            width, height = (round(side / self.stride) * self.stride for side in (width, height))
         return width, height
 
     def resized_whole(self, width: int, height: int) -> tuple[int, int]:
@@ -208,11 +208,11 @@ class Geometry:
         simple, remark = ("none", " (rounds both sides)") if self.kind == "paired" else ("squash", "")
         ways = [f"--resize_or_crop {simple}{remark}"] if replace(self, mode=simple)._fits(width, height) else []
         side = max(self.stride, min(self.load_size, self.width) // self.stride * self.stride)
-        last = {"mode": "resize_and_crop", "load_size": side, "width": side, "height": side}
+        last: dict[str, Any] = {"mode": "resize_and_crop", "load_size": side, "width": side, "height": side}
         numbers = self._other_numbers(width, height)
         return [*ways, self._words(next((c for c in numbers if replace(self, **c)._fits(width, height)), last))]
 
-    def _other_numbers(self, width: int, height: int) -> Iterator[dict[str, int]]:
+    def _other_numbers(self, width: int, height: int) -> Iterator[dict[str, Any]]:
         if self.kind == "paired":
             yield from ({"width": side, "height": side} for side in self._multiples(self.width))
         else:
@@ -285,7 +285,8 @@ class Geometry:
         if crops:
             x, y = int(rng.integers(0, width - self.width + 1)), int(rng.integers(0, height - self.height + 1))
         elif self.mode == "random_resized_crop":
-            x, y, *size = self._random_box(width, height, rng)
+            x, y, width, height = self._random_box(width, height, rng)
+            size = width, height
         return Placement(x, y, *size, bool(flip and flips[0]), bool(v_flip and flips[1]))
 
     def place(self, array: np.ndarray, placement: Placement) -> np.ndarray:

@@ -18,7 +18,9 @@ def _packed(colours: np.ndarray) -> np.ndarray:
 
 
 # the colours of Cityscapes' classes in ascending order, and of the classes that share one the first id
-_KNOWN_COLOURS, _FIRST_IDS = np.unique(_packed(np.uint8([row.colour for row in CITYSCAPES])), return_index=True)
+_KNOWN_COLOURS, _FIRST_IDS = np.unique(
+    _packed(np.array([row.colour for row in CITYSCAPES], np.uint8)), return_index=True
+)
 
 
 def ids_of_colours(colours: np.ndarray) -> np.ndarray:

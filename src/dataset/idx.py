@@ -7,8 +7,8 @@ import math
 import struct
 import zlib
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def read_idx(path: Path) -> np.ndarray:
         raise explain_os_error(error, path, "read") from error
 
 
-def _read(stream: BinaryIO, path: Path) -> np.ndarray:
+def _read(stream: gzip.GzipFile | BufferedReader, path: Path) -> np.ndarray:
     head = stream.read(4)
     if len(head) < 4 or head[:2] != b"\0\0" or head[2] != _UNSIGNED_BYTES or not 1 <= head[3] <= _MOST_AXES:
         raise UserError(f"{path} is not an idx file of bytes: pass the files of MNIST as they are published")

@@ -106,7 +106,8 @@ class ImageReader(Reader):
 
     def final_size(self, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
         """Height and width of the sample these arrays become."""
-        return arrays["image"].shape[:2]
+        height, width = arrays["image"].shape[:2]
+        return height, width
 
     def sample(self, arrays: dict[str, np.ndarray], rng: np.random.Generator | None) -> dict[str, np.ndarray]:
         """Mirror half of the images left to right, and normalise."""

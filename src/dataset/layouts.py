@@ -106,10 +106,10 @@ class Cityscapes(Layout):
         phase = "val" if self.phase == "test" else self.phase
         return self.root / ("leftImg8bit" if name == "photo" else "gtFine") / phase
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         return self._folder(name).is_dir()
 
-    def rows(self, needed):
+    def rows(self, needed: tuple[str, ...]) -> list[Row]:
         files: dict[str, dict[str, Path]] = {}
         for name in needed:
             suffixes = _CITYSCAPES_SUFFIXES[name]
@@ -124,7 +124,7 @@ class Cityscapes(Layout):
                 )
         return [Row(stem, {name: files[name][stem] for name in needed}) for stem in every]
 
-    def read(self, row, needed):
+    def read(self, row: Row, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
         arrays = {}
         for name in needed:
             path = row.files[name]
@@ -139,10 +139,10 @@ class Cityscapes(Layout):
         return arrays
 
     @classmethod
-    def classes(cls, options):
+    def classes(cls, options: Config) -> int:
         return len(CITYSCAPES)
 
-    def label_ids(self, row):
+    def label_ids(self, row: Row) -> np.ndarray:
         return ids_of_colours(read_image(row.files["label"], 3))
 
 
@@ -151,7 +151,7 @@ class Maps(Layout):
 
     directions = {"photo2map": ("photo", "map"), "map2photo": ("map", "photo")}
 
-    def rows(self, needed):
+    def rows(self, needed: tuple[str, ...]) -> list[Row]:
         folder = self.root / self.phase
         if self.phase == "test" and not folder.is_dir():
             folder = self.root / "val"
@@ -160,7 +160,7 @@ class Maps(Layout):
             raise UserError(f"folder {folder} holds no images ({', '.join(IMAGE_EXTENSIONS)})")
         return [Row(name, {"both": path}) for name, path in zip(names_of(files, folder), files, strict=True)]
 
-    def read(self, row, needed):
+    def read(self, row: Row, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
         both = read_image(row.files["both"], 3)
         width = both.shape[1]
         if width % 2:
@@ -180,7 +180,7 @@ class Mnist(Layout):
     directions = {"label2digit": ("label", "digit")}
     planes = 10
 
-    def rows(self, needed):
+    def rows(self, needed: tuple[str, ...]) -> list[Row]:
         prefix = "train" if self.phase == "train" else "t10k"
         self.images = self._find(f"{prefix}-images-idx3-ubyte")
         self.labels = self._find(f"{prefix}-labels-idx1-ubyte")
@@ -200,15 +200,16 @@ class Mnist(Layout):
                 return path
         raise UserError(f"{self.root} holds no {name} or {name}.gz: put MNIST's idx files there")
 
-    def read(self, row, needed):
+    def read(self, row: Row, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
         index = int(row.stem)
         digit = read_idx(self.images)[index]
         return {"label": np.full_like(digit, read_idx(self.labels)[index]), "digit": digit}
 
-    def size_on_disk(self, row):
-        return read_idx(self.images).shape[:0:-1]
+    def size_on_disk(self, row: Row) -> tuple[int, int]:
+        _, height, width = read_idx(self.images).shape
+        return width, height
 
-    def label_ids(self, row):
+    def label_ids(self, row: Row) -> np.ndarray:
         return read_idx(self.labels)[int(row.stem), None]
 
 
@@ -229,17 +230,17 @@ class Pairs(Layout):
         names = {"label": "label" if ids else "A", "photo": "img" if ids else "B", "boundary": "inst"}
         return self.root / f"{self.phase}_{names[name]}"
 
-    def has(self, name):
+    def has(self, name: str) -> bool:
         return self._folder(name).is_dir()
 
-    def rows(self, needed):
+    def rows(self, needed: tuple[str, ...]) -> list[Row]:
         folders = {name: self._folder(name) for name in needed}
         for name, folder in folders.items():
             if not folder.is_dir():
                 raise UserError(f"folder {folder} does not exist: it should hold the {name} of every sample")
         return pair_folders(folders)
 
-    def read(self, row, needed):
+    def read(self, row: Row, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
         arrays = {}
         for name in needed:
             path = row.files[name]
@@ -254,10 +255,10 @@ class Pairs(Layout):
         return arrays
 
     @classmethod
-    def classes(cls, options):
+    def classes(cls, options: Config) -> int:
         return options.label_nc
 
-    def label_ids(self, row):
+    def label_ids(self, row: Row) -> np.ndarray | None:
         return read_labels(row.files["label"]) if self.options.label_nc else None
 
 

@@ -154,7 +154,7 @@ class PairedReader(Reader):
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read, check and resize one sample's files; see :meth:`Reader.load`."""
         files = self.rows[index].files
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for name in self.stored:
             array = self._read(name, files[name])
             size = (array.shape[1], array.shape[0])

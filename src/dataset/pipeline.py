@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import random
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -54,7 +54,6 @@ class Pipeline:
         columns: names of the arrays in a batch, ``id`` among them.
         num_samples: samples of the whole data set.
         steps_per_epoch: batches an epoch on this rank (the same on every rank in training).
-        problems: what was wrong with each damaged sample so far, by id.
 
     Raises:
         UserError: too few samples for one batch on every rank.
@@ -78,7 +77,7 @@ class Pipeline:
         self.rank, self.world = rank, world
         self.columns = (*reader.columns, "id")
         self.num_samples = len(reader.rows)
-        self.problems: dict[int, str] = {}
+        self._problems: dict[int, str] = {}
         #: what the samples are if they are not a phase of the data set, and the video whose frames they are
         self.source = ""
         self.video: Video | None = None
@@ -99,6 +98,11 @@ class Pipeline:
             )
         # OpenCV's own threads compete with the decoding threads and with MindSpore's.
         cv2.setNumThreads(0)
+
+    @property
+    def problems(self) -> Mapping[Any, str]:
+        """What was wrong with each damaged sample so far, by its number."""
+        return self._problems
 
     @property
     def size(self) -> tuple[int, int]:
@@ -255,15 +259,15 @@ class Pipeline:
                 arrays = self.reader.load(candidate)
                 if self.reader.final_size(arrays) == self.size:
                     return candidate, arrays
-        raise UserError(f"{self.problems[index]} and its files cannot be read either: check the disk")
+        raise UserError(f"{self._problems[index]} and its files cannot be read either: check the disk")
 
     def _count_problem(self, index: int, problem: str) -> None:
-        if index not in self.problems:
-            self.problems[index] = problem
+        if index not in self._problems:
+            self._problems[index] = problem
             get_logger().warning(f"{problem}; its files are read instead")
-        if len(self.problems) > self._tolerance * self.num_samples:
+        if len(self._problems) > self._tolerance * self.num_samples:
             folder = Path(self._stored.files[0]).parent
             raise UserError(
-                f"{len(self.problems)} of {counted(self.num_samples, 'stored sample')} damaged, more than "
+                f"{len(self._problems)} of {counted(self.num_samples, 'stored sample')} damaged, more than "
                 f"{self._tolerance:.0%} ({problem}): check the disk and delete {folder}, so that they are built again"
             )

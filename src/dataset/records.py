@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..utils.errors import UserError, shown
 from ..utils.files import atomic_write, explain_os_error
@@ -29,7 +30,7 @@ from .shards import write_shards
 try:
     import fcntl
 except ImportError:  # no advisory locks there: two processes may build the same records, each its own
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
 DEFAULT_FOLDER = ".mindi2i_records"
@@ -225,7 +226,7 @@ def _wait_for(handle: int, name: str) -> bool:
 
 
 def _build(
-    reader: Reader, folder: Path, pointer: Path, sources: dict[str, list[int]], identity: dict[str, object]
+    reader: Reader, folder: Path, pointer: Path, sources: dict[str, list[int]], identity: dict[str, Any]
 ) -> Records:
     build = folder / f"build-{os.getpid()}-{secrets.token_hex(4)}"
     try:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ _FREE_MARGIN = 64 << 20
 _MEBIBYTE = 1 << 20
 _MAP_MARK = 0  # a PNG starts with 0x89
 _MAP_HEADER = struct.Struct("<BBII")  # mark, bytes a value, height, width
-_STORED_TYPES = {1: np.dtype("u1"), 2: np.dtype("<u2")}
+_STORED_TYPES: dict[int, np.dtype] = {1: np.dtype("u1"), 2: np.dtype("<u2")}
 
 
 def pack(array: np.ndarray) -> bytes:
@@ -39,7 +40,7 @@ def pack(array: np.ndarray) -> bytes:
     data = b""
     if array.ndim == 2:
         plain = np.ascontiguousarray(array, _STORED_TYPES[array.dtype.itemsize])
-        data = _MAP_HEADER.pack(_MAP_MARK, array.dtype.itemsize, *array.shape) + zlib.compress(plain, 6)
+        data = _MAP_HEADER.pack(_MAP_MARK, array.dtype.itemsize, *array.shape) + zlib.compress(plain.data, 6)
     if not data or len(data) > array.nbytes // 4:
         data = encode_png(array, photo=True)
     return zlib.crc32(data).to_bytes(4, "little") + data
@@ -71,7 +72,7 @@ def write_shards(reader: Reader, folder: Path, shards: int = 0) -> dict[str, obj
             several sizes, a full disk. The caller removes what was written so far.
     """
     rows = _EncodedRows(reader)
-    writer = None
+    writer: Any = None
     for chunk, total in rows.chunks():
         _check_space(folder, chunk, _PAGE_MARGIN if total else _FREE_MARGIN)
         try:
@@ -139,7 +140,8 @@ class _EncodedRows:
 
     def _encode(self, index: int) -> tuple[dict[str, object], tuple[int, int], str]:
         arrays = self.reader.load(index)
-        row = {"id": index} | {name: pack(arrays[name]) for name in self.reader.stored}
+        row: dict[str, object] = {"id": index}
+        row |= {name: pack(arrays[name]) for name in self.reader.stored}
         return row, self.reader.final_size(arrays), self.reader.rows[index].stem
 
     def _usable(self, done: Future) -> bool:
@@ -182,7 +184,7 @@ def _check_space(folder: Path, chunk: list[dict[str, object]], margin: int) -> N
         )
 
 
-def _open_writer(reader: Reader, folder: Path, shards: int, chunk: list[dict[str, object]], is_all: bool):
+def _open_writer(reader: Reader, folder: Path, shards: int, chunk: list[dict[str, object]], is_all: bool) -> Any:
     from mindspore.mindrecord import FileWriter  # here, because importing MindSpore takes seconds
 
     mean = sum(map(_row_bytes, chunk)) / len(chunk)

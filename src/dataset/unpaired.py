@@ -10,9 +10,10 @@ __all__ = ["UNPAIRED", "UnpairedPipeline", "UnpairedReader", "UnpairedRequest", 
 import hashlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ class UnpairedReader(Reader):
     def load(self, index: int) -> dict[str, np.ndarray]:
         """Read and resize one row's files; see :meth:`Reader.load`."""
         row = self.rows[index]
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for group in self._groups(row.files):
             raw = {name: self._read(name, row.files[name]) for name in group}
             source = row.files[group[0]]
@@ -91,7 +92,7 @@ class UnpairedReader(Reader):
         return {name: a[:, :, 0] if a.ndim == 3 and a.shape[2] == 1 else a for name, a in arrays.items()}
 
     @staticmethod
-    def _groups(names) -> list[list[str]]:
+    def _groups(names: Container[str]) -> list[list[str]]:
         """Columns that are cropped alike."""
         groups = (("A", LABEL), ("B",))
         return [[name for name in group if name in names] for group in groups if group[0] in names]
@@ -139,36 +140,27 @@ class UnpairedReader(Reader):
                 verify_picture(path)
 
 
-class UnpairedPipeline:
-    """Two pipelines side by side, each in an order of its own; see :class:`src.dataset.pipeline.Pipeline`.
+class UnpairedPipeline(Pipeline):
+    """Two pipelines side by side, each in an order of its own.
 
     An epoch is one pass over the larger set; the smaller one goes round, in a new order each time. Batches
-    hold the columns of both, ``id_A`` and ``id_B``, and ``id``, which is ``id_A``.
+    hold the columns of both, ``id_A`` and ``id_B``, and ``id``, which is ``id_A``: names and files are those of A.
     """
 
     def __init__(self, a: Pipeline, b: Pipeline):
+        super().__init__(a.reader, a.records, batch_size=a.batch_size)
         self.a, self.b = a, b
         own = tuple(name for name in (*a.columns, *b.columns) if name != "id")
         self.columns = (*own, "id", "id_A", "id_B")
         self.num_samples = max(a.num_samples, b.num_samples)
         self.steps_per_epoch = max(a.steps_per_epoch, b.steps_per_epoch)
-        self.batch_size = a.batch_size
-        self.size = a.size
 
     @property
-    def problems(self) -> dict[str, str]:
-        """What was wrong with each damaged sample so far."""
+    def problems(self) -> Mapping[Any, str]:
+        """What was wrong with each damaged sample so far, by its set and number."""
         return {f"{d} {i}": text for d, p in (("A", self.a), ("B", self.b)) for i, text in p.problems.items()}
 
-    def name(self, index: int) -> str:
-        """The name of image ``index`` of A."""
-        return self.a.name(index)
-
-    def files(self, index: int) -> dict[str, Path]:
-        """The files of row ``index`` of A by column."""
-        return self.a.files(index)
-
-    def epochs(self, total_epochs: int, first_step: int = 0) -> Iterator[tuple[int, Iterator[Batch]]]:
+    def epochs(self, total_epochs: int, first_step: int = 0) -> Generator[tuple[int, Iterator[Batch]], None, None]:
         """Yield ``(epoch, batches)`` from ``first_step`` on, exactly as an uninterrupted run would go on."""
         total = total_epochs * self.steps_per_epoch
         streams = [_endless(p, total, first_step) for p in (self.a, self.b)]
@@ -187,7 +179,7 @@ class UnpairedPipeline:
                 stream.close()
 
 
-def _endless(pipeline: Pipeline, total: int, first_step: int) -> Iterator[Batch]:
+def _endless(pipeline: Pipeline, total: int, first_step: int) -> Generator[Batch, None, None]:
     rounds = -(-total // pipeline.steps_per_epoch)
     for _, batches in pipeline.epochs(rounds, first_step):
         yield from batches
@@ -206,7 +198,7 @@ def _digest(rows: list[Row]) -> str:
 
 def open_unpaired(
     request: UnpairedRequest, options: Config, phase: str, rank: int, world: int, training: bool
-) -> Pipeline | UnpairedPipeline:
+) -> Pipeline:
     """Open unpaired data for training (from records) or for evaluation (from files, checked first).
 
     Raises:
