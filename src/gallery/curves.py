@@ -43,8 +43,8 @@ class LossCurves:
     """Follows a ``log.jsonl`` that grows: each update reads what is new.
 
     A point is the mean over a stretch of steps; stretches double where there would be more than ``most_points``. Of
-    more than 2 MiB of new lines (some 6000 records: the first look at a long log), 256 evenly spread pieces are read,
-    so an update costs the same for every length of a log.
+    more than 2 MiB of new lines (some 6000 records, as in the first update of a long log), 256 evenly spread pieces are
+    read, so the cost of an update has an upper bound.
     """
 
     def __init__(self, path: str | os.PathLike, most_points: int = MOST_POINTS):
@@ -60,8 +60,8 @@ class LossCurves:
         """Read on, and return the curves for the page, or None while there are none.
 
         Returns:
-            ``steps`` and ``epochs``, the last of each point, and ``series``: for each loss its mean in each point,
-            None where it has no finite value.
+            ``steps`` and ``epochs``, the last of each point, and ``series``: for each loss its mean in each point, None
+            where it has no finite value.
 
         Raises:
             UserError: the log cannot be read.
@@ -82,7 +82,7 @@ class LossCurves:
     def _read_on(self) -> None:
         with open_regular(self.path) as file:
             size = file.seek(0, os.SEEK_END)
-            if size < self._read_to:  # it was cut since
+            if size < self._read_to:  # the log was cut since
                 self._begin()
             for start, stop in _pieces(self._read_to, size):
                 file.seek(start)
@@ -91,7 +91,7 @@ class LossCurves:
                 whole = data[: data.rfind(b"\n") + 1]
                 self._read_to = start + len(whole)
                 for line in whole.split(b"\n"):
-                    # a piece begins inside a line, which then is no record
+                    # a piece begins inside a line, and the rest of a line is not a record
                     record = parse_record(line)
                     if record and record["values"]:
                         self._add(record)
@@ -118,7 +118,7 @@ class LossCurves:
 
 
 def _pieces(start: int, stop: int) -> list[tuple[int, int]]:
-    """What to read of the bytes from ``start`` to ``stop``: everything, or pieces of it from the first to the last."""
+    """Ranges to read of the bytes from ``start`` to ``stop``: everything, or evenly spread pieces."""
     if stop - start <= _MOST_BYTES:
         return [(start, stop)]
     count = _MOST_BYTES // _PIECE

@@ -23,7 +23,7 @@ _NAME_BYTES = 100
 
 
 def as_rgb(name: str, image: np.ndarray) -> np.ndarray:
-    """Return an image as uint8 ``(H, W, 3)``: grey is repeated, of four and more channels three stay.
+    """Return an image as uint8 ``(H, W, 3)``: grey is repeated, of four or more channels the first three are kept.
 
     Raises:
         ValueError: not a uint8 array of two or three dimensions with pixels in it.
@@ -39,7 +39,7 @@ def as_rgb(name: str, image: np.ndarray) -> np.ndarray:
 
 
 def slug(text: str) -> str:
-    """Return what stands for ``text`` in a file name: letters and digits that the locale has, ``-``, ``_``, ``.``."""
+    """Return ``text`` as part of a file name: letters and digits that the locale has, ``-``, ``_``, ``.``."""
     text = unicodedata.normalize("NFC", readable(str(text)))
     kept = "".join(c if c.isalnum() or c in "-_." else "?" for c in text)
     encoding = sys.getfilesystemencoding()
@@ -94,12 +94,12 @@ def _palette_picture(picture: Image.Image, image: np.ndarray) -> Image.Image | N
 
 
 def _save(picture: Image.Image, path: Path, kind: str, **options: object) -> Path:
-    # Pillow writes to a file by itself and takes a write cut short by a full disk for a success; to memory it cannot.
+    # Encoded in memory: when Pillow writes a file itself, a write cut short by a full disk passes for a success.
     encoded = io.BytesIO()
     picture.save(encoded, kind, **options)
     temporary = temporary_name(path)
     try:
-        # No flush to the disk as for checkpoints: thousands of them would cost more than they protect.
+        # Not flushed to the disk, unlike checkpoints: thousands of flushes would cost more than they protect.
         with open(temporary, "wb") as stream:
             stream.write(encoded.getbuffer())
         os.replace(temporary, path)

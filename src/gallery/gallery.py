@@ -1,4 +1,4 @@
-"""The page of a run: images beside each other, numbers, training snapshots, loss curves and options."""
+"""The page of a run: results side by side, numbers, training snapshots, loss curves and options."""
 
 __all__ = ["Gallery"]
 
@@ -27,17 +27,16 @@ _STALE_AFTER = 3600.0
 class Gallery:
     """A static page that needs no network: ``<folder>/gallery/index.html``, images in ``gallery/images``.
 
-    Images are written when they are added, the page when :meth:`write` is called; both are complete or
-    absent at every moment. An existing page is taken up: what it shows stays until it is replaced or cleared.
-    Training and evaluation may write the same page at the same time: each keeps the sections that it did not
-    touch itself.
+    Images are written when they are added, the page when :meth:`write` is called; both are complete or absent at every
+    moment. An existing page is continued: its contents stay until they are replaced or cleared. Training and evaluation
+    may write the same page at the same time: each keeps the sections that it did not touch itself.
 
     Args:
         folder: the run folder (or a results folder); ``gallery/`` is made in it.
         title: heading of the page; an existing page keeps its heading when None.
-        max_training: training snapshots that stay. Beyond it the snapshot whose neighbours are closest goes,
-            so the rest covers the whole training evenly; the first and the newest always stay.
-        refresh_seconds: how often an open page reads itself again while it is live.
+        max_training: number of training snapshots kept. Beyond it the snapshot whose neighbours are closest is removed,
+            so the rest covers the whole training evenly; the first and the newest are always kept.
+        refresh_seconds: interval at which an open page reloads while it is live.
 
     Raises:
         UserError: the folder cannot be written.
@@ -76,8 +75,8 @@ class Gallery:
     def add_training(self, epoch: int, iteration: int, images: Mapping[str, np.ndarray]) -> None:
         """Add a snapshot of the training: ``images`` maps names, in the order of display, to images.
 
-        Images are uint8 RGB ``(H, W, 3)``; ``(H, W)`` and one channel become grey, of more than three
-        channels the first three are shown. A snapshot of the same epoch and iteration is replaced.
+        Images are uint8 RGB ``(H, W, 3)``; ``(H, W)`` and one channel become grey, of more than three channels the
+        first three are shown. A snapshot of the same epoch and iteration is replaced.
 
         Raises:
             UserError: an image cannot be written (full disk, permissions).
@@ -96,7 +95,7 @@ class Gallery:
         self._touched.add("training")
 
     def truncate_training_after(self, epoch: int, iteration: int) -> None:
-        """Take back the snapshots after this point, which a resumed run will make again."""
+        """Remove the snapshots after this point, which a resumed run will make again."""
         kept = [old for old in self._state["training"] if (old["epoch"], old["iteration"]) <= (epoch, iteration)]
         self._forget(old for old in self._state["training"] if old not in kept)
         self._state["training"] = kept
@@ -122,7 +121,7 @@ class Gallery:
         self._touched.add("results")
 
     def add_numbers(self, stem: str, numbers: Mapping[str, float]) -> None:
-        """Add numbers to a result that is there already.
+        """Add numbers to an existing result.
 
         Raises:
             UserError: there is no result of this stem.
@@ -167,7 +166,7 @@ class Gallery:
         """Write the page and return its path.
 
         Args:
-            live: more will come: an open page reads itself again every ``refresh_seconds``.
+            live: more will follow: an open page reloads every ``refresh_seconds``.
 
         Raises:
             UserError: the page cannot be written (full disk, permissions).
@@ -177,7 +176,7 @@ class Gallery:
         self._state["refresh"] = self._refresh_seconds if live else None
         atomic_write(self.path, render_page(self._state))
         self._stamp = self._disk_stamp()
-        # Only now: the page that was there before still showed these images.
+        # Only now: the earlier page still showed these images.
         used = {image_path(self.folder, f) for _, images in self._all_images() for f in _files_of(images)}
         for path in self._unwanted - used:
             with contextlib.suppress(OSError):
@@ -214,7 +213,7 @@ class Gallery:
         return records
 
     def _claim(self, relative: str, owner: tuple) -> str:
-        """Return ``relative``, changed if another image has it: stems can differ in what no name says."""
+        """Return ``relative``, changed if another image has it: different stems can give equal file names."""
         key = relative.lower()
         if self._owners.setdefault(key, owner) != owner:
             relative += "-" + hashlib.sha256(repr(owner).encode()).hexdigest()[:10]
@@ -252,7 +251,7 @@ class Gallery:
         return empty | state
 
     def _merge(self) -> None:
-        """Take over the sections that another process wrote meanwhile, except those written here."""
+        """Adopt the sections that another process wrote meanwhile, except those written here."""
         if self._disk_stamp() == self._stamp or not self.path.exists():
             return
         theirs = read_page(self.path)
@@ -265,7 +264,7 @@ class Gallery:
     def _remove_leftovers(self) -> None:
         for folder in (self.folder, self.folder / "images/results", self.folder / "images/training"):
             for path in leftovers(folder):
-                # A fresh one may be in the hands of another process.
+                # Another process may still be using a recent one.
                 with contextlib.suppress(OSError):
                     if time.time() - path.stat().st_mtime > _STALE_AFTER:
                         path.unlink()

@@ -1,4 +1,4 @@
-"""The gallery's page as text: template, style and script in one file, the data inside as harmless JSON."""
+"""The gallery's page as text: template, style and script in one file, with the data as escaped JSON."""
 
 __all__ = ["VERSION", "read_page", "render_page"]
 
@@ -29,8 +29,8 @@ _ESCAPES = str.maketrans({c: f"\\u{ord(c):04x}" for c in "<>&"})
 def render_page(state: Mapping) -> str:
     """Return the page that shows ``state`` (JSON-able, as the gallery keeps it).
 
-    Whatever the state holds is text: it is escaped here, and the script makes text nodes of it, never
-    markup. A content security policy lets no script run but the page's own.
+    Everything in the state is text: it is escaped here, and the script makes text nodes of it, never markup. A content
+    security policy allows only the page's own script.
     """
     data = dict(state) | {"version": VERSION, "results": list(state["results"].values())}
     script = _asset("chart.js") + _asset("lightbox.js") + _asset("gallery.js")
@@ -41,12 +41,12 @@ def render_page(state: Mapping) -> str:
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         "data": json.dumps(data, allow_nan=False, separators=(",", ":")).translate(_ESCAPES),
     }
-    # One pass: a title or a stem that looks like a placeholder stays what it is.
+    # One pass: a title or a stem that looks like a placeholder is not replaced.
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _asset("page.html"))
 
 
 def read_page(path: str | os.PathLike) -> dict | None:
-    """Return the state in a page that :func:`render_page` made, or None if it is none of this version."""
+    """Return the state in a page that :func:`render_page` made, or None if the page is not of this version."""
     try:
         found = _DATA.search(read_small(path, _MOST_BYTES).decode("utf-8"))
         if found is None:
@@ -60,7 +60,7 @@ def read_page(path: str | os.PathLike) -> dict | None:
 
 
 def _check(state: dict) -> None:
-    """Raise one of several errors where the gallery would meet what it never wrote: pages can be edited by hand."""
+    """Raise one of several errors if the state is not one that the gallery writes: pages can be edited by hand."""
     json.dumps(state, allow_nan=False)
     kinds = {"version": int, "title": str, "training": list, "results": list, "options": list, "notes": list}
     if state["version"] != VERSION or any(type(state[part]) is not kind for part, kind in kinds.items()):

@@ -1,8 +1,8 @@
 """Reading and writing images, label maps and instance maps, safely and without losing an id.
 
 Files from outside are decoded by Pillow: it detects truncation (OpenCV fills the missing part with grey), keeps
-palettes as indices and 16 bits as 16 bits. Only PNGs that this package encoded itself are decoded by OpenCV, which is
-faster.
+palettes as indices and 16 bits as 16 bits. Only PNGs that this package encoded itself are decoded by OpenCV, which
+is faster.
 """
 
 __all__ = [
@@ -40,12 +40,12 @@ from ..utils.files import atomic_write, explain_os_error
 from ..utils.logging import get_logger
 
 IMAGE_EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-# A closed list: decompression bombs come from decoders of formats that nobody asked for.
+# A closed list: decompression bombs come from decoders of rarely used formats.
 PIL_FORMATS = ("BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-# formats that change or cannot hold ids, and why
+# formats that change ids or cannot hold them, and why
 _NOT_FOR_IDS = {"JPEG": "a JPEG: lossy compression changes", "WEBP": "a WebP file: it holds colours instead of"}
 MAX_PIXELS = 178_956_970
-# channels to Pillow's mode
+# number of channels to Pillow's mode
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 # Pillow stretches grey PNGs of 1, 2 and 4 bits to 0..255; a label map needs the stored value.
@@ -56,7 +56,7 @@ _said_lock = threading.Lock()
 
 
 class PictureInfo(NamedTuple):
-    """What the header of a file says: size in pixels, Pillow mode and file format."""
+    """Contents of a file's header: size in pixels, Pillow mode and file format."""
 
     width: int
     height: int
@@ -65,7 +65,7 @@ class PictureInfo(NamedTuple):
 
 
 def notice_once(key: str, message: str) -> None:
-    """Log ``message`` as a warning the first time ``key`` is seen in this process."""
+    """Log ``message`` as a warning, once for each ``key`` in this process."""
     with _said_lock:
         if key in _said:
             return
@@ -90,7 +90,7 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _open(data: bytes, path: Path) -> ImageFile.ImageFile:
-    """Read the header only."""
+    """Open a file and read its header only."""
     try:
         picture = Image.open(io.BytesIO(data), formats=PIL_FORMATS)
     except Image.DecompressionBombError as error:
@@ -253,8 +253,8 @@ def read_instances(path: str | Path, allow_8bit: bool = False) -> np.ndarray:
 
     By the Cityscapes convention the id is the label for stuff and ``label * 1000 + k`` for the k-th thing.
 
-    Raises ``UserError`` naming the file: as :func:`read_labels`, and for 8-bit maps unless ``allow_8bit``, because
-    they are nearly always label maps or maps whose ids were cut off.
+    Raises ``UserError`` naming the file: as :func:`read_labels`, and for 8-bit maps unless ``allow_8bit``, because they
+    are nearly always label maps or maps whose ids were cut off.
     """
     advice = (
         "make ids of its colours (COCO panoptic maps, for example) with: python data/convert_instance_maps.py "
@@ -317,7 +317,7 @@ def encode_png(array: np.ndarray, compression: int = 3, photo: bool = False) -> 
     return data.tobytes()
 
 
-def decode_png(data: bytes) -> np.ndarray:
+def decode_png(data: bytes | memoryview) -> np.ndarray:
     """Decode what :func:`encode_png` wrote: ``(H, W)`` or ``(H, W, 3|4)``, dtype and bits kept.
 
     One channel comes back as ``(H, W)``. Raises ``ValueError`` if the bytes are not an image.

@@ -1,4 +1,4 @@
-"""Names for the files that are made of a sample: encodable, short enough for a file system, and unique."""
+"""File names for the results of a sample: encodable, short enough for a file system, and unique."""
 
 __all__ = ["LONGEST_NAME", "file_name", "half_name", "pair_name", "unique_names"]
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 LONGEST_NAME = 200
-"""Bytes of a name. File systems allow 255: the rest is for what results and temporary files append to it."""
+"""Bytes of a name. File systems allow 255: results and temporary files append to it."""
 
 _DIGEST = 10
 
@@ -16,8 +16,8 @@ _DIGEST = 10
 def file_name(text: str, longest: int = LONGEST_NAME) -> str:
     """``text`` as a name of at most ``longest`` bytes of UTF-8, the same in every run.
 
-    A byte of a file name that is not UTF-8 becomes ``=`` and its two hexadecimal digits. A name that is too long is
-    cut and ends in ``~`` and the first ten hexadecimal digits of the SHA-256 of the whole name.
+    A byte of a file name that is not UTF-8 becomes ``=`` and its two hexadecimal digits. A name that is too long is cut
+    and ends in ``~`` and the first ten hexadecimal digits of the SHA-256 of the whole name.
     """
     data = re.sub("[\ud800-\udfff]", lambda byte: f"={ord(byte[0]) & 0xFF:02X}", text).encode()
     if len(data) <= longest:

@@ -18,7 +18,7 @@ import numpy as np
 from ..utils.errors import UserError
 
 IGNORED = 255
-"""The train id of every class that the Cityscapes benchmark leaves out of its scores."""
+"""The train id of every class that the Cityscapes benchmark does not score."""
 
 
 class CityscapesClass(NamedTuple):
@@ -74,8 +74,8 @@ CITYSCAPES: tuple[CityscapesClass, ...] = (
 def bit_palette(count: int) -> np.ndarray:
     """Return ``count`` colours, uint8 ``(count, 3)``, that differ strongly between neighbouring ids.
 
-    The bits of an id are dealt in turn to red, green and blue, most significant bit of the channel first
-    (the palette of PASCAL VOC, which pix2pixHD uses for every label set but its own). Id 0 is black.
+    The bits of an id are dealt in turn to red, green and blue, most significant bit of the channel first (the palette
+    of PASCAL VOC, which pix2pixHD uses for every label set but its own). Id 0 is black.
     """
     ids = np.arange(count, dtype=np.int64)
     colours = np.zeros((count, 3), np.uint8)

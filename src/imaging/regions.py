@@ -1,4 +1,4 @@
-"""What a region of a map is: the class that most of its pixels have."""
+"""The class of a region of a label map: the most frequent class of its pixels."""
 
 __all__ = ["region_labels"]
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def region_labels(regions: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The label that is most frequent in every region, and how many pixels each region has.
+    """The most frequent label of every region, and the number of pixels of each region.
 
-    Where label and instance map disagree at borders, as resized pairs do, a few pixels do not decide. Of equally
-    frequent labels the lowest counts.
+    So a few pixels do not decide where label and instance map disagree at borders, as in resized pairs. Of equally
+    frequent labels the lowest is taken.
 
     Args:
         regions: integers (H, W) in [0, ``count``).

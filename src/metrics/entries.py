@@ -15,7 +15,7 @@ from .labels import LabelScores
 from .similarity import PSNR_VARIANT, SSIM_VARIANT
 
 REALISM, SEMANTICS = "realism", "semantics"
-_GROUPS = {"real": "closeness to the real picture", "source": "content kept from the source"}
+_GROUPS = {"real": "closeness to the real image", "source": "content kept from the source"}
 _VARIANTS = {"psnr": PSNR_VARIANT, "ssim": SSIM_VARIANT}
 _FEATURES = 2048
 _FEW = 100
@@ -29,14 +29,14 @@ class Entry:
     Attributes:
         output: what was measured.
         group: which question the number answers.
-        metric: its name.
+        metric: name of the metric.
         value: the number.
-        count: pictures that were measured.
-        protocol: everything that another number must share with this one to be compared with it.
-        spread: deviation, over pictures or over KID's subsets; None where there is none.
-        warnings: why it should not be trusted.
-        pictures: the number of each picture by stem, where there is one.
-        details: parts of it by name.
+        count: number of measured images.
+        protocol: everything that must be equal in another number before the two are compared.
+        spread: standard deviation, over images or over KID's subsets; None where there is none.
+        warnings: reasons not to trust the number.
+        pictures: the number of each image by stem, where there is one.
+        details: parts of the number by name.
     """
 
     output: str
@@ -48,13 +48,13 @@ class Entry:
     spread: float | None = None
     warnings: Sequence[str] = ()
     pictures: Mapping[str, float] = field(default_factory=dict)
-    details: Mapping[str, object] = field(default_factory=dict)
+    details: Mapping[str, float | None] = field(default_factory=dict)
 
 
 def of_pictures(
     output: str, reference: str, metric: str, values: Mapping[str, float], protocol: Mapping[str, object]
 ) -> Entry:
-    """The mean of numbers that every picture has, by stem."""
+    """The mean of numbers that every image has, by stem."""
     numbers = np.array(list(values.values()))
     warnings = []
     equal = int(np.isinf(numbers).sum())
@@ -82,7 +82,7 @@ def of_sets(
     """FID and KID of two sets of Inception features.
 
     Raises:
-        UserError: fewer than two pictures of a kind.
+        UserError: fewer than two images of a kind.
     """
     counts = {"count_fake": len(fake), "count_real": len(real)}
     fewest, entries = min(len(fake), len(real)), []
@@ -109,7 +109,11 @@ def of_sets(
         if whole:
             own["subsets"] = f"all {size} at once"
         if size < SUBSET_SIZE:
-            note = "no deviation over subsets" if whole else "a deviation over overlapping subsets that is too small"
+            note = (
+                "no standard deviation over subsets"
+                if whole
+                else "a standard deviation over overlapping subsets that is too small"
+            )
             warnings.append(f"with {counted(fewest, 'image')}, fewer than a subset's {SUBSET_SIZE}, there is {note}")
         if fewest < _FEW:
             warnings.append(
@@ -122,7 +126,7 @@ def of_sets(
 
 
 def over_samplings(entries: Sequence[Entry]) -> list[Entry]:
-    """Mean and deviation of each metric over outputs ``NAME``, ``NAME_2``, ...: one condition drawn anew."""
+    """Mean and standard deviation of each metric over the samplings ``NAME``, ``NAME_2``, ... of one condition."""
     groups: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
     names = {entry.output for entry in entries}
     for entry in entries:
@@ -143,7 +147,7 @@ def over_samplings(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def of_labels(output: str, scores: LabelScores, protocol: Mapping[str, object], guessed: bool) -> list[Entry]:
-    """Mean IoU, pixel and class accuracy; ``guessed`` is whether a segmenter had to stand for true label maps."""
+    """Mean IoU, pixel and class accuracy; ``guessed``: a segmenter replaces the true label maps."""
     warnings = []
     if guessed:
         warnings.append("there are no true label maps: this is agreement with the segmenter itself, errors included")

@@ -28,7 +28,7 @@ class FeatureStatistics:
         """Of (N, D) features, N at least 2."""
         features = np.asarray(features, np.float64)
         if features.ndim != 2 or len(features) < 2:
-            raise UserError(f"features of shape {features.shape} have no covariance: at least 2 pictures are needed")
+            raise UserError(f"features of shape {features.shape} have no covariance: at least 2 images are needed")
         return cls(features.mean(0), np.cov(features, rowvar=False).reshape(features.shape[1], -1))
 
 
@@ -40,8 +40,8 @@ def _root(matrix: np.ndarray) -> np.ndarray:
 def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """|m_a - m_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)).
 
-    The trace of the root is that of the symmetric root(C_a) C_b root(C_a), whose eigenvalues are not negative: no
-    complex numbers appear, and singular covariances (fewer pictures than features) need no special care.
+    The trace of the root is that of the symmetric root(C_a) C_b root(C_a), whose eigenvalues are not negative. So no
+    complex numbers appear, and singular covariances (fewer images than features) need no special case.
     """
     difference = a.mean - b.mean
     half = _root(a.covariance)
@@ -53,13 +53,13 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
 def fid(real: np.ndarray, fake: np.ndarray) -> float:
     """Frechet distance of two sets of features (N, D), N at least 2.
 
-    Fewer vectors than features span a small space: with the centred features A and B of both sets as rows, over the
+    Fewer vectors than features span a small space. With the centred features A and B of both sets as rows, over the
     roots of their degrees of freedom, C_a = A'A and C_b = B'B, and tr (C_a C_b)^(1/2) is the sum of A B''s singular
-    values. A matrix of pictures is then decomposed instead of one of features.
+    values. A matrix of images is then decomposed instead of one of features.
     """
     for features in (real, fake):
         if features.ndim != 2 or len(features) < 2:
-            raise UserError(f"features of shape {features.shape} have no covariance: at least 2 pictures are needed")
+            raise UserError(f"features of shape {features.shape} have no covariance: at least 2 images are needed")
     if len(real) + len(fake) > real.shape[1]:
         return frechet_distance(FeatureStatistics.of(real), FeatureStatistics.of(fake))
     (mean_a, a), (mean_b, b) = (_centred(features) for features in (real, fake))
@@ -81,16 +81,16 @@ def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def kid(
     real: np.ndarray, fake: np.ndarray, subsets: int = SUBSETS, subset_size: int = SUBSET_SIZE, seed: int = 0
 ) -> tuple[float, float]:
-    """Unbiased squared maximum mean discrepancy with the cubic kernel: mean and deviation over random subsets.
+    """Unbiased squared maximum mean discrepancy with the cubic kernel: mean and standard deviation over random subsets.
 
     Subsets have ``subset_size`` vectors of each set, or all of the smaller set. The estimate may be negative.
     """
     size = min(subset_size, len(real), len(fake))
     if size < 2:
-        raise UserError(f"KID needs at least 2 pictures of each kind, there are {len(real)} and {len(fake)}")
+        raise UserError(f"KID needs at least 2 images of each kind, there are {len(real)} and {len(fake)}")
     rng = np.random.default_rng(seed)
     estimates = []
-    # every subset of both would be the whole
+    # every subset would be the whole set
     for _ in range(1 if size == len(real) == len(fake) else subsets):
         x = np.asarray(real[rng.choice(len(real), size, replace=False)], np.float64)
         y = np.asarray(fake[rng.choice(len(fake), size, replace=False)], np.float64)

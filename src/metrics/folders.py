@@ -1,4 +1,4 @@
-"""Two or three folders of pictures, without a run, as something to measure."""
+"""Comparisons of two or three folders of images, without a run."""
 
 __all__ = ["compare_folders"]
 
@@ -22,29 +22,29 @@ _SHOWN = 3
 
 
 def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
-    """The pictures of ``fake`` with those of ``real`` and ``source``, paired by name.
+    """The images of ``fake`` with those of ``real`` and ``source``, paired by name.
 
-    A picture's partner has its name or the longest beginning of it that ends before a ``_``, as results of runs do.
+    An image's partner has its name or the longest beginning of it that ends before a ``_``, as results of runs do.
 
     Raises:
-        UserError: a folder is missing or empty, or pictures lack the partners that what is wanted needs.
+        UserError: a folder is missing or empty, or images lack the partners that the wanted metrics need.
     """
     fakes = Named(config.fake)
     others = {name: Named(config[name]) for name in ("real", "source") if config[name]}
     if not others and set(wanted) & {*PAIRED, *SETS}:
-        raise UserError(f"{', '.join(wanted)} compare pictures with others: pass --real FOLDER (or --source FOLDER)")
+        raise UserError(f"{', '.join(wanted)} compare images with others: pass --real FOLDER (or --source FOLDER)")
     if "real" not in others and set(wanted) & set(SETS):
-        raise UserError("fid and kid compare with real pictures: pass --real FOLDER")
+        raise UserError("fid and kid compare with real images: pass --real FOLDER")
     pairs = {}
     for name, other in others.items():
         partners = {path: other.owner(name) for name, path in fakes.by_stem.items()}
         if _all_paired(name, fakes, other, partners, wanted):
-            pairs[name] = partners
+            pairs[name] = {path: partner for path, partner in partners.items() if partner}
     if set(wanted) & set(PAIRED) and not pairs:
         shown = ", ".join(path.name for path in fakes.files[:_SHOWN])
         names = ", ".join(path.name for path in next(iter(others.values())).files[:_SHOWN])
         raise UserError(
-            f"{', '.join(sorted(set(wanted) & set(PAIRED)))} compare each picture with its partner, and the names of "
+            f"{', '.join(sorted(set(wanted) & set(PAIRED)))} compare each image with its partner, and the names of "
             f"{fakes.folder} ({shown}, ...) have none in common with those of the other folder ({names}, ...): rename "
             "the files, or measure fid and kid only"
         )
@@ -72,7 +72,7 @@ def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
 def _all_paired(
     name: str, fakes: Named, other: Named, partners: Mapping[Path, Path | None], wanted: Sequence[str]
 ) -> bool:
-    """Whether every picture has a partner; some that have and some that lack one are a mistake."""
+    """Whether every image has a partner; it is an error if only some have one."""
     lacking = [path.name for path in fakes.files if partners[path] is None]
     if not lacking:
         get_logger().info(f"{fakes.folder} ({counted(len(fakes.files), 'image')}) and {other.folder} pair by name")

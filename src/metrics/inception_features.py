@@ -1,4 +1,4 @@
-"""Inception features, which FID and KID compare, picture by picture; what was computed once is kept."""
+"""Inception features for FID and KID, one vector an image; computed features are kept."""
 
 __all__ = ["RESIZERS", "FeatureSet", "FeatureStore", "Inception", "missing_inception", "to_inception"]
 
@@ -17,7 +17,7 @@ from ..utils.files import sha256_file
 from ..utils.logging import get_logger
 from ..utils.tensorfile import read_arrays, write_arrays
 
-#: option ``fid_resizer`` to what the protocol says of it
+#: option ``fid_resizer`` to its description in the protocol
 RESIZERS = {
     "bilinear": "bilinear without anti-aliasing, as pytorch-fid",
     "pillow": "Pillow bicubic with anti-aliasing, in floating point, channel by channel, as clean-fid",
@@ -27,7 +27,7 @@ _KEPT = 20_000
 
 
 def missing_inception(path: str) -> str | None:
-    """What to tell a user without weights; None where the file is there."""
+    """The message for a user without weights; None if the file exists."""
     if path and Path(path).is_file():
         return None
     reason = f"{path} does not exist" if path else "inception_net_path is empty"
@@ -52,11 +52,11 @@ def to_inception(picture: np.ndarray, resizer: str) -> np.ndarray:
 
 
 class FeatureStore:
-    """Features by what was seen, in one file for each set of weights and way of resizing; the oldest go first.
+    """Features by digest of the image, in one file for each set of weights and resizer; the oldest are dropped first.
 
     Args:
-        folder: where the file lies; None keeps nothing.
-        name: what tells it from others.
+        folder: where the file is; None keeps nothing.
+        name: name of the file, one for each set of weights and resizer.
     """
 
     def __init__(self, folder: Path | None, name: str):
@@ -73,12 +73,15 @@ class FeatureStore:
     def get(self, digest: bytes) -> np.ndarray | None:
         return self._rows.get(digest)
 
+    def __getitem__(self, digest: bytes) -> np.ndarray:
+        return self._rows[digest]
+
     def put(self, digest: bytes, features: np.ndarray) -> None:
         self._rows[digest] = features
         self._changed = True
 
     def save(self) -> None:
-        """Write what is new; without a folder, or if the folder is not there, nothing happens."""
+        """Write new features; nothing happens without a folder, or if the folder does not exist."""
         if not (self._changed and self._path and self._path.parent.parent.is_dir()):
             return
         self._path.parent.mkdir(exist_ok=True)
@@ -94,7 +97,7 @@ class Inception:
     Args:
         path: weights, see :func:`src.models.inception.load_inception`.
         resizer: key of :data:`RESIZERS`.
-        folder: keeps features of pictures for the next time; None does not.
+        folder: keeps features of images for the next time; None does not.
 
     Raises:
         UserError: the file is missing, damaged or of another network.
@@ -120,15 +123,15 @@ class Inception:
         return self._network(Tensor(images)).asnumpy()
 
     def prepare(self, picture: np.ndarray) -> tuple[bytes, np.ndarray | None]:
-        """A picture's digest, and what the network is to see of it unless its features are known already."""
+        """An image's digest and the network's input, which is None if the features are known already."""
         seen = hashlib.sha256(repr(picture.shape).encode())
-        seen.update(np.ascontiguousarray(picture))
+        seen.update(np.ascontiguousarray(picture).data)
         digest = seen.digest()
         return digest, None if self.store.get(digest) is not None else to_inception(picture, self.resizer)
 
 
 class FeatureSet:
-    """Features of a set of pictures, in the order in which they are added."""
+    """Features of a set of images, in the order in which they are added."""
 
     def __init__(self, inception: Inception):
         self._store = inception.store
@@ -150,4 +153,4 @@ class FeatureSet:
         results = self._batches.results()
         for digest, number in self._new.items():
             self._store.put(digest, results[number])
-        return np.stack([self._store.get(digest) for digest in self._digests])
+        return np.stack([self._store[digest] for digest in self._digests])

@@ -26,13 +26,13 @@ class Named:
         self.folder = Path(folder)
         self.files = list_images(folder) if files is None else list(files)
         if not self.files:
-            raise UserError(f"folder {folder} holds no pictures ({', '.join(IMAGE_EXTENSIONS)})")
+            raise UserError(f"folder {folder} holds no images ({', '.join(IMAGE_EXTENSIONS)})")
         self.by_stem = dict(zip(names_of(self.files, self.folder), self.files, strict=True))
 
     def find(self, *stems: str, taken: Collection[str] = ()) -> Path | None:
-        """The file with the first of these names that there is, else the first whose name begins with one.
+        """The file with the first of these names that exists, else the first whose name begins with one.
 
-        Names that are ``taken`` belong to others than to these.
+        Names that are ``taken`` belong to other samples.
         """
         for stem in stems:
             if stem in self.by_stem:
@@ -51,10 +51,10 @@ class Named:
 
 
 def true_labels(given: str | Path, root: Path, phase: str) -> Named:
-    """The label map of ids of every sample: those of folder ``given``, else of the data set in ``root``.
+    """The label map of every sample: from the folder ``given``, else from the data set in ``root``.
 
     Raises:
-        UserError: there are none.
+        UserError: there are no label maps.
     """
     if given:
         return Named(given)
@@ -100,7 +100,7 @@ class LabelScores:
         }
 
     def add(self, truth: np.ndarray, predicted: np.ndarray) -> None:
-        """Count a picture: class numbers (H, W), both of one size."""
+        """Add an image: class numbers (H, W), both of one size."""
         self._counts += confusion(truth, predicted, len(self.names))
         self.pictures += 1
 
@@ -114,10 +114,10 @@ class LabelScores:
 
 
 class FolderSegmenter:
-    """Predictions that somebody's segmenter made, as images named as those it saw, or as their samples.
+    """Predictions of an external segmenter: images named like its input images, or like their samples.
 
     Args:
-        folder: where they are.
+        folder: folder of the predictions.
         output: ``ids`` of Cityscapes, ``train_ids`` (any numbering that is that of the truth) or ``colours`` of the
             Cityscapes classes, which are matched to the nearest.
     """
@@ -130,7 +130,7 @@ class FolderSegmenter:
         self.protocol: Mapping[str, object] = {"segmenter": f"folder {Path(folder)}", "segmenter_output": output}
 
     def tell_apart(self, names: Iterable[str]) -> None:
-        """Take a prediction whose name is one of ``names``, those of all images, for that image's alone."""
+        """Use a prediction whose name is one of ``names``, the names of all images, for that image only."""
         self._taken = frozenset(names)
 
     def missing(self, names: Sequence[tuple[str, ...]]) -> list[str]:
@@ -138,7 +138,7 @@ class FolderSegmenter:
         return [stems[0] for stems in names if self._files.find(*stems, taken=self._taken) is None]
 
     def predict(self, stems: tuple[str, ...], picture: np.ndarray | None, size: tuple[int, int]) -> np.ndarray:
-        """Class numbers at ``size`` = (width, height) for the first of these names that there is."""
+        """Class numbers at ``size`` = (width, height) for the first of these names that exists."""
         path = self._files.find(*stems, taken=self._taken)
         if path is None:
             raise UserError(f"{self._files.folder} has no prediction {stems[0]}.png")

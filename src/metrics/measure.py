@@ -1,4 +1,4 @@
-"""One pass over pictures for all metrics: each is decoded once, and what is compared is said with the number."""
+"""One pass over images for all metrics: each image is decoded once, and each number states what was compared."""
 
 __all__ = ["METRICS", "PAIRED", "SETS", "Comparison", "Item", "Tools", "measure", "stand_in"]
 
@@ -25,7 +25,7 @@ from .labels import FolderSegmenter, LabelScores, read_truth
 from .segmentation_network import NetworkSegmenter, open_segmenter
 from .similarity import psnr, ssim
 
-#: metrics of a picture and its partner, and of two sets of pictures
+#: metrics of an image and its partner, and of two sets of images
 PAIRED, SETS = ("lpips", "psnr", "ssim"), ("fid", "kid")
 METRICS = tuple(sorted((*PAIRED, *SETS, "miou")))
 _PIXELS = {"psnr": psnr, "ssim": ssim}
@@ -34,12 +34,12 @@ _PIXELS_A_BATCH = 1 << 20
 
 @dataclass(frozen=True)
 class Item:
-    """A picture that is measured.
+    """An image that is measured.
 
     Attributes:
         stem: name of its sample.
-        names: under which a folder of predictions may have it.
-        load: reads ``fake`` and what it is compared with, ``real`` and ``source``: uint8 (H, W, 3).
+        names: possible names of its prediction in a folder of predictions.
+        load: reads ``fake`` and its references ``real`` and ``source``: uint8 (H, W, 3).
         truth: its true label map.
     """
 
@@ -51,14 +51,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pictures of one origin and what they are compared with.
+    """Images of one origin and what they are compared with.
 
     Attributes:
-        output: what the pictures are, in one or two words.
-        items: the pictures.
+        output: what the images show, in one or two words.
+        items: the images.
         references: which of ``real`` and ``source`` every item loads.
-        reals: real pictures that belong to no item, for FID and KID; None compares with the items' own.
-        subject: where the pictures come from, for the record.
+        reals: real images that belong to no item, for FID and KID; None compares with the items' own.
+        subject: where the images come from, for the record.
     """
 
     output: str
@@ -80,7 +80,7 @@ class _Lpips:
         self._network = load_lpips(config.lpips_weights, config.lpips_backbone)
         self.smallest = self._network.SMALLEST
         self.protocol = {
-            "variant": "LPIPS v0.1, mean over pictures",
+            "variant": "LPIPS v0.1, mean over images",
             "weights": Path(config.lpips_weights).name,
             "weights_sha256": sha256_file(config.lpips_weights),
             "backbone": Path(config.lpips_backbone).name,
@@ -88,7 +88,7 @@ class _Lpips:
         }
 
     def distances(self) -> Batched:
-        """Distances of pictures (3, H, W) in [-1, 1], added two at a time."""
+        """Distances of images (3, H, W) in [-1, 1], added two at a time."""
 
         def run(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             return self._network(Tensor(a), Tensor(b)).asnumpy()
@@ -103,7 +103,7 @@ class Tools:
         config: the options.
         wanted: names of :data:`METRICS`.
         store: folder that keeps Inception features for the next time; None keeps none.
-        draws_labels: what is measured are colour-coded label maps.
+        draws_labels: the measured images are colour-coded label maps.
 
     Raises:
         UserError: a file is missing or unusable.
@@ -134,7 +134,7 @@ class _Prepared:
 
 
 class _Preparation:
-    """What threads do with an item before the networks see it."""
+    """Prepares an item for the networks, in threads."""
 
     def __init__(self, comparison: Comparison, tools: Tools):
         self._tools = tools
@@ -162,7 +162,9 @@ class _Preparation:
                     f"LPIPS needs sides of at least {tools.lpips.smallest}: {item.stem} is {size[0]}x{size[1]}"
                 )
             units = {name: image_to_unit(picture) for name, picture in pictures.items()}
-        features = {name: tools.inception.prepare(pictures[name]) for name in self._of_features}
+        features = {}
+        if tools.inception:
+            features = {name: tools.inception.prepare(pictures[name]) for name in self._of_features}
         if tools.segmenter and item.truth:
             truth = read_truth(item.truth, tools.config.truth_ids)
         return _Prepared(item, pictures, sizes, numbers, units, features, truth)
@@ -175,18 +177,21 @@ def _size_text(picture: np.ndarray) -> str:
 def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
     """Everything of ``tools.wanted`` that this comparison allows.
 
-    Pictures are read, resized and compared pixel by pixel in ``threads`` threads beside the networks; at most a few
-    are in memory at once.
+    Images are read, resized and compared pixel by pixel in ``threads`` threads beside the networks; at most a few are
+    in memory at once.
 
     Raises:
-        UserError: a picture cannot be read, or too few are there.
+        UserError: an image cannot be read, or there are too few.
     """
     sizes: dict[str, Counter] = {name: Counter() for name in ("fake", *comparison.references)}
-    numbers = {(r, name): {} for r in comparison.references for name in PAIRED if name in tools.wanted}
+    numbers: dict[tuple[str, str], dict[str, float]] = {
+        (reference, name): {} for reference in comparison.references for name in PAIRED if name in tools.wanted
+    }
     distances = {r: tools.lpips.distances() for r in comparison.references} if tools.lpips else {}
-    measures_sets = tools.inception and comparison.has_reals
-    sets = {name: FeatureSet(tools.inception) for name in ("fake", "real")} if measures_sets else {}
-    labels = _Labels(comparison, tools) if tools.segmenter else None
+    sets = {}
+    if tools.inception and comparison.has_reals:
+        sets = {name: FeatureSet(tools.inception) for name in ("fake", "real")}
+    labels = _Labels(comparison, tools, tools.segmenter) if tools.segmenter else None
     prepare, compared = _Preparation(comparison, tools), len(comparison.items)
     for prepared in track(ahead(prepare, comparison.items, threads), f"measuring {comparison.output}", total=compared):
         for name, counter in sizes.items():
@@ -203,15 +208,15 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
         stems = [item.stem for item in comparison.items]
         values = [float(value) for value in batched.results()]
         numbers[reference, "lpips"] = dict(zip(stems, values, strict=True))
-    if sets and comparison.reals is not None:
-        sizes["real"] = _add_reals(comparison, tools, sets["real"], threads)
+    if sets and tools.inception and comparison.reals is not None:
+        sizes["real"] = _add_reals(comparison.reals, tools, tools.inception, sets["real"], threads)
     common = {"size": _sizes(sizes["fake"], tools)}
     entries = []
     for (reference, name), values in numbers.items():
-        own = tools.lpips.protocol if name == "lpips" else {}
+        own = tools.lpips.protocol if tools.lpips and name == "lpips" else {}
         against = _fitted(sizes, reference, tools)
         entries.append(of_pictures(comparison.output, reference, name, values, common | against | own))
-    if sets:
+    if sets and tools.inception:
         against = {"size_real": _sizes(sizes["real"], tools)}
         fake, real = sets["fake"].array(), sets["real"].array()
         tools.inception.store.save()
@@ -221,16 +226,18 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
     return entries + (labels.entries() if labels else [])
 
 
-def _add_reals(comparison: Comparison, tools: Tools, features: FeatureSet, threads: int) -> Counter:
+def _add_reals(
+    reals: Sequence[Callable[[], np.ndarray]], tools: Tools, inception: Inception, features: FeatureSet, threads: int
+) -> Counter:
     sizes: Counter = Counter()
 
     def prepare(load: Callable[[], np.ndarray]) -> tuple[str, tuple]:
         picture = load()
         size = _size_text(picture)
-        return size, tools.inception.prepare(picture if tools.size is None else resize_photo(picture, tools.size))
+        return size, inception.prepare(picture if tools.size is None else resize_photo(picture, tools.size))
 
-    found = ahead(prepare, comparison.reals, threads)
-    for size, prepared in track(found, "reading real pictures", total=len(comparison.reals)):
+    found = ahead(prepare, reals, threads)
+    for size, prepared in track(found, "reading real images", total=len(reals)):
         sizes[size] += 1
         features.add(*prepared)
     return sizes
@@ -245,7 +252,7 @@ def _sizes(counter: Counter, tools: Tools) -> str:
 
 
 def _fitted(sizes: Mapping[str, Counter], reference: str, tools: Tools) -> dict[str, str]:
-    """How the reference came to the size of what is measured."""
+    """How the reference was resized to the size of the measured images."""
     if tools.size is not None or sizes[reference] == sizes["fake"]:
         return {f"size_{reference}": _sizes(sizes[reference], tools)}
     return {f"size_{reference}": f"{_sizes(sizes[reference], tools)}, resized to that of its partner (Pillow bicubic)"}
@@ -258,17 +265,17 @@ def stand_in(
     segmenter: FolderSegmenter | NetworkSegmenter,
     what: str,
 ) -> str:
-    """The reference in which a segmenter sees what stands for true label maps; empty where every image has its own.
+    """The reference whose predicted labels replace true label maps; empty if every image has a true label map.
 
     Args:
-        without: names of those of ``count`` images that have no true label map.
+        without: names of the images without a true label map, among ``count`` images.
         count: number of images.
         references: what each image is compared with.
         segmenter: where predictions come from.
-        what: a word for the images.
+        what: a noun for the images, used in messages.
 
     Raises:
-        UserError: only some have label maps, or nothing can stand for them.
+        UserError: only some images have label maps, or nothing can replace them.
     """
     if not without:
         return ""
@@ -281,13 +288,13 @@ def stand_in(
 
 
 class _Labels:
-    """Counts what a segmenter sees in the pictures, and in the real ones for an upper bound.
+    """Scores a segmenter's predictions on the images, and on the real images as an upper bound.
 
-    Where no picture has a true label map, what the segmenter sees in its partner stands for one.
+    Where no image has a true label map, the prediction on its partner replaces it.
     """
 
-    def __init__(self, comparison: Comparison, tools: Tools):
-        self._segmenter, self._output = tools.segmenter, comparison.output
+    def __init__(self, comparison: Comparison, tools: Tools, segmenter: FolderSegmenter | NetworkSegmenter):
+        self._segmenter, self._output = segmenter, comparison.output
         self._names = {"cityscapes": "Cityscapes ids as train ids"}.get(tools.config.truth_ids, tools.config.truth_ids)
         without = [item.stem for item in comparison.items if item.truth is None]
         count, references = len(comparison.items), comparison.references
@@ -304,11 +311,10 @@ class _Labels:
 
     def add(self, prepared: _Prepared) -> None:
         names, pictures = prepared.item.names, prepared.pictures
-        if self._stand_in:
+        truth = prepared.truth
+        if truth is None:
             partner = pictures[self._stand_in]
             truth = self._segmenter.predict(names, partner, (partner.shape[1], partner.shape[0]))
-        else:
-            truth = prepared.truth
         size = truth.shape[1], truth.shape[0]
         for kind, scores in self._scores.items():
             scores.add(truth, self._segmenter.predict(names, pictures[kind], size))
@@ -316,8 +322,8 @@ class _Labels:
     def entries(self) -> list[Entry]:
         entries = []
         for kind, scores in self._scores.items():
-            truth = f"what the segmenter sees in the {self._stand_in} picture" if self._stand_in else self._names
+            truth = f"what the segmenter sees in the {self._stand_in} image" if self._stand_in else self._names
             protocol = {"truth": truth} | scores.protocol | dict(self._segmenter.protocol)
-            output = self._output if kind == "fake" else "real pictures (oracle)"
+            output = self._output if kind == "fake" else "real images (oracle)"
             entries += of_labels(output, scores, protocol, bool(self._stand_in))
         return entries

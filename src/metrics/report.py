@@ -1,4 +1,4 @@
-"""Numbers on the screen and in files, next to those that were measured before."""
+"""Measured numbers on the screen and in files, which keep earlier measurements."""
 
 __all__ = ["Report", "lines_of"]
 
@@ -44,7 +44,7 @@ def _text(protocol: Mapping[str, object]) -> str:
 
 
 def lines_of(entries: Sequence[Entry], subject: Mapping[str, object]) -> list[str]:
-    """For the screen: what was measured, and each number with its protocol and its warnings."""
+    """Text for the screen: each number with its protocol and its warnings."""
     lines = [f"measured: {_text(subject)}"]
     for entry in entries:
         value = _value(entry.metric, entry.value, entry.spread)
@@ -92,7 +92,7 @@ class Report:
             return {}
 
     def add(self, entries: Sequence[Entry], subject: Mapping[str, object]) -> None:
-        """Take numbers that were measured on ``subject``."""
+        """Add numbers that were measured on ``subject``."""
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         for entry in entries:
             measured = asdict(entry) | {"subject": dict(subject)}

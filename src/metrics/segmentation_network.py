@@ -1,4 +1,4 @@
-"""A segmenter that the user brings as a file, run on pictures: ONNX or MINDIR."""
+"""A segmenter from a file of the user, ONNX or MINDIR, run on images."""
 
 __all__ = ["NetworkSegmenter", "open_segmenter"]
 
@@ -24,14 +24,19 @@ _Network = Callable[[np.ndarray], np.ndarray]
 def _onnx(path: Path, device_target: str) -> tuple[_Network, tuple[int, int]]:
     session = load_session(path, choose_providers(device_target))
     given = session.get_inputs()[0]
-    size = tuple(side if isinstance(side, int) else 0 for side in given.shape[2:]) or (0, 0)
-    return lambda image: session.run(None, {given.name: image})[0], size
+    sides = [side if isinstance(side, int) else 0 for side in given.shape]
+    size = (sides[2], sides[3]) if len(sides) == 4 else (0, 0)
+
+    def run(image: np.ndarray) -> np.ndarray:
+        return session.run(None, {given.name: image})[0]
+
+    return run, size
 
 
 def _mindir(path: Path, device_target: str) -> tuple[_Network, tuple[int, int]]:
     try:
         network = nn.GraphCell(ms.load(str(path)))
-    except Exception as error:  # MindSpore raises anything on a file that is none
+    except Exception as error:  # MindSpore raises any exception on a file that is not a MINDIR
         raise UserError(f"{path} is no MINDIR that MindSpore can load: {str(error).splitlines()[0]}") from None
 
     def run(image: np.ndarray) -> np.ndarray:
@@ -45,7 +50,7 @@ _OPENERS = {".mindir": _mindir, ".onnx": _onnx}
 
 
 class NetworkSegmenter:
-    """A network from pictures (1, 3, H, W), normalised, to class scores (1, K, h, w) or numbers (1, h, w).
+    """A network from images (1, 3, H, W), normalised, to class scores (1, K, h, w) or numbers (1, h, w).
 
     Args:
         path: ``.onnx`` or ``.mindir``.
@@ -69,12 +74,12 @@ class NetworkSegmenter:
         self._mean, self._std = (np.float32(config[f"segmenter_{key}"]) for key in ("mean", "std"))
         self._output, self._own = config.segmenter_output, config.truth_ids == "own"
         if self._output == "colours":
-            raise UserError("segmenter_output colours is for folders of colour-coded pictures, not for a network")
+            raise UserError("segmenter_output colours is for folders of colour-coded images, not for a network")
         self.protocol = {
             "segmenter": path.name,
             "segmenter_sha256": sha256_file(path),
             "segmenter_input": "{}, RGB / 255, mean {}, deviation {}".format(
-                f"{self._size[1]}x{self._size[0]} (Pillow bicubic)" if all(self._size) else "the picture's own size",
+                f"{self._size[1]}x{self._size[0]} (Pillow bicubic)" if all(self._size) else "the image's own size",
                 list(config.segmenter_mean),
                 list(config.segmenter_std),
             ),
@@ -82,21 +87,21 @@ class NetworkSegmenter:
         }
 
     def tell_apart(self, names: Iterable[str]) -> None:
-        """Nothing is told by names."""
+        """Names are ignored: every image is segmented by the network."""
 
     def missing(self, names: list[tuple[str, ...]]) -> list[str]:
-        """Nothing is: it is run."""
+        """Nothing is missing: the network segments every image."""
         return []
 
     def predict(self, stems: tuple[str, ...], picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Class numbers at ``size`` = (width, height) for a picture, (H, W, 3) uint8."""
+        """Class numbers at ``size`` = (width, height) for an image, (H, W, 3) uint8."""
         height, width = (own or side for own, side in zip(self._size, picture.shape, strict=False))
         image = (resize_photo(picture, (width, height)) / np.float32(255) - self._mean) / self._std
         try:
             scores = np.asarray(self._run(np.ascontiguousarray(image.transpose(2, 0, 1)[None], np.float32)))
-        except Exception as error:  # runtimes raise anything on shapes they cannot take
+        except Exception as error:  # runtimes raise any exception on shapes that they cannot take
             raise UserError(
-                f"{self._path} cannot be run on a picture of {width}x{height}: {str(error).splitlines()[0][:200]}: "
+                f"{self._path} cannot be run on an image of {width}x{height}: {str(error).splitlines()[0][:200]}: "
                 "pass --segmenter_size [HEIGHT, WIDTH]"
             ) from None
         return resize_ids(self._numbers(scores), size)
@@ -126,19 +131,19 @@ def _chosen_size(wanted: list[int], own: tuple[int, int], path: Path) -> tuple[i
     if len(wanted) != 2:
         raise UserError(f"segmenter_size {wanted} should be two numbers: [HEIGHT, WIDTH]")
     if any(wanted) and any(own) and tuple(wanted) != own:
-        raise UserError(f"{path} takes pictures of {own[1]}x{own[0]} only: leave --segmenter_size out")
-    return tuple(wanted) if any(wanted) else own
+        raise UserError(f"{path} takes images of {own[1]}x{own[0]} only: leave --segmenter_size out")
+    return (wanted[0], wanted[1]) if any(wanted) else own
 
 
 def open_segmenter(config: Config, colours: bool = False) -> FolderSegmenter | NetworkSegmenter:
-    """What option ``segmenter`` names; ``colours`` is how a folder's predictions are numbered by default.
+    """Open the folder or network that option ``segmenter`` names; ``colours``: a folder's default numbering.
 
     Raises:
-        UserError: nothing, or nothing usable.
+        UserError: the option is empty, or names nothing usable.
     """
     if not config.segmenter:
         raise UserError(
-            "miou compares what a segmenter sees in the pictures with their label maps: pass --segmenter FOLDER with "
+            "miou compares what a segmenter sees in the images with their label maps: pass --segmenter FOLDER with "
             "its predictions, or the segmenter itself as an .onnx or .mindir file"
         )
     path = Path(config.segmenter)

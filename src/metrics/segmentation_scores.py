@@ -14,8 +14,8 @@ CLASSES = tuple(name for _, name in sorted((row.train_id, row.name) for row in C
 def confusion(truth: np.ndarray, predicted: np.ndarray, classes: int = len(CLASSES)) -> np.ndarray:
     """Counts of true (row) and predicted (column) classes, both (H, W) of numbers from 0, such as train ids.
 
-    Pixels whose true number is no class do not count; predictions that are none count as wrong: they add
-    to their true class without a column, in an extra last column, so the result is (classes, classes + 1).
+    Pixels whose true number is not a class do not count. Predictions that are not a class count as wrong: they are
+    added to an extra last column, so the result is (classes, classes + 1).
     """
     n = classes
     scored = truth < n
@@ -47,12 +47,10 @@ def class_ious(counts: np.ndarray) -> list[float | None]:
 
 
 def train_ids_of_colours(picture: np.ndarray) -> np.ndarray:
-    """(H, W) train ids of an RGB picture (H, W, 3) uint8: at each pixel the scored class with the nearest
-    colour.
+    """(H, W) train ids of an RGB image (H, W, 3) uint8: the scored class with the nearest colour at each pixel.
 
-    As in the published evaluation only the 19 scored classes take part, so nothing becomes void; unlike
-    there, each colour stands for the scored class that has it (car's is also license plate's, pole's is also
-    polegroup's).
+    As in the published evaluation only the 19 scored classes take part, so nothing becomes void; unlike there, each
+    colour stands for the scored class that has it (car's is also license plate's, pole's is also polegroup's).
     """
     scored = sorted((row.train_id, row.colour) for row in CITYSCAPES if row.train_id != IGNORED)
     colours = np.array([colour for _, colour in scored], np.int32)

@@ -1,4 +1,4 @@
-"""Closeness of two pictures of one size, pixel by pixel: PSNR and SSIM."""
+"""Closeness of two images of one size, pixel by pixel: PSNR and SSIM."""
 
 __all__ = ["PSNR_VARIANT", "SMALLEST", "SSIM_VARIANT", "psnr", "ssim"]
 
@@ -9,20 +9,20 @@ import numpy as np
 
 from ..utils.errors import UserError
 
-PSNR_VARIANT = "10 log10(255^2 / mean squared error) over all pixels and channels of 8-bit RGB, mean over pictures"
+PSNR_VARIANT = "10 log10(255^2 / mean squared error) over all pixels and channels of 8-bit RGB, mean over images"
 SSIM_VARIANT = (
-    "Wang et al. 2004: Gaussian window 11x11 of deviation 1.5, K1 0.01, K2 0.03, data range 255, windows inside the "
-    "picture only, no downsampling, mean over the channels of 8-bit RGB"
+    "Wang et al. 2004: Gaussian window 11x11 of sigma 1.5, K1 0.01, K2 0.03, data range 255, windows inside the "
+    "image only, no downsampling, mean over the channels of 8-bit RGB"
 )
 
-#: side of SSIM's window, and so of the smallest picture
+#: side of SSIM's window, and so of the smallest allowed image
 SMALLEST = 11
 _SIGMA = 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal to noise ratio in dB of (H, W, C) uint8 pictures; infinite where they are equal."""
+    """Peak signal to noise ratio in dB of (H, W, C) uint8 images; infinite where they are equal."""
     _check(a, b)
     difference = a.astype(np.int32) - b
     error = float(np.mean(difference * difference, dtype=np.float64))
@@ -30,17 +30,17 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity, at most 1, of (H, W, C) uint8 pictures of at least 11x11 pixels.
+    """Structural similarity, at most 1, of (H, W, C) uint8 images of at least 11x11 pixels.
 
     Wang et al. 2004, "Image Quality Assessment: From Error Visibility to Structural Similarity", section III.C, with
     the variances of the weighted population, as there; colour is the mean of the channels.
 
     Raises:
-        UserError: the pictures are smaller than the window, or differ in size.
+        UserError: the images are smaller than the window, or differ in size.
     """
     _check(a, b)
     if min(a.shape[:2]) < SMALLEST:
-        raise UserError(f"SSIM needs pictures of at least {SMALLEST}x{SMALLEST}, these are {a.shape[1]}x{a.shape[0]}")
+        raise UserError(f"SSIM needs images of at least {SMALLEST}x{SMALLEST}, these are {a.shape[1]}x{a.shape[0]}")
     return float(np.mean([_ssim_of_channel(a[:, :, c], b[:, :, c]) for c in range(a.shape[2])]))
 
 
@@ -64,4 +64,4 @@ def _weighted(values: np.ndarray) -> np.ndarray:
 def _check(a: np.ndarray, b: np.ndarray) -> None:
     if a.shape != b.shape:
         sizes = " and ".join(f"{x.shape[1]}x{x.shape[0]}" for x in (a, b))
-        raise UserError(f"pictures of {sizes} cannot be compared pixel by pixel: pass --metrics_size")
+        raise UserError(f"images of {sizes} cannot be compared pixel by pixel: pass --metrics_size")

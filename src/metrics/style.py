@@ -1,4 +1,4 @@
-"""Numbers for translations without a true picture: whose style they took, and whether they kept the layout."""
+"""Metrics for translations without a true image: distance to the target style, and layout kept from the source."""
 
 __all__ = ["StyleComparison", "StyleDistances", "layout_kept", "side_by_side"]
 
@@ -21,11 +21,11 @@ _WINDOW = 8
 
 
 def layout_kept(source: np.ndarray, output: np.ndarray) -> float:
-    """How well edges of (C, H, W) pictures of one size agree, from 0 (unrelated) to 1 (in the same places).
+    """How well edges of (C, H, W) images of one size agree, from 0 (unrelated) to 1 (in the same places).
 
-    Mean over windows of 8x8 pixels of the absolute correlation of their greys, weighted with the source's
-    contrast: new colours, brightness and contrast cost nothing, moved or lost edges do. It is the structure
-    term of SSIM (Wang et al. 2004) without its sign.
+    Mean over windows of 8x8 pixels of the absolute correlation of their greys, weighted with the source's contrast: new
+    colours, brightness and contrast cost nothing, moved or lost edges do. It is the structure term of SSIM (Wang et al.
+    2004) without its sign.
     """
     a, b = (_windows(picture.mean(0)) for picture in (source, output))
     a, b = (w - w.mean(1, keepdims=True) for w in (a, b))
@@ -48,11 +48,11 @@ def _grid(grey: np.ndarray) -> np.ndarray:
 
 
 class StyleComparison:
-    """Distances between sets of pictures by the colours and textures of small patches.
+    """Distances between sets of images by the colours and textures of small patches.
 
-    The distance is the sliced Wasserstein distance of 5x5 patches at full and half resolution (Rabin et al.
-    2011; Karras et al. 2018, section 5): 0 for sets of one style, in units of the [-1, 1] scale. No network
-    and no weights are needed.
+    The distance is the sliced Wasserstein distance of 5x5 patches at full and half resolution (Rabin et al. 2011;
+    Karras et al. 2018, section 5): 0 for sets of one style, in units of the [-1, 1] scale. No network and no weights
+    are needed.
     """
 
     def __init__(self, seed: int = 0):
@@ -60,7 +60,7 @@ class StyleComparison:
         self._patches: dict[str, list[np.ndarray]] = defaultdict(list)
 
     def add(self, name: str, picture: np.ndarray) -> None:
-        """Count a (C, H, W) picture in [-1, 1] to the set ``name``; below 10 pixels a side it is left out."""
+        """Add a (C, H, W) image in [-1, 1] to the set ``name``; sides below 10 pixels are left out."""
         c, h, w = picture.shape
         if min(h, w) < 2 * _PATCH:
             return
@@ -75,7 +75,7 @@ class StyleComparison:
         return np.array(patches, np.float32)
 
     def distance(self, a: str, b: str) -> float | None:
-        """Distance of two sets; None if one of them is empty."""
+        """Distance between two sets; None if one of them is empty."""
         if not (self._patches[a] and self._patches[b]):
             return None
         total = 0.0
@@ -102,7 +102,7 @@ class StyleDistances:
         self._layouts: dict[str, list[float]] = defaultdict(list)
 
     def add(self, batch: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Count the first sample of a batch; returns its own numbers."""
+        """Add the first sample of a batch and return its numbers."""
         if not self._made_from:
             return {}
         for column in {c for pair in self._made_from.values() for c in pair} & batch.keys():
@@ -123,7 +123,7 @@ class StyleDistances:
             after, before = self._sets.distance(name, target), self._sets.distance(source, target)
             numbers[name] = {"pictures": len(layouts), "layout": float(np.mean(layouts))}
             line = f"{name}: layout of {source} kept {numbers[name]['layout']:.3f} of 1"
-            if after is not None:
+            if after is not None and before is not None:
                 numbers[name] |= {"distance": after, "distance_of_source": before}
                 line += f", distance to the style of {target} {after:.4f} (before translation {before:.4f})"
             say(f"{line}, {counted(len(layouts), 'image')}")
@@ -132,7 +132,7 @@ class StyleDistances:
 
 
 def side_by_side(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """(H, W, 3) uint8 pictures of any size as one, all as high as the first."""
+    """(H, W, 3) uint8 images of any size as one, all as high as the first."""
     height = pictures[0].shape[0]
     sizes = [(max(1, round(p.shape[1] * height / p.shape[0])), height) for p in pictures]
     return np.concatenate([resize_photo(p, size) for p, size in zip(pictures, sizes, strict=True)], axis=1)

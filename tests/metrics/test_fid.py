@@ -75,7 +75,7 @@ def test_kid_is_unbiased_and_meets_the_double_sum():
 
 
 def test_too_few_pictures():
-    with pytest.raises(UserError, match="at least 2 pictures"):
+    with pytest.raises(UserError, match="at least 2 images"):
         fid(np.zeros((1, 4)), np.zeros((5, 4)))
     with pytest.raises(UserError, match="there are 1 and 5"):
         kid(np.zeros((1, 4)), np.zeros((5, 4)))

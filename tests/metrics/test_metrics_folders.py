@@ -63,7 +63,7 @@ def test_pictures_pair_with_the_name_they_begin_with(folders, capsys):
         assert found[name]["value"] == pytest.approx(np.mean(list(values.values())))
         assert found[name]["spread"] == pytest.approx(np.std(list(values.values())))
         assert found[name]["count"] == found[name]["protocol"]["count"] == 3
-        assert found[name]["group"] == "closeness to the real picture"
+        assert found[name]["group"] == "closeness to the real image"
         assert found[name]["protocol"]["size"] == "64x48"
     printed = capsys.readouterr().out
     assert f"ssim {found['ssim']['value']:.4f}" in printed and "Gaussian window 11x11" in printed
@@ -76,7 +76,7 @@ def test_the_source_is_another_question(folders, tmp_path):
     measure("ssim", source="source")
     with open("results/predict/metrics/metrics.json") as file:
         both = json.load(file)["measurements"]
-    assert [m["group"] for m in both] == ["closeness to the real picture", "content kept from the source"]
+    assert [m["group"] for m in both] == ["closeness to the real image", "content kept from the source"]
     expected = [ssim(blocks(i, tint=80), folders["fake"][f"{s}_synthesized_image"]) for i, s in enumerate(STEMS)]
     assert both[1]["value"] == pytest.approx(np.mean(expected))
 
@@ -146,7 +146,7 @@ def test_sets_and_features(folders, weights, tmp_path, monkeypatch):
     off = [(k.sum() - np.trace(k)) / 6 for k in (kernel[0][0], kernel[1][1])]
     assert found["kid"]["value"] == pytest.approx(sum(off) - 2 * kernel[0][1].mean(), rel=1e-3)
     assert "fewer than the 2048 features" in found["fid"]["warnings"][0]
-    assert "no deviation over subsets" in found["kid"]["warnings"][0] and found["kid"]["spread"] is None
+    assert "no standard deviation over subsets" in found["kid"]["warnings"][0] and found["kid"]["spread"] is None
     protocol = found["fid"]["protocol"]
     assert protocol["count_real"] == protocol["count_fake"] == 3 and len(protocol["weights_sha256"]) == 64
     assert "Pillow bicubic with anti-aliasing" in protocol["resizer"]
@@ -177,12 +177,12 @@ def test_other_protocols_stay_and_the_same_is_replaced(folders):
 
 def test_names_that_do_not_pair(folders, tmp_path, weights):
     write_pictures(tmp_path / "others", {f"other{i}": blocks(i, tint=30) for i in range(4)})
-    with pytest.raises(UserError, match="ssim compare each picture with its partner.*measure fid and kid only"):
+    with pytest.raises(UserError, match="ssim compare each image with its partner.*measure fid and kid only"):
         measure("ssim,kid", real="others", **weights)
     (tmp_path / "real" / "bonn_2.png").unlink()
     with pytest.raises(UserError, match="lacks the partners of 1 of 3 images.*bonn_2_synthesized_image.png"):
         measure("ssim")
-    with pytest.raises(UserError, match="fid and kid compare with real pictures: pass --real"):
+    with pytest.raises(UserError, match="fid and kid compare with real images: pass --real"):
         measure("fid", real=None, source="others", **weights)
     with pytest.raises(UserError, match="pass --real FOLDER .or --source FOLDER."):
         measure("ssim", real=None)

@@ -106,7 +106,7 @@ def test_onnx_with_an_oracle(streets, tmp_path):
     write_onnx(tmp_path / "segmenter.onnx", *SIZE)
     found = measure(segmenter="segmenter.onnx", truth="truth", real="real")
     check_five_drawn_as_zero(found)
-    assert found["real pictures (oracle)", "miou"]["value"] == 1.0
+    assert found["real images (oracle)", "miou"]["value"] == 1.0
     protocol = found["fake", "miou"]["protocol"]
     assert protocol["segmenter_input"].startswith("32x24 (Pillow bicubic), RGB / 255, mean [0.485")
     assert len(protocol["segmenter_sha256"]) == 64 and protocol["count"] == 2
@@ -131,7 +131,7 @@ def test_without_label_maps_the_segmenter_is_asked_twice(streets, tmp_path):
         found | {("fake", "miou"): found["fake", "miou"] | {"warnings": found["fake", "miou"]["warnings"][1:]}}
     )
     assert "agreement with the segmenter itself" in found["fake", "miou"]["warnings"][0]
-    assert found["fake", "miou"]["protocol"]["truth"] == "what the segmenter sees in the real picture"
+    assert found["fake", "miou"]["protocol"]["truth"] == "what the segmenter sees in the real image"
     with pytest.raises(UserError, match="no true label map for 2 of 2 images of fake .first: a_fake.: pass --truth"):
         measure(segmenter="segmenter.onnx")
 
@@ -177,7 +177,7 @@ def test_names_are_not_confused_with_longer_ones(tmp_path):
         ({"segmenter": "none.onnx"}, "segmenter none.onnx does not exist"),
         ({"segmenter": "broken.onnx"}, "cannot open broken.onnx"),
         ({"segmenter": "broken.mindir"}, "broken.mindir is no MINDIR"),
-        ({"segmenter": "good.onnx", "segmenter_size": "[10,10]"}, "takes pictures of 32x24 only"),
+        ({"segmenter": "good.onnx", "segmenter_size": "[10,10]"}, "takes images of 32x24 only"),
         ({"segmenter": "good.onnx", "segmenter_mean": "[0.5]"}, "should be three numbers"),
         ({"segmenter": "good.onnx", "segmenter_output": "colours"}, "colours is for folders"),
         ({"segmenter": "fake.txt"}, "neither a folder nor"),
@@ -195,7 +195,7 @@ def test_a_convolutional_mindir_sees_pictures_at_their_own_size_or_at_that_of_th
     write_mindir(tmp_path / "segmenter.mindir", Segmenter())
     large = {s: np.asarray(Image.open(tmp_path / "fake" / f"{s}_fake.png")).repeat(2, 0).repeat(2, 1) for s in "ab"}
     write_pictures(tmp_path / "large", {f"{stem}_fake": picture for stem, picture in large.items()})
-    for options, shown in (({}, "the picture's own size"), ({"segmenter_size": "[48,64]"}, "64x48 (Pillow bicubic)")):
+    for options, shown in (({}, "the image's own size"), ({"segmenter_size": "[48,64]"}, "64x48 (Pillow bicubic)")):
         found = measure(fake="large", segmenter="segmenter.mindir", truth="truth", **options)
         assert found["large", "miou"]["value"] == pytest.approx((4 + 0.5 + 0) / 6)
         assert found["large", "miou"]["protocol"]["segmenter_input"].startswith(shown)
