@@ -14,6 +14,7 @@ from mindspore import Tensor, nn, ops
 
 from ..utils.errors import UserError
 from ..utils.weights import read_weights
+from .layers import mean_pool
 from .parameters import load_arrays
 
 _EPS = 1e-3
@@ -50,7 +51,7 @@ class _Block(nn.Cell):
         super().__init__()
         for name, convolution in convolutions.items():
             setattr(self, name, convolution)
-        self.mean = nn.AvgPool2d(3, 1, pad_mode="pad", padding=1, count_include_pad=False)
+        self.mean = mean_pool(1)
         self.max = nn.MaxPool2d(3, 1, pad_mode="pad", padding=1)
         self.shrink = nn.MaxPool2d(3, 2, pad_mode="valid")
 

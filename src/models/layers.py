@@ -13,9 +13,11 @@ __all__ = [
     "NarrowConv",
     "ReflectionPad",
     "SameAvgPool",
+    "ScaledMeanPool",
     "ZeroPad",
     "conv",
     "deconv",
+    "mean_pool",
     "norm_layer",
 ]
 
@@ -90,11 +92,36 @@ class ZeroPad(_NoBfloat16):
         super().__init__(nn.Pad(_borders(padding), mode="CONSTANT"))
 
 
+class ScaledMeanPool(nn.Cell):
+    """3x3 mean whose zero padding is not counted, from operators that every Ascend chip has.
+
+    The mean that counts the padding is divided by the same mean of ones, which is the fraction of a window inside.
+    """
+
+    def __init__(self, stride: int):
+        super().__init__()
+        self.pad = nn.Pad(_borders(1), mode="CONSTANT")
+        self.mean = nn.AvgPool2d(3, stride)
+
+    def construct(self, x: Tensor) -> Tensor:
+        inside = self.mean(self.pad(ops.ones_like(x[:1, :1])))
+        return self.mean(self.pad(x)) / inside
+
+
+def mean_pool(stride: int) -> nn.Cell:
+    """3x3 mean with zero padding of 1 that is not counted, in the form that this device has."""
+    try:
+        return nn.AvgPool2d(3, stride, pad_mode="pad", padding=1, count_include_pad=False)
+    except ValueError:
+        # MindSpore refuses padded means on Ascend 910B and 910_93
+        return ScaledMeanPool(stride)
+
+
 class AvgPool(_NoBfloat16):
     """3x3 mean with stride 2 whose zero padding is not counted, as pix2pixHD halves its images."""
 
     def __init__(self) -> None:
-        super().__init__(nn.AvgPool2d(3, 2, pad_mode="pad", padding=1, count_include_pad=False))
+        super().__init__(mean_pool(2))
 
 
 class SameAvgPool(_NoBfloat16):

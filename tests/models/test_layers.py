@@ -11,8 +11,10 @@ from src.models.layers import (
     LeakyReLU,
     NarrowConv,
     ReflectionPad,
+    ScaledMeanPool,
     conv,
     deconv,
+    mean_pool,
     norm_layer,
 )
 
@@ -102,6 +104,36 @@ def test_pooling_does_not_count_its_padding(size):
         impulse = np.zeros_like(x)
         impulse.flat[place] = 1
         assert gradient.flat[place] == pytest.approx((pool_model(impulse) * weight).sum(), abs=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (1, 1), (2, 1)])
+def test_both_forms_of_the_padded_mean_are_equal(mode, size, stride):
+    """Some Ascend chips have no mean with padding."""
+    x = random(2, 3, *size)
+    one, other = mean_pool(stride), ScaledMeanPool(stride)
+    want = one(Tensor(x)).asnumpy()
+    np.testing.assert_allclose(other(Tensor(x)).asnumpy(), want, atol=1e-6)
+    weight = random(*want.shape)
+    np.testing.assert_allclose(backward(other, x, weight)[0], backward(one, x, weight)[0], atol=1e-6)
+
+
+def test_a_chip_without_padded_means_gets_the_other_form(monkeypatch):
+    monkeypatch.setattr(nn, "AvgPool2d", refusing_padding(nn.AvgPool2d))
+    assert isinstance(mean_pool(2), ScaledMeanPool)
+    x = random(1, 2, 5, 6)
+    np.testing.assert_allclose(AvgPool()(Tensor(x)).asnumpy(), pool_model(x), atol=1e-6)
+
+
+def refusing_padding(pool):
+    """What MindSpore does on Ascend 910B."""
+
+    def make(*arguments, **options):
+        if options.get("pad_mode") == "pad":
+            raise ValueError("the pad_mod 'PAD' is not support in Ascend910B or Ascend910_93 now")
+        return pool(*arguments, **options)
+
+    return make
 
 
 @pytest.mark.parametrize("size", [(3, 4), (1, 5)])
