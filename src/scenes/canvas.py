@@ -145,7 +145,7 @@ class Canvas:
             return
         mask = np.zeros((size[1], size[0]), np.uint8)
         fixed = np.rint(np.clip(points - low, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], 1, shift=_SUBPIXEL_BITS)
+        cv2.fillPoly(mask, [fixed], (1,), shift=_SUBPIXEL_BITS)
         self.fill_mask(mask.astype(bool), (int(low[0]), int(low[1])), label, colour, depth, instance)
 
     def fill_mask(
@@ -207,7 +207,7 @@ class Canvas:
             return
         mask = np.zeros((size[1], size[0]), np.float32)
         fixed = np.rint(np.clip(points - low, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], 1.0, shift=_SUBPIXEL_BITS)
+        cv2.fillPoly(mask, [fixed], (1.0,), shift=_SUBPIXEL_BITS)
         window = self.colour[low[1] : high[1], low[0] : high[0]]
         if softness:
             mask = cv2.GaussianBlur(mask, (0, 0), softness)[:, :, None]
