@@ -1,4 +1,4 @@
-"""Reading a checkpoint folder: every file is compared with its checksum, and a broken one is not the end."""
+"""Reading a checkpoint folder: every file is compared with its checksum, and a broken checkpoint has a fallback."""
 
 __all__ = ["Checkpoint", "CheckpointInfo", "CheckpointReader", "check_finite", "newest_options", "require_run"]
 
@@ -28,13 +28,13 @@ from .manifest import (
 )
 
 _MOST_SAID = 300
-# runs that a message names, and entries of a folder that are looked at for them
+# runs that a message names, and entries of a folder that are searched for them
 _MOST_LISTED, _MOST_SEARCHED = 10, 1000
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a folder says about one of its checkpoints; ``verified`` is False where no checksum is known."""
+    """Facts about one checkpoint of a folder; ``verified`` is False where no checksum is known."""
 
     tag: str
     position: Position
@@ -68,8 +68,8 @@ class CheckpointReader:
     """The checkpoints in ``folder``, for reading.
 
     Args:
-        folder: where they lie.
-        refuse_nonfinite: count a checkpoint whose networks hold NaN or infinity as broken, instead of warning.
+        folder: folder of the checkpoints.
+        refuse_nonfinite: treat a checkpoint whose networks hold NaN or infinity as broken, instead of warning.
         warn: receives each warning as one text; by default it goes to the error output.
     """
 
@@ -92,14 +92,13 @@ class CheckpointReader:
     ) -> Checkpoint:
         """Read a checkpoint, after comparing every file that is read with its checksum.
 
-        ``which`` is "latest", a tag ("12", "12.500") or a position; ``networks`` limits what is read (and
-        verified); ``system`` is what the caller is able to use. Where the latest one is broken, the newest
-        good one is read with a warning that names the broken file. A tag that was asked for is never
-        replaced by another.
+        ``which`` is "latest", a tag ("12", "12.500") or a position; ``networks`` limits what is read (and verified);
+        ``system`` is the system that the caller can use. Where the latest one is broken, the newest good one is read
+        with a warning that names the broken file. A tag that was asked for is never replaced by another.
 
         Raises:
-            UserError: no folder, no checkpoint, no such checkpoint, nothing good, another system or
-                version, or a network that the checkpoint does not hold.
+            UserError: no folder, no checkpoint, no such checkpoint, nothing good, another system or version, or a
+                network that the checkpoint does not hold.
         """
         which = which.tag if isinstance(which, Position) else str(which)
         wanted = None if networks is None else list(networks)
@@ -116,7 +115,7 @@ class CheckpointReader:
                     self.warn(f"{'; '.join(reasons)}: going back to checkpoint {entry.tag} of {self.folder}")
                 return checkpoint
             if self._manifest_text() == seen:
-                break  # otherwise a training run renewed the folder while we were reading
+                break  # otherwise a training run updated the folder while it was read
         others = [info.tag for info in self.list() if info.tag not in {entry.tag for entry in entries}]
         way_out = f"these exist: {', '.join(others)}" if others else "restore it from a copy or start again"
         raise UserError(f"no usable checkpoint: {'; '.join(reasons)}: {way_out}")
@@ -183,7 +182,7 @@ class CheckpointReader:
                     problem = f"{self.folder / entry.files[role]['file']}: {error}"
                     if self.refuse_nonfinite:
                         raise _Broken(problem) from error
-                    self.warn(f"{problem}: what it computes is of no use")
+                    self.warn(f"{problem}: its results are useless")
         if not verified:
             self.warn(f"{title} has no checksums (no entry in {MANIFEST}): it was read without verification")
         return Checkpoint(
@@ -252,7 +251,7 @@ def _read_config(metadata: dict[str, str], title: str) -> dict:
 
 
 def require_run(folder: Path) -> None:
-    """Raise a :class:`UserError` that names the runs there are where ``folder`` is none."""
+    """Raise a :class:`UserError` that names the existing runs if ``folder`` is not a run."""
     try:
         if folder.is_dir():
             return
@@ -268,7 +267,7 @@ def require_run(folder: Path) -> None:
 
 
 def _runs_in(parent: Path) -> Iterator[str]:
-    """Names of those folders among the first entries of ``parent`` that hold networks."""
+    """Names of the folders that hold networks, among the first entries of ``parent``."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(parent) as entries:
         for entry in itertools.islice(entries, _MOST_SEARCHED):
             if next(Path(entry.path).glob("*_net_*.safetensors"), None):

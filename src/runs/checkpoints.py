@@ -1,14 +1,13 @@
-"""Checkpoints that survive: complete or absent, checksummed, listed, pruned, and read with a way back.
+"""Checkpoints that survive interruptions: complete or absent, checksummed, listed and pruned.
 
 A folder holds, for every checkpoint, one ``{tag}_net_{name}.safetensors`` per network and one
-``{tag}_state.safetensors`` for everything else that a resume needs. The tag is the epoch (``12``: its end)
-or epoch and iteration (``12.500``). ``latest_net_{name}.safetensors`` is the newest network under the
-published name, and ``manifest.json`` says which files belong together and what their SHA-256 is.
+``{tag}_state.safetensors`` for everything else that a resume needs. The tag is the epoch (``12``: its end) or epoch and
+iteration (``12.500``). ``latest_net_{name}.safetensors`` is the newest network under the published name, and
+``manifest.json`` lists the files of each checkpoint and their SHA-256.
 
-Order of a save, so that a kill, a full disk or a power loss at any moment leaves the earlier checkpoint
-usable: name the new files in the manifest as unfinished; write each to the disk under a hidden name and
-rename it; only then list them as a checkpoint (and the pruned ones as unfinished); renew the published
-names; delete what was pruned.
+Order of a save, so that a kill, a full disk or a power loss at any moment leaves the earlier checkpoint usable: name
+the new files in the manifest as unfinished; write each to the disk under a hidden name and rename it; only then list
+them as a checkpoint (and the pruned ones as unfinished); renew the published names; delete what was pruned.
 """
 
 __all__ = ["Checkpoint", "CheckpointInfo", "CheckpointStore", "Position", "write_networks"]
@@ -44,10 +43,10 @@ class CheckpointStore(CheckpointReader):
     """The checkpoints of one run folder. Only rank 0 may save.
 
     Args:
-        folder: where they lie; it is created by the first save.
-        keep_last: how many of the newest stay (at least 1).
-        keep_every: the end of every n-th epoch stays for ever; 0 keeps none.
-        refuse_nonfinite: refuse to save networks with NaN or infinite weights, and count such a checkpoint as broken;
+        folder: folder of the checkpoints; the first save creates it.
+        keep_last: number of newest checkpoints that are kept (at least 1).
+        keep_every: the checkpoint at the end of every n-th epoch is never pruned; 0 keeps none.
+        refuse_nonfinite: refuse to save networks with NaN or infinite weights, and treat such a checkpoint as broken;
             otherwise there is a warning.
         warn: receives each warning as one text; by default it goes to the error output.
     """
@@ -81,8 +80,8 @@ class CheckpointStore(CheckpointReader):
         ``state`` may be empty; no state file is written then. ``config`` must be JSON-able.
 
         Raises:
-            UserError: it could not be written (full disk, permissions, ...), or a network holds NaN or
-                infinity and the store refuses that. The checkpoints saved before stay as they are.
+            UserError: it could not be written (full disk, permissions, ...), or a network holds NaN or infinity and the
+                store refuses that. The checkpoints saved before stay as they are.
         """
         for name, arrays in networks.items():
             try:
@@ -125,7 +124,7 @@ class CheckpointStore(CheckpointReader):
         return self._describe_entry(entry)
 
     def _withdraw(self, entry: Entry) -> None:
-        """Give back the space of a save that failed, unless an interruption came after it was listed."""
+        """Delete the files of a failed save, unless it was interrupted after it was listed."""
         manifest, problem = read_manifest(self.folder)
         if manifest and not problem:
             self._delete(entry.names, manifest.entries)
@@ -156,7 +155,7 @@ class CheckpointStore(CheckpointReader):
         return path
 
     def _preserve_published(self) -> None:
-        """Give a second name to published names that no save made: a person put them here."""
+        """Link published names that no save made, because a person put them here, to a second name."""
         for path in self.folder.glob("latest_net_*.safetensors"):
             name = path.name.removeprefix("latest")
             others = [other for other in self.folder.glob(f"initial*{name}") if other.samefile(path)]
@@ -205,7 +204,7 @@ class CheckpointStore(CheckpointReader):
         sync_folder(self.folder)
 
     def _delete(self, names: Iterable[str], entries: list[Entry]) -> None:
-        """Delete files that belong to none of ``entries``; what stays is tried again at the next save."""
+        """Delete files that belong to none of ``entries``; the next save retries those that could not be deleted."""
         known = set().union(*(entry.names for entry in entries))
         for name in names:
             if name not in known:
@@ -229,7 +228,7 @@ def write_networks(
 ) -> list[Path]:
     """Write networks that come from elsewhere as ``{tag}_net_{name}.safetensors``, outside any manifest.
 
-    All of the files are new or none is written: nothing is replaced.
+    Either all files are new, or none is written: nothing is replaced.
 
     Raises:
         UserError: one of the files exists, or cannot be written.
@@ -285,5 +284,5 @@ def _link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)  # file systems without hard links
         os.replace(temporary, target)
     finally:
-        # renaming one name of a file onto another name of it does nothing and leaves both
+        # renaming a file onto another hard link of itself does nothing and leaves both names
         temporary.unlink(missing_ok=True)

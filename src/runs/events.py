@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 class Events:
-    """Writes events to a folder, each at once; with ``hidden_from``, earlier files lose what they have from that step.
+    """Writes each event to a folder at once; ``hidden_from`` hides the events of earlier files from that step on.
 
-    The writer that tensorboardX recommends hands events to a thread through a bounded queue: when its disk is
-    full the thread ends, the queue fills and training waits for ever. The synchronous one raises instead.
+    The writer that tensorboardX recommends passes events to a thread through a bounded queue: when the disk is full the
+    thread ends, the queue fills and training waits for ever. The synchronous writer raises instead.
 
     Raises:
         ImportError: tensorboardX is not installed.
-        OSError: the disk refuses.
+        OSError: the file cannot be written.
     """
 
     def __init__(self, folder: Path, hidden_from: int | None):
@@ -26,7 +26,7 @@ class Events:
 
         self._event, self._scalar = Event, scalar
         folder.mkdir(parents=True, exist_ok=True)
-        # Files are named after the second of their opening: the process id keeps a restart from reusing one.
+        # Files are named after the second they are opened in: the process id keeps a restart from reusing a name.
         self._writer = EventsWriter(str(folder / "events"), f".{os.getpid()}")
         if hidden_from is not None:
             start = SessionLog(status=SessionLog.START)

@@ -73,9 +73,9 @@ def read_log(path: str | os.PathLike) -> list[dict]:
 
 
 class RunLog:
-    """The written record of a run; every rank may own one, only rank 0 touches the disk.
+    """The written record of a run; every rank may own one, only rank 0 writes to the disk.
 
-    What it does costs the same after a hundred thousand records as after ten.
+    The cost of a record does not depend on the length of the log.
 
     Args:
         folder: the run folder; it is made when it is missing.
@@ -114,7 +114,7 @@ class RunLog:
     ) -> str:
         """Record the numbers of one step.
 
-        A disk that refuses (full, say) is reported once and does not end the run; half lines are taken back.
+        A failed write (a full disk, for example) is reported once and does not end the run; half lines are removed.
 
         Args:
             step: optimizer steps since the start of the run.
@@ -125,7 +125,7 @@ class RunLog:
                 ``samples_per_second``, ``memory_gib``, ...
 
         Returns:
-            The line for the console, in the format of pix2pixHD's ``loss_log.txt``, where it goes if it has losses.
+            The line for the console, in the format of pix2pixHD's ``loss_log.txt``; lines with losses go there too.
         """
         values = {name: float(value) for name, value in values.items()}
         extra = {name: float(value) for name, value in (extra or {}).items()}
@@ -147,10 +147,10 @@ class RunLog:
         return line
 
     def truncate_after(self, step: int) -> int:
-        """Take back what was recorded after ``step``, which a resumed run will record again.
+        """Remove the records after ``step``, which a resumed run will record again.
 
         Returns:
-            Number of lines of ``log.jsonl`` taken back.
+            Number of lines removed from ``log.jsonl``.
 
         Raises:
             UserError: the files cannot be shortened.
@@ -202,7 +202,7 @@ class RunLog:
             if self._events is None:
                 self._events = Events(self.folder / EVENTS_FOLDER, self._hidden_from)
             tags = {f"loss/{name}": value for name, value in values.items()}
-            # names with a slash are tags of their own
+            # names with a slash are used as tags unchanged
             tags |= {name if "/" in name else f"run/{name}": value for name, value in extra.items()}
             self._events.scalars(step, tags)
         except ImportError:
@@ -219,7 +219,7 @@ class RunLog:
 
 
 def _encodable(numbers: Mapping[str, float]) -> dict[str, float | str]:
-    # JSON has no NaN and no infinities; as text they survive every reader.
+    # JSON has no NaN and no infinities; every reader keeps them as text.
     return {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
 
 
@@ -232,7 +232,7 @@ def _cut_back(path: Path, stays: Callable[[bytes], object]) -> tuple[int, bytes]
         Number of lines cut, and the last line that is left.
 
     Raises:
-        UserError: a line that no run writes, a link in place of the file, or a disk that refuses.
+        UserError: a line that no run writes, a link in place of the file, or a failed write.
     """
     cut, last, stop = 0, b"", 0
     try:

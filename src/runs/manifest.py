@@ -15,18 +15,18 @@ from ..utils.tensorfile import read_metadata
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-# bytes of a file's name, on every common file system
+# longest file name in bytes on every common file system
 _LONGEST_NAME = 255
 _NETWORK_FILE = re.compile(r"(?P<stem>.+?)_net_(?P<name>.+)\.safetensors")
 
 
 @dataclass(frozen=True, order=True)
 class Position:
-    """Where in a run a checkpoint stands.
+    """Position of a checkpoint in a run.
 
-    ``epoch`` counts from 1. ``iteration`` is the number of steps taken in that epoch; 0 means that the
-    epoch is complete. ``Position(0, 0)`` is the start, ``Position(12, 0)`` the end of epoch 12 and
-    ``Position(13, 500)`` the moment 500 steps later.
+    ``epoch`` counts from 1. ``iteration`` is the number of steps taken in that epoch; 0 means that the epoch is
+    complete. ``Position(0, 0)`` is the start, ``Position(12, 0)`` the end of epoch 12 and ``Position(13, 500)`` the
+    moment 500 steps later.
     """
 
     epoch: int = 0
@@ -98,7 +98,7 @@ def _checksum(body: dict) -> str:
 
 
 def read_manifest(folder: Path) -> tuple[Manifest | None, str | None]:
-    """Return the manifest of ``folder`` (None: there is none that can be used) and what is wrong with it, if anything.
+    """Return the manifest of ``folder``, None if there is no usable one, and a description of its fault, if any.
 
     Raises:
         UserError: a newer version of the program wrote it.
@@ -124,23 +124,23 @@ def read_manifest(folder: Path) -> tuple[Manifest | None, str | None]:
         entries = [_entry(item) for item in body["checkpoints"]]
         manifest = Manifest(entries, list(body["unfinished"]))
         for name in [*manifest.unfinished, *(name for entry in entries for name in entry.names)]:
-            # a foreign manifest must not make us read or delete files elsewhere
+            # a foreign manifest must not cause files elsewhere to be read or deleted
             if Path(name).name != name or "\0" in name or len(os.fsencode(name)) > _LONGEST_NAME:
-                return None, f"names a file that is none of its folder ({shown(name)})"
+                return None, f"names a file that cannot be in its folder ({shown(name)})"
         return manifest, None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return None, f"is damaged ({type(error).__name__}: {str(error)[:200]})"
 
 
 def _entry(item: dict) -> Entry:
-    """A checkpoint as a manifest describes it, whose every part is of the kind that this program writes."""
+    """A checkpoint as a manifest describes it; every part must have the type that this program writes."""
     entry = Entry(**{**item, "position": Position(**item["position"])})
     numbers = (entry.position.epoch, entry.position.iteration, entry.format_version)
     if not all(type(number) is int and 0 <= number < 1 << 53 for number in numbers):
         raise TypeError(f"a checkpoint stands at {numbers}")
     texts = (entry.tag, entry.stem, entry.system, entry.time, *entry.files)
     if not all(isinstance(text, str) and len(text) <= _LONGEST_NAME for text in texts):
-        raise TypeError(f"a checkpoint has a name that is not a text of at most {_LONGEST_NAME} letters")
+        raise TypeError(f"the name of a checkpoint is not a string of at most {_LONGEST_NAME} characters")
     for role, file in entry.files.items():
         known = isinstance(file["sha256"], (str, type(None))) and isinstance(file["size"], (int, type(None)))
         if not known or not (role == "state" or role.startswith("net_")):
@@ -151,8 +151,7 @@ def _entry(item: dict) -> Entry:
 def scan_folder(folder: Path, known: set[str]) -> list[Entry]:
     """Find checkpoints by their file names, oldest first, leaving out the files named in ``known``.
 
-    This serves folders without a manifest: files that a person copied or converted. Nothing can be verified
-    there.
+    This serves folders without a manifest: files that a person copied or converted. They cannot be verified.
     """
     groups: dict[str, dict[str, dict]] = {}
     for path in sorted(folder.glob("*_net_*.safetensors")):
@@ -166,7 +165,7 @@ def scan_folder(folder: Path, known: set[str]) -> list[Entry]:
         if state.is_file() and state.name not in known:
             files["state"] = {"file": state.name, "sha256": None, "size": None}
         entries.append(_scanned(folder, stem, files))
-    # published copies carry no state: of two at one position the numbered original is the better one
+    # published copies have no state: of two checkpoints at one position the numbered original is preferred
     return sorted(entries, key=lambda entry: (entry.position.progress, "state" in entry.files))
 
 
@@ -184,11 +183,11 @@ def _scanned(folder: Path, stem: str, files: dict[str, dict]) -> Entry:
             iteration = int(metadata.get("iteration", iteration))
             version = int(metadata.get("format_version", FORMAT_VERSION))
             time = metadata.get("time", "")
-            if numbers:  # a save that was cut short must not pass for a whole checkpoint
+            if numbers:  # an interrupted save must not pass for a complete checkpoint
                 for role in filter(None, metadata.get("files", "").split(",")):
                     name = f"{stem}_{role}.safetensors"
                     files.setdefault(role, {"file": name, "sha256": None, "size": None})
             break
         except (UserError, ValueError):
-            continue  # reported when somebody loads it
+            continue  # reported when it is loaded
     return Entry(tag if numbers else stem, stem, Position(epoch, iteration), system, time, files, version)

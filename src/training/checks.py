@@ -1,4 +1,4 @@
-"""Cheap checks before a training run: what is missing is said before records are built or networks compiled."""
+"""Quick checks before a training run: missing files are reported before records are built or networks compiled."""
 
 __all__ = ["check_start"]
 
@@ -12,7 +12,7 @@ from ..utils.errors import UserError
 
 
 def check_start(system: type[System], config: Config) -> None:
-    """Look for the data, for the files and packages that the options name, and for the run to start from.
+    """Check the data, the files and packages that the options name, and the run to start from.
 
     Raises:
         UserError: the first thing that is missing.
@@ -28,7 +28,7 @@ def check_start(system: type[System], config: Config) -> None:
     if config.load_pretrain and not config.continue_train:
         reader = CheckpointReader(config.load_pretrain)
         if not reader.list():
-            # says what is wrong with the folder
+            # raises an error that names the fault of the folder
             reader.load(config.which_epoch, with_state=False)
     if config.continue_train:
         folder = Path(config.save_ckpt_dir) / config.name

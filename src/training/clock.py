@@ -1,4 +1,4 @@
-"""Intervals in hours, for what is too slow to do every so many samples."""
+"""Intervals in hours, for tasks that are too slow to run every so many samples."""
 
 __all__ = ["HourClock"]
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class HourClock:
-    """``due()`` is true once for every ``hours`` that have passed since it was made or last was; 0 is never."""
+    """``due()`` is true once for every ``hours`` since the start or since it was last true; 0 is never."""
 
     def __init__(self, hours: float, now: Callable[[], float] = time.monotonic):
         self.seconds = 3600.0 * hours

@@ -1,4 +1,4 @@
-"""What the workers of one run exchange, besides the gradients that the step itself averages."""
+"""Communication between the workers of one run, besides the gradients that the step itself averages."""
 
 __all__ = ["Workers"]
 
@@ -9,7 +9,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from ..utils.runtime import Device
 
-# values that travel at once: one compiled shape for arrays of any size
+# values sent at once: one compiled shape for arrays of any size
 _CHUNK = 1 << 18
 
 
@@ -32,7 +32,7 @@ class _Broadcast(nn.Cell):
 
 
 class Workers:
-    """All workers of the run; with one worker every method is free."""
+    """All workers of the run; with one worker no method communicates."""
 
     def __init__(self, device: Device):
         self.rank, self.world = device.rank, device.world
@@ -41,7 +41,7 @@ class Workers:
 
     @property
     def is_first(self) -> bool:
-        """Only the first worker writes files and talks."""
+        """Only the first worker writes files and prints messages."""
         return self.rank == 0
 
     def any(self, flag: bool) -> bool:

@@ -1,4 +1,4 @@
-"""What ends a run before its time: signals, and losses or gradients that are not finite."""
+"""Guards that stop a run early: signals, and losses or gradients that are not finite."""
 
 __all__ = ["FiniteWatch", "StopRequest"]
 
@@ -23,8 +23,8 @@ MAX_BAD_STEPS = 10
 class StopRequest:
     """Turns SIGTERM and Ctrl-C into a flag that the loop reads between steps; a second signal stops at once.
 
-    Workers of a distributed run are asked through a file instead, which MINDI2I_STOP_FILE names: their launcher has
-    no way to pass a signal on.
+    Workers of a distributed run are asked through a file instead, which MINDI2I_STOP_FILE names: their launcher has no
+    way to pass a signal on.
     """
 
     def __init__(self) -> None:
@@ -54,8 +54,8 @@ class StopRequest:
 class FiniteWatch:
     """Remembers the last steps and stops the run when ten in a row had no finite gradient.
 
-    The device skips such steps by itself and counts them; the host reads the count at least every ten steps, and
-    after some bad ones exactly when the tenth could have happened.
+    The device skips such steps by itself and counts them; the host reads the count at least every ten steps, and after
+    some bad ones exactly when the tenth could have happened.
     """
 
     def __init__(self, folder: Path, loss_names: tuple[str, ...], group_names: tuple[str, ...]):
@@ -89,7 +89,7 @@ class FiniteWatch:
         terms = [name for name, value in {**last["losses"], **last["norms"]}.items() if not math.isfinite(value)]
         path = self.folder / f"not_finite_step_{last['step']}.json"
         if writes:
-            # JSON has no word for NaN: texts keep the file readable everywhere
+            # JSON has no NaN: as text the file stays readable everywhere
             text = json.dumps({"loss_scale": loss_scale, "steps": _printable(steps)}, indent=1)
             atomic_write(path, text.encode())
         raise UserError(

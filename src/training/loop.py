@@ -34,7 +34,7 @@ from .schedules import learning_rate_factor, total_epochs, total_steps
 from .state import apply_state, collect_state, kept_parameters, trained_parameters
 from .steps import StepOptions, TrainStep
 
-# steps between looks at what only the device knows: overflow counts, stop requests of other workers
+# steps between two reads of values on the device: overflow counts, stop requests of other workers
 _LOOK_EVERY = 10
 
 
@@ -49,7 +49,7 @@ def train(system: type[System], config: Config) -> int:
     if config.debug:
         config = config.replace(niter=1, niter_decay=0, max_dataset_size=10, print_freq=1, display_freq=1)
     config = _with_loss_scale(config)
-    # cheap checks first: a network or record that is built in vain takes minutes
+    # quick checks first: building a network or record takes minutes
     check_start(system, config)
     if config.check_start:
         return 0
@@ -63,7 +63,7 @@ def train(system: type[System], config: Config) -> int:
         return _Trainer(system, config, device, folder).run()
     finally:
         if lock:
-            # a start that failed leaves no folder that looks like a run
+            # a failed start leaves no folder that looks like a run
             lock.withdraw()
 
 
@@ -91,7 +91,7 @@ class _Trainer:
         self.config = config = system.companions.complete(
             config, checkpoint.config if checkpoint else None, pretrained.config if pretrained else None
         )
-        # weights before data: whether they fit is known in seconds, and records may take an hour
+        # weights before data: a mismatch is found in seconds, and building records may take an hour
         self.system = system(config, training=True)
         if checkpoint:
             self._restore(checkpoint)
@@ -272,7 +272,7 @@ class _Trainer:
         return losses
 
     def _first_samples(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The first batches together, as many as data-dependent initialisation looks at."""
+        """The first batches joined, as many as data-dependent initialisation needs."""
         count = -(-self.objective.initial_samples // len(batch["id"]))
         if count <= 1:
             return batch
@@ -343,7 +343,7 @@ class _Trainer:
     def _stops(self, stop: StopRequest, done: int) -> bool:
         if self.workers.world == 1:
             return bool(stop)
-        # all workers must leave after the same step, or the others wait for ever
+        # all workers must stop after the same step, or the others wait for ever
         return done % _LOOK_EVERY == 0 and self.workers.any(bool(stop))
 
     # -- checkpoints and the end -------------------------------------------------------------------------------
@@ -353,7 +353,7 @@ class _Trainer:
 
     def _save(self, position: Position, done: int) -> None:
         if self.workers.world > 1 and done % self.options.accumulation:
-            # one checkpoint is what all workers go on from, so it holds the mean of what each has added up
+            # all workers continue from one checkpoint, so it holds the mean of their accumulated values
             self.workers.average([p for total in self.step.sums for p in total.totals])
         if self.workers.is_first:
             networks = {name: state_arrays(self.system.networks[name]) for name in self.system.networks}

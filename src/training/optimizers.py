@@ -12,8 +12,8 @@ from ..contracts.objective import UpdateGroup
 class Adam(nn.Cell):
     """Kingma and Ba 2015, algorithm 1, over one :class:`UpdateGroup`: ``construct(gradients)`` steps its parameters.
 
-    ``nn.Adam`` adds epsilon before the second moment's bias is taken out, which makes it up to 30 times as large in the
-    first steps as in PyTorch. Here epsilon enters where the algorithm has it, so published training runs are met.
+    ``nn.Adam`` adds epsilon before the bias correction of the second moment, which makes it up to 30 times as large as
+    in PyTorch in the first steps. Here epsilon is added where the algorithm adds it, as in published training runs.
 
     ``learning_rate`` is a Parameter: schedules assign it, in every mode. Moments are kept under the structural names of
     the parameters: see :meth:`state`.
@@ -46,7 +46,7 @@ class Adam(nn.Cell):
         power1, power2 = self.beta1_power * beta1, self.beta2_power * beta2
         ops.assign(self.beta1_power, power1)
         ops.assign(self.beta2_power, power2)
-        # before the first good step both are 1, and the kernel would divide by 0
+        # before the first good step both powers are 1, and the kernel would divide by 0
         power1, power2 = ops.select(finite, power1, self._half), ops.select(finite, power2, self._half)
         rate = ops.select(finite, self.learning_rate.value(), self._zero)
         eps = self.eps * ops.sqrt(1.0 - power2)
@@ -55,11 +55,11 @@ class Adam(nn.Cell):
         if self.weight_decay > 0:
             gradients = self.map(ops.partial(_decayed, self.weight_decay), self.weights, gradients)
         step = ops.partial(_adam_step, power1, power2, rate, beta1, beta2, eps)
-        # the result must hang on the map: the compiler drops a map whose result nobody uses, updates and all
+        # the result must depend on the map: the compiler removes a map whose result is unused, with its updates
         return ops.depend(power1, self.map(step, self.weights, self.moment1, self.moment2, gradients))
 
     def set_rate(self, rate: float) -> None:
-        """Use ``rate`` from the next step on; the device hears of it only when it changes."""
+        """Use ``rate`` from the next step on; it is sent to the device only when it changes."""
         rate = np.float32(rate)
         if self.current_rate != rate:
             ops.assign(self.learning_rate, Tensor(rate, ms.float32))

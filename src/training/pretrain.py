@@ -1,4 +1,4 @@
-"""Starting from another run's networks: 512p weights in 1024p networks, with a report of what stays new."""
+"""Starting from another run's networks, such as 512p weights in 1024p networks, with a report of new layers."""
 
 __all__ = ["load_pretrained"]
 
@@ -25,11 +25,11 @@ def load_pretrained(
 ) -> None:
     """Fill the system's networks from another run's ``checkpoint`` as far as names and shapes agree.
 
-    Says for each network what the file did not fill. Companion files (feature clusters) are copied from ``source`` to
-    ``run_folder``, so that the run can be evaluated on its own; None copies nothing.
+    Reports for each network the parameters that the file did not fill. Companion files (feature clusters) are copied
+    from ``source`` to ``run_folder``, so that the run can be evaluated on its own; None copies nothing.
 
     Raises:
-        UserError: a network of it fits less than half here.
+        UserError: less than half of a network's parameters are filled.
     """
     system.companions.adopt(system, checkpoint.networks, checkpoint.config)
     for name, cell in system.networks.items():
@@ -37,7 +37,7 @@ def load_pretrained(
             say(f"pretrained {source}: has no network {name}, it starts new")
             continue
         report = load_arrays(cell, checkpoint.networks[name], strict=False)
-        # a layer or two may differ, such as the first one of a network that gets features now
+        # a layer or two may differ, such as the first layer of a network that now takes features
         if len(report.mismatched) >= len(report.loaded):
             total = len(report.loaded) + len(report.mismatched) + len(report.missing)
             raise UserError(
@@ -53,7 +53,7 @@ def load_pretrained(
             say(f"  in the file, but not here: {', '.join(unused)}")
     if run_folder:
         for name in system.companions.files(system.config):
-            # a link that leads nowhere is a file in the way, too
+            # a broken link is treated as an existing file
             if (source / name).is_file() and not os.path.lexists(run_folder / name):
                 with explained(source / name, "copy"), open_regular(source / name) as stream:
                     atomic_write(run_folder / name, partial(shutil.copyfileobj, stream))
@@ -61,5 +61,5 @@ def load_pretrained(
 
 
 def _module(parameter: str) -> str:
-    """First two parts of a parameter's name: enough to know which layer is meant."""
+    """First two parts of a parameter's name, which identify the layer."""
     return ".".join(parameter.split(".")[:2])

@@ -34,12 +34,12 @@ def _constant(config: Config, epoch: int, progress: float) -> float:
     return 1.0
 
 
-#: ``lr_policy`` to its function of (config, epoch from 1, share of the whole run's steps that are done)
+#: ``lr_policy`` to its function of (config, epoch from 1, fraction of the whole run's steps that are done)
 SCHEDULES = {"linear": _linear, "cosine": _cosine, "constant": _constant}
 
 
 def learning_rate_factor(config: Config, epoch: int, progress: float) -> float:
-    """Factor for a step in ``epoch`` (from 1) when the share ``progress`` of the run is done.
+    """Factor for a step in ``epoch`` (from 1) when the fraction ``progress`` of the run is done.
 
     ``linear``: pix2pixHD's and CycleGAN's, constant for ``niter`` epochs, then down by equal steps an epoch.
     ``cosine``: half a cosine over all steps, down to ``eta_min``. ``constant``: one.

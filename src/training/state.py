@@ -1,4 +1,4 @@
-"""Everything of a run that a checkpoint holds besides the networks: collecting it and putting it back."""
+"""The training state in a checkpoint, besides the networks: collecting and restoring it."""
 
 __all__ = ["apply_state", "collect_state", "kept_parameters", "trained_parameters"]
 
@@ -29,7 +29,7 @@ def collect_state(objective: Objective, step: TrainStep) -> dict[str, np.ndarray
 
 
 def apply_state(objective: Objective, step: TrainStep, arrays: dict[str, np.ndarray]) -> list[str]:
-    """Put back what :func:`collect_state` returned; the names of what the checkpoint did not hold.
+    """Restore the result of :func:`collect_state`; returns the names that the checkpoint did not hold.
 
     A group that is trained for the first time (the phase after ``niter_fix_global``) starts with fresh moments.
     """
@@ -43,13 +43,13 @@ def apply_state(objective: Objective, step: TrainStep, arrays: dict[str, np.ndar
 
 
 def trained_parameters(system: System, objective: Objective, step: TrainStep) -> list[Parameter]:
-    """All that must be equal on every worker."""
+    """All parameters that must be equal on every worker."""
     networks = [p for cell in system.networks.values() for p in named_parameters(cell).values()]
     return networks + [p for name, p in _state_parameters(objective, step).items() if not name.startswith("buffer.")]
 
 
 def kept_parameters(system: System) -> tuple[Parameter, ...]:
-    """What a forward pass changes in the networks (running statistics of batch norm): a bad step takes it back."""
+    """Parameters that a forward pass changes (running statistics of batch norm); a bad step restores them."""
     return tuple(
         p
         for cell in system.networks.values()

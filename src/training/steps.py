@@ -1,7 +1,7 @@
 """One compiled training step: gradients, their mean over devices, the finite check, clipping and every update.
 
-Nothing runs in Python between the updates of one step, and nothing is read back to the host: overflow handling,
-the loss scale and gradient accumulation live in parameters of the step.
+Nothing runs in Python between the updates of one step, and nothing is read back to the host: overflow handling, the
+loss scale and gradient accumulation live in parameters of the step.
 """
 
 __all__ = ["StepOptions", "TrainStep"]
@@ -19,10 +19,10 @@ from .optimizers import Adam
 
 @dataclass(frozen=True)
 class StepOptions:
-    """How gradients become updates.
+    """Settings of the update: loss scale, accumulation, clipping and averaging over devices.
 
     Attributes:
-        loss_scale: factor on the loss while gradients are computed, taken out again before they are used.
+        loss_scale: factor on the loss while gradients are computed; gradients are divided by it before they are used.
         dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps.
         accumulation: steps whose gradients are averaged into one update.
         clip_norm: largest global norm of a group's gradient; 0 leaves it alone.
@@ -42,15 +42,15 @@ class StepOptions:
 class TrainStep(nn.Cell):
     """``construct(*inputs) -> (losses, norms, outputs)``: one step of every group, all from the same weights.
 
-    ``losses`` is the float32 vector of loss terms and ``norms`` the gradient norm of each group, both means over or
-    of all devices. If any of them is not finite, no parameter and no moment changes, in no group and on no device:
+    ``losses`` is the float32 vector of loss terms and ``norms`` the gradient norm of each group, both means over or of
+    all devices. If any of them is not finite, no parameter and no moment changes, in no group and on no device:
     replicas that disagree part for good. ``bad_steps`` counts such steps in a row.
 
     ``kept`` are running statistics and buffers (see :class:`Objective`); what a bad step's forward pass changed in them
     is taken back. ``finite`` is 1 after a good step and 0 after a bad one.
 
-    With accumulation two of these Cells work together: ``TrainStep(..., applies=False)`` only adds to ``sums``, and
-    the one that applies takes the same ``sums`` and runs on every n-th step. The host picks, so neither branches.
+    With accumulation two of these Cells work together: ``TrainStep(..., applies=False)`` only adds to ``sums``, and the
+    one that applies takes the same ``sums`` and runs on every n-th step. The host picks, so neither branches.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class TrainStep(nn.Cell):
                     for group in groups
                 ]
             )
-        # compiled loops nest a call for each turn, so whatever runs over all parameters is a map
+        # compiled loops nest a call for each turn, so everything that runs over all parameters is a map
         self.map = ops.HyperMap()
 
     def construct(self, *inputs: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
@@ -121,12 +121,12 @@ class TrainStep(nn.Cell):
             losses = ops.depend(losses, self._update(ready, finite))
             if self.accumulates:
                 for total in self.sums:
-                    # hung on the result, or the compiler drops the map
+                    # the result must depend on the map, or the compiler removes it
                     losses = ops.depend(losses, total.clear())
         return losses, norms, outputs
 
     def _revert(self, before: tuple[Tensor, ...], finite: Tensor) -> tuple:
-        """Take back what a bad step's forward pass did to running statistics and buffers."""
+        """Restore running statistics and buffers after the forward pass of a bad step."""
         done = (finite,)
         if len(self.statistics) > 0:
             done = done + (self.map(ops.partial(_keep, finite), self.statistics, before),)
@@ -143,7 +143,7 @@ class TrainStep(nn.Cell):
         return ops.sqrt(2.0 * ops.stack(self.map(_half_square, gradients)).sum())
 
     def _count(self, finite: Tensor) -> None:
-        """Book-keeping of overflow on the device: rows of bad steps, and the dynamic loss scale."""
+        """Count consecutive bad steps on the device and update the dynamic loss scale."""
         ops.assign(self.finite, finite.astype(ms.float32))
         good = ops.select(finite, self.good_steps + 1.0, ops.zeros_like(self.good_steps))
         ops.assign(self.bad_steps, ops.select(finite, ops.zeros_like(self.bad_steps), self.bad_steps + 1.0))
@@ -155,7 +155,7 @@ class TrainStep(nn.Cell):
         ops.assign(self.good_steps, good)
 
     def _clip(self, ready: tuple, norms: Tensor) -> tuple:
-        """Shrink what is longer than allowed."""
+        """Scale gradients whose norm is larger than allowed."""
         if self.options.clip_jointly:
             norms = ops.ones_like(norms) * ops.sqrt((norms * norms).sum())
         shrinks = ops.minimum(self.options.clip_norm / (norms + 1e-6), ops.ones_like(norms))
@@ -196,7 +196,7 @@ _l2_loss = ops.L2Loss()
 
 
 def _copy(parameter: Parameter) -> Tensor:
-    # a product, because the bare value may be read when it has changed already
+    # a product, because the bare parameter may be read after it has changed
     return parameter * 1.0
 
 

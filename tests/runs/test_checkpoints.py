@@ -240,7 +240,7 @@ def test_nonfinite_weights_are_told_otherwise(tmp_path):
     assert run.warnings[0].endswith(f"{said}: it is saved as it is")
     run.warnings.clear()
     assert np.isnan(run.store.load().networks["G"]["model.1.weight"]).all()
-    assert run.warnings[0].endswith(f"2_net_G.safetensors: {said}: what it computes is of no use")
+    assert run.warnings[0].endswith(f"2_net_G.safetensors: {said}: its results are useless")
 
 
 # ------------------------------------------------------------------ people

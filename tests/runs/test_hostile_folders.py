@@ -58,11 +58,20 @@ def test_only_as_much_as_such_a_file_may_hold_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda body: body["checkpoints"][0]["files"]["net_G"].update(file="x" * 5000), "names a file that is none"),
-        (lambda body: body["checkpoints"][0]["files"]["net_G"].update(file="ü" * 200), "names a file that is none"),
-        (lambda body: body["checkpoints"][0]["files"]["net_G"].update(file="../thesis"), "names a file that is none"),
-        (lambda body: body["unfinished"].append("y" * 5000), "names a file that is none of"),
-        (lambda body: body["checkpoints"][0].update(tag="1" * 5000), "not a text of at most 255 letters"),
+        (
+            lambda body: body["checkpoints"][0]["files"]["net_G"].update(file="x" * 5000),
+            "names a file that cannot be in its folder",
+        ),
+        (
+            lambda body: body["checkpoints"][0]["files"]["net_G"].update(file="ü" * 200),
+            "names a file that cannot be in its folder",
+        ),
+        (
+            lambda body: body["checkpoints"][0]["files"]["net_G"].update(file="../thesis"),
+            "names a file that cannot be in its folder",
+        ),
+        (lambda body: body["unfinished"].append("y" * 5000), "names a file that cannot be in its folder"),
+        (lambda body: body["checkpoints"][0].update(tag="1" * 5000), "not a string of at most 255 characters"),
         (lambda body: body["checkpoints"][0].update(files={"net_" + "a" * 5000: {}}), "is damaged"),
         (lambda body: body["unfinished"].append("\ud800"), "is damaged"),
     ],
