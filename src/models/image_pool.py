@@ -10,12 +10,12 @@ from mindspore import Parameter, Tensor, nn, ops
 def draw_pool_slots(size: int, batch: int, step: int, seed: int) -> np.ndarray:
     """Decide what an :class:`ImagePool` does at ``step``, one image after the other, as pix2pixHD does.
 
-    The pool first fills up and hands every new image through; later each image is, with probability one half,
-    swapped with a random stored one, which may be the one before it. A function of (``seed``, ``step``) alone, so a
+    Until the pool is full it returns every new image; later each image is swapped, with probability one half, with a
+    random stored image, which may be the one before it. The result is a function of (``seed``, ``step``) alone, so a
     resumed run needs no random state for it.
 
     Returns:
-        int32 (``batch``, 2): the slot to read and the slot to write. -1 stands for "hand the new image through" and
+        int32 (``batch``, 2): the slot to read and the slot to write. -1 means "return the new image" and
         "store nothing".
     """
     rng = np.random.default_rng([seed, 7, step])
@@ -32,8 +32,8 @@ def draw_pool_slots(size: int, batch: int, step: int, seed: int) -> np.ndarray:
 def draw_distinct_slots(size: int, batch: int, step: int, stream: list[int]) -> np.ndarray:
     """As :func:`draw_pool_slots`, for a whole batch at once, as CycleGAN does.
 
-    The images of one batch are swapped with different stored ones, all of which were stored in earlier steps. A
-    function of (``stream``, ``step``) alone.
+    The images of one batch are swapped with different stored images, all of which were stored in earlier steps. The
+    result is a function of (``stream``, ``step``) alone.
     """
     rng = np.random.default_rng([*stream, step])
     slots = np.full((batch, 2), -1, np.int32)
@@ -51,11 +51,11 @@ class ImagePool(nn.Cell):
     """Stored images of one shape: training state that a call changes in place, touching only rows it reads or writes.
 
     Args:
-        rows: how many images there is room for.
-        shape: (C, H, W) of one.
-        dtype: how they are stored. Half precision rounds images in [-1, 1] by a tenth of a grey level; 50 of 3x512x512
-            then take 79 MB instead of 157.
-        batch: images of a call that :meth:`revert` can take back.
+        rows: capacity in images.
+        shape: (C, H, W) of one image.
+        dtype: type of the stored images. Half precision rounds images in [-1, 1] by a tenth of a grey level; 50 of
+            3x512x512 then take 79 MB instead of 157.
+        batch: number of images of a call that :meth:`revert` can undo.
     """
 
     def __init__(self, rows: int, shape: tuple[int, int, int], dtype: ms.Type = ms.float32, batch: int = 1):
@@ -68,10 +68,10 @@ class ImagePool(nn.Cell):
         self.write_row = ops.ScatterUpdate()
 
     def construct(self, new: Tensor, slots: Tensor) -> Tensor:
-        """(N, C, H, W) new images and (N, 2) slots to read and to write to the images that the discriminator sees.
+        """From (N, C, H, W) new images and (N, 2) slots to read and to write: the images for the discriminator.
 
-        The images of a batch take their turns: each sees what those before it stored. One that is not finite is not
-        stored, because it would come back long after the step that made it was skipped.
+        The images of a batch are processed in order: each may be swapped with one stored before it. An image that is
+        not finite is not stored, because it would return long after the step that made it was skipped.
         """
         shown, rows, places = (), (), ()
         for i in range(new.shape[0]):
@@ -83,7 +83,7 @@ class ImagePool(nn.Cell):
             before = ops.gather(self.images, place, 0)
             row = ops.select(self._for_all(keeps, image), kept, before)
             rows, places = rows + (before,), places + (place,)
-            # read before it is written, and written before the next image is looked at
+            # read before it is written, and written before the next image is processed
             row = ops.depend(row, seen)
             shown = shown + (ops.depend(seen, self.write_row(self.images, place, row)),)
         result = ops.concat(shown, 0)
@@ -93,12 +93,12 @@ class ImagePool(nn.Cell):
         return result
 
     def revert(self, finite: Tensor) -> Tensor:
-        """Put back what the last call (of ``batch`` images) overwrote, unless ``finite``, a bool tensor (), is true."""
-        # the compiler may read parameters early: not before the step knows whether it was finite
+        """Undo the last call (of ``batch`` images), unless ``finite``, a bool tensor (), is true."""
+        # the compiler may read parameters early: it must not before the step knows whether it was finite
         rows, places = ops.depend(self._rows, finite), ops.depend(self._places, finite)
         done = finite
         for k in range(self.batch):
-            # the last first, because two images may have taken one place
+            # in reverse order, because two images may have taken one slot
             i = self.batch - 1 - k
             place = ops.depend(places[i : i + 1], done)
             before = rows[i : i + 1]

@@ -6,7 +6,7 @@ from mindspore import Tensor, nn, ops
 
 
 def l1_loss(a: Tensor, b: Tensor) -> Tensor:
-    """Mean absolute difference, in float32 whatever the inputs are."""
+    """Mean absolute difference, computed in float32 for every input type."""
     return ops.abs(a.astype("float32") - b.astype("float32")).mean()
 
 
@@ -14,7 +14,7 @@ class GANLoss(nn.Cell):
     """Adversarial loss of a map of patch logits against all-real or all-fake.
 
     ``lsgan``: mean squared distance to 1 or 0 (Mao et al. 2017); otherwise binary cross entropy of the logits, in the
-    form that neither overflows nor needs a sigmoid in the network.
+    form that does not overflow and needs no sigmoid in the network.
     """
 
     def __init__(self, lsgan: bool = True):

@@ -1,4 +1,4 @@
-"""LPIPS v0.1: a distance of images that agrees with people's judgement better than pixel differences do.
+"""LPIPS v0.1: a distance between images that agrees with human judgement better than pixel differences do.
 
 Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric". Parameters are named as in
 the two published files it is made of: torchvision's backbone (``features.*``) and the linear heads
@@ -63,7 +63,7 @@ class _Head(nn.Cell):
 
 
 class LPIPS(nn.Cell):
-    """Two batches of images (N, 3, H, W) in [-1, 1] to their distances (N,); sides of at least :attr:`SMALLEST`.
+    """Distances (N,) of two batches of images (N, 3, H, W) in [-1, 1] with sides of at least :attr:`SMALLEST`.
 
     Args:
         backbone: ``alex`` or ``vgg`` (VGG16).

@@ -42,7 +42,7 @@ def count_parameters(cell: nn.Cell) -> int:
 
 @dataclass
 class LoadReport:
-    """What a load did: names filled, names of the network left as they were, names of the file not used."""
+    """Result of a load: names that were filled, names missing in the file, unused names of the file."""
 
     loaded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -68,8 +68,8 @@ def load_arrays(
 ) -> LoadReport:
     """Fill ``cell`` from ``arrays`` by name and shape.
 
-    Strict loading changes nothing unless every name and shape agrees. Otherwise what fits is loaded and the report
-    says what was not.
+    Strict loading changes nothing unless every name and shape agrees. Otherwise the matching arrays are loaded and the
+    report lists the rest.
 
     Raises:
         UserError: strict, and anything is missing, unused or of another shape.
@@ -90,7 +90,7 @@ def load_arrays(
             "Use the options that the weights were trained with."
         )
     for name in report.loaded:
-        # assign, because compiled code does not see set_data
+        # assign, because compiled code does not notice set_data
         ops.assign(own[name], Tensor(np.asarray(arrays[name], order="C")).astype(own[name].dtype))
     return report
 

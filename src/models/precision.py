@@ -1,8 +1,8 @@
 """Convolutions in 16 bits (Micikevicius et al. 2018, "Mixed Precision Training", with the norms in float32, too).
 
 Weights, their gradients and the optimizer's moments stay float32; a convolution casts its weight where it uses it.
-What lies between convolutions takes the type it is given: paddings, activations and sums stay in 16 bits, and the norms
-of :mod:`src.models.layers` compute in float32 inside. Losses cast what they compare to float32.
+Operators between convolutions keep the type of their input: paddings, activations and sums stay in 16 bits, and the
+norms of :mod:`src.models.layers` compute in float32 inside. Losses cast what they compare to float32.
 """
 
 __all__ = ["compute_type", "set_precision"]

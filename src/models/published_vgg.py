@@ -14,12 +14,11 @@ _PREFIXES = ("", "features.", "layers.")
 
 
 def vgg19_arrays(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], bool]:
-    """Return a published VGG19's convolutions under the names of :class:`src.models.vgg.VGG19`, and whether they had
-    no biases.
+    """Return a published VGG19's convolutions under our names, and whether their biases were missing.
 
-    Then zeros are in their place: the zoo's network was trained without (``has_bias: False``). Names are ``0.weight``,
-    ``0.bias``, ``2.weight``, ...; dense layers and an optimizer's state are left out. Arrays of another network give
-    what there is of such names, perhaps nothing.
+    Missing biases are zeros in the result: the zoo's network was trained without them (``has_bias: False``). Names are
+    those of :class:`src.models.vgg.VGG19`: ``0.weight``, ``0.bias``, ``2.weight``, ... Dense layers and an optimizer's
+    state are left out. For another network the result holds the arrays with such names, perhaps none.
     """
     prefix = next((prefix for prefix in _PREFIXES if f"{prefix}0.weight" in arrays), None)
     if prefix is None:
@@ -37,7 +36,7 @@ def vgg19_arrays(arrays: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], 
 def read_vgg19(path: str | Path) -> dict[str, np.ndarray]:
     """Return the convolutions in a file of VGG19 weights, see :func:`vgg19_arrays`; empty for another network.
 
-    That zeros stand for missing biases is said once for each file.
+    A notice says once for each file that missing biases were replaced by zeros.
 
     Raises:
         UserError: the file cannot be read, see :func:`src.utils.weights.read_weights`.

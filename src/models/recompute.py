@@ -1,4 +1,4 @@
-"""Less memory for more time: parts of a network that the backward pass computes again (Chen et al. 2016).
+"""Recomputation: the backward pass computes parts of a network again to save memory (Chen et al. 2016).
 
 Gradients are the same, and the names of parameters do not change.
 """
@@ -31,9 +31,9 @@ class Stage(nn.Cell):
 def recompute_stages(sequence: nn.SequentialCell) -> None:
     """Keep of a long sequence only what its convolutions and blocks return; call it before anything is compiled.
 
-    The sequence is cut behind every cell that has weights of its own or inside. Of each stage all but the result is
-    forgotten: norms, activations, paddings and casts are computed again, and the inner convolutions of a block. A
-    compiled step does not repeat the convolution that ends a stage, because no gradient needs its result there.
+    The sequence is cut behind every cell that holds weights. Only the result of each stage is kept: norms, activations,
+    paddings and casts are computed again, and the inner convolutions of a block. A compiled step does not repeat the
+    convolution that ends a stage, because no gradient needs its result there.
     """
     stages, cells = [], []
     for cell in sequence.cell_list:

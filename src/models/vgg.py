@@ -1,4 +1,4 @@
-"""VGG19 up to conv5_1 as a fixed perceptual yardstick (Simonyan and Zisserman 2014; Johnson et al. 2016)."""
+"""VGG19 up to conv5_1 as a fixed perceptual distance (Simonyan and Zisserman 2014; Johnson et al. 2016)."""
 
 __all__ = ["VGG19", "VGGLoss", "convolution_stack", "load_vgg", "require_vgg"]
 
@@ -92,7 +92,7 @@ def require_vgg(path: str, way_out: str) -> None:
 def load_vgg(path: str, way_out: str = "Download torchvision's vgg19-dcbb9e9d.pth and name that file") -> VGG19:
     """Build VGG19 from a file of published weights: torchvision's, or the model zoo's, whose biases are zero.
 
-    ``way_out`` is what the caller's users can do where the file is missing or another one.
+    ``way_out`` tells the user what to do if the file is missing or of another network.
 
     Raises:
         UserError: no such file, or not VGG19; the message says where the weights come from.

@@ -15,7 +15,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from ..layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, conv, deconv
 from ..recompute import recompute_stages
 
-#: receptive fields of the discriminators, and the smallest height and width that give them a map to judge
+#: receptive fields of the discriminators, and the smallest height and width for which they have an output
 PATCHES = {94: 32, 70: 24}
 
 # Row t of the matrix gives the taps of a 3-tap kernel that meet tap t of the 4-tap transposed kernel.
@@ -82,7 +82,7 @@ class ResnetGenerator(nn.Cell):
     """(N, channels, H, W) in [-1, 1] to the same shape and range; H and W are multiples of 4, with blocks from 8 on.
 
     ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family) or ``transposed`` (the junyanz family).
-    The residual blocks are independent. The outer reflection pads are 3 whatever ``channels`` is.
+    The residual blocks are independent. The outer reflection pads are 3 for any ``channels``.
     """
 
     def __init__(

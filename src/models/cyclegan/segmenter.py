@@ -1,7 +1,7 @@
-"""Semantic consistency: a small segmentation network that keeps a translation from changing what is depicted.
+"""Semantic consistency: a small segmentation network penalises translations that change the classes of an image.
 
-Without it, sky of the synthetic side turns into vegetation, because the photographs have trees where it has
-sky (the remedy follows Hoffman et al. 2018, CyCADA, section 3).
+Without it, sky of synthetic images turns into vegetation, because the photographs have trees where those have sky (the
+method follows Hoffman et al. 2018, CyCADA, section 3).
 """
 
 __all__ = ["Segmenter", "label_loss", "semantic_loss"]
@@ -44,7 +44,7 @@ def _log_softmax(logits: Tensor) -> Tensor:
 
 
 def label_loss(logits: Tensor, label: Tensor, classes: Tensor) -> Tensor:
-    """Mean cross entropy of logits (N, K, h, w) against ids (N, 1, h, w); ids that are no class are left out.
+    """Mean cross entropy of logits (N, K, h, w) against ids (N, 1, h, w); pixels whose id is not a class are ignored.
 
     ``classes`` is the int32 (1, K, 1, 1) tensor 0..K-1.
     """

@@ -71,7 +71,7 @@ class ConditionalActNorm(InvertibleOp):
     ``cond_net`` maps the condition to (N, 2C): all scales, then all shifts. Published form (Full-Glow, Sorkhei et al.
     2021): ``s`` is unconstrained. With ``limit`` the first half is the log of the scale, kept within (-limit, limit).
     The last layer of ``cond_net``, ``cond_net.last``, is an :class:`src.models.flows.nets.OutputDense`: its weight
-    starts at zero and :meth:`initialise` sets its bias so that the first batch comes out normalised.
+    starts at zero, and :meth:`initialise` sets its bias so that the output of the first batch is normalised.
     """
 
     def __init__(self, cond_net: Net, limit: float | None = None):

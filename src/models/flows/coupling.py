@@ -1,4 +1,4 @@
-"""Couplings: one half of the channels is changed by what a network says of the other half (Dinh et al. 2017)."""
+"""Couplings: a network of one half of the channels transforms the other half (Dinh et al. 2017)."""
 
 __all__ = ["AdditiveCoupling", "AffineCoupling"]
 
@@ -12,8 +12,7 @@ from .scales import bounded_log_scale
 class AdditiveCoupling(InvertibleOp):
     """``y1 = x1``, ``y2 = x2 + net(x1)``; ``logdet = 0``. C must be even; ``net`` maps C/2 (+ condition) to C/2.
 
-    ``cond_net``, if given, maps the condition (N, any, H, W) to the channels that are joined to ``x1`` in front
-    of ``net``.
+    ``cond_net``, if given, maps the condition (N, any, H, W) to the channels that are joined to ``x1`` before ``net``.
     """
 
     def __init__(self, net: Net, cond_net: Net | None = None, condition_first: bool = False):
@@ -30,14 +29,14 @@ class AdditiveCoupling(InvertibleOp):
         return self.net.weights()
 
     def network_input(self, x1: Tensor, condition: Tensor | None, weights: tuple, at: int) -> Tensor:
-        """The kept half with the embedded condition beside it."""
+        """The kept half, concatenated with the embedded condition."""
         if not self.conditional:
             return x1
         c = self.cond_net.compute(condition, weights, at + self.net_weights)
         return concat((c, x1) if self.condition_first else (x1, c))
 
     def respond(self, x1: Tensor, condition: Tensor | None, weights: tuple, at: int) -> Tensor:
-        """What the network says of the kept half and the condition."""
+        """The network's output for the kept half and the condition."""
         return self.net.compute(self.network_input(x1, condition, weights, at), weights, at)
 
     def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:

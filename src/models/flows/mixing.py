@@ -115,7 +115,7 @@ class InvertibleConvLU(InvertibleOp):
         self.w_s = parameter(parts["w_s"], "w_s")
 
     def _draw(self, rng: np.random.Generator, channels: int, limit: float | None) -> dict[str, np.ndarray]:
-        """Set what both LU forms have, the fixed parts, and return all factors of a random rotation."""
+        """Set the fixed parts, which both LU forms have, and return all factors of a random rotation."""
         self.channels, self.limit = channels, limit
         parts = lu_parts(random_rotation(rng, channels))
         self.w_p = parameter(parts["w_p"], "w_p", trainable=False)
@@ -129,7 +129,7 @@ class InvertibleConvLU(InvertibleOp):
         return (self.w_p, self.s_sign, self.w_l, self.w_u, self.w_s)
 
     def raw_factors(self, condition: Tensor | None, weights: tuple, at: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The triangles, of which the strict parts count, and the log-diagonal: (1, C, C) twice, (1, C, 1)."""
+        """The triangles, of which only the strict parts are used, and the log-diagonal: (1, C, C) twice, (1, C, 1)."""
         c = self.channels
         square = (1, c, c)
         return (

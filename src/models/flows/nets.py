@@ -130,10 +130,10 @@ class Dense(Net):
 
 
 class OutputDense(Net):
-    """The last layer of a network that computes an op's parameters: zero weight, so that at first only the bias counts.
+    """The last layer of a network that computes an op's parameters: its weight starts at zero, so only the bias acts.
 
     ``start`` sets the bias, at construction or by data-dependent initialisation; with ``flagged`` the saved mark
-    ``initialized`` says whether the latter has happened.
+    ``initialized`` records that the initialisation has run.
     """
 
     def __init__(self, in_features: int, out_features: int, flagged: bool = False):
@@ -160,8 +160,8 @@ class ZeroConv(Net):
     """3x3 convolution that starts at zero, its input padded with ONES, times ``exp(3 * scale)`` per output channel.
 
     Glow's last layer of every coupling network and of every prior (Kingma and Dhariwal 2018, code). Padding with ones
-    tells the layer where the border is. It is computed as a zero-padded convolution plus what the ones add
-    (:class:`BorderConv`): no padded copy of the wide input is ever made.
+    tells the layer where the border is. It is computed as a zero-padded convolution plus the contribution of the ones
+    (:class:`BorderConv`): no padded copy of the wide input is made.
     """
 
     def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
@@ -181,10 +181,10 @@ class ZeroConv(Net):
 
 
 class BorderConv(nn.Cell):
-    """What a 3x3 convolution adds at the border when one of its input channels is 0 inside and padded with ones.
+    """Contribution of a padding of ones to a 3x3 convolution, for an input channel that is 0 inside.
 
-    ``construct(like, weight)``: ``weight`` (C, 1, 3, 3) to (1, C, H, W) for the H and W of ``like`` (N, C, H, W).
-    Inside it is 0 up to rounding.
+    ``construct(like, weight)``: ``weight`` (C, 1, 3, 3) to (1, C, H, W) for the H and W of ``like`` (N, C, H, W). Away
+    from the border it is 0 up to rounding.
     """
 
     def __init__(self, out_channels: int):
@@ -225,7 +225,7 @@ class Chain(nn.SequentialCell):
     def __init__(self, *nets: Net):
         super().__init__(*nets)
         counts = [len(net.weights()) for net in nets]
-        #: where every child's weights begin
+        #: index of each child's first weight
         self.offsets = tuple(sum(counts[:i]) for i in range(len(counts)))
 
     def weights(self) -> tuple[Parameter, ...]:
@@ -242,7 +242,7 @@ class Chain(nn.SequentialCell):
         return x
 
     def initialise(self, x: Tensor) -> Tensor:
-        """Every child initialised on what the children before it make of the first batch."""
+        """Initialise every child on the first batch as the children before it transform it."""
         for net in self.cell_list:
             x = net.initialise(x)
         return x

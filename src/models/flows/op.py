@@ -1,4 +1,4 @@
-"""What an invertible op is, and what a network inside one is."""
+"""The contracts of an invertible op and of a network inside one."""
 
 __all__ = ["Inverse", "InvertibleOp", "Net"]
 
@@ -8,10 +8,10 @@ from mindspore import Parameter, Tensor, nn
 class Net(nn.Cell):
     """A Cell that is a pure function of its input and of an explicit tuple of weights.
 
-    MindSpore forbids Parameters inside a custom backward pass in compiled code, so whatever is to stand in a sequence
-    that rebuilds its inputs (:class:`src.models.flows.sequence.Sequence`) computes with the weights it is handed:
-    ``compute(x, weights, at)`` finds its own in the tuple ``weights`` from index ``at`` on. Called as an ordinary Cell
-    it uses the Parameters it holds.
+    MindSpore forbids Parameters inside a custom backward pass in compiled code, so every part of a sequence that
+    rebuilds its inputs (:class:`src.models.flows.sequence.Sequence`) computes with the weights that it is given:
+    ``compute(x, weights, at)`` reads them from the tuple ``weights``, from index ``at`` on. Called as an ordinary Cell
+    it uses the Parameters that it holds.
     """
 
     def weights(self) -> tuple[Parameter, ...]:
@@ -23,7 +23,7 @@ class Net(nn.Cell):
         raise NotImplementedError
 
     def initialise(self, x: Tensor) -> Tensor:
-        """Set what depends on the data from the first batch ``x``; returns the result for the next net."""
+        """Set the data-dependent parameters from the first batch ``x``; returns the result for the next net."""
         return self.compute(x, self.weights())
 
     def construct(self, x: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class Net(nn.Cell):
 
 
 class InvertibleOp(nn.Cell):
-    """One invertible op on a image-shaped tensor, with an optional condition.
+    """One invertible op on an image-shaped tensor, with an optional condition.
 
     * ``construct(x, condition=None) -> (y, logdet)``: ``x`` and ``y`` (N, C, H, W) float32 (C, H, W may change, C*H*W
       may not), ``logdet`` (N,) in nats: for every sample ``log |det dy/dx|``, never a mean over the batch.
@@ -59,12 +59,12 @@ class InvertibleOp(nn.Cell):
         raise NotImplementedError
 
     def transform_with(self, x: Tensor, condition: Tensor | None, *weights: Tensor) -> tuple[Tensor, Tensor]:
-        """:meth:`transform` as a function of separate tensors, which is what can be differentiated."""
+        """:meth:`transform` as a function of separate tensors, as differentiation needs it."""
         return self.transform(x, condition, weights)
 
     def bind(self) -> None:
-        """Remember :meth:`weights`: a compiler that need not follow it through every layer is much faster."""
-        # Past nn.Cell, which would take the tuple for Parameters of this Cell and rename them.
+        """Store :meth:`weights`: compiling is much faster when they need not be collected through every layer."""
+        # Not through nn.Cell, which would register the tuple as Parameters of this Cell and rename them.
         object.__setattr__(self, "bound", self.weights())
 
     def own_weights(self) -> tuple:
@@ -81,11 +81,11 @@ class InvertibleOp(nn.Cell):
         return self.invert(y, condition, self.own_weights())
 
     def initialise(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Set what depends on the data from the first batch ``x``; returns ``y`` for the next op."""
+        """Set the data-dependent parameters from the first batch ``x``; returns ``y`` for the next op."""
         return self.transform(x, condition, self.own_weights())[0]
 
     def describe(self, logdet: Tensor) -> str:
-        """What to call this op in a message about its result."""
+        """Name of this op for a message about its result."""
         return type(self).__name__.strip("_")
 
 

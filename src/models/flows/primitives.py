@@ -2,8 +2,7 @@
 
 The functions of ``mindspore.ops`` of the same names, tensor methods and tensor slices are Python code that the compiler
 reads and checks anew at every call; a flow of dozens of steps compiles several times as fast when it is written with
-the operators themselves. They are also what gradients inside a custom backward pass can be taken of: branches of Python
-are not.
+the operators themselves. Inside a custom backward pass, gradients can be taken of operators but not of Python branches.
 """
 
 __all__ = [

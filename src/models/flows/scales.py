@@ -1,4 +1,4 @@
-"""Scales that cannot reach zero or infinity, for those who choose them over the published parametrisation."""
+"""Scales that cannot reach zero or infinity, an alternative to the published parametrisation."""
 
 __all__ = ["atanh_init", "bounded_log_scale"]
 
@@ -14,5 +14,5 @@ def bounded_log_scale(raw: Tensor, limit: float) -> Tensor:
 
 
 def atanh_init(log_scale: np.ndarray, limit: float) -> np.ndarray:
-    """The ``raw`` whose :func:`bounded_log_scale` is ``log_scale``, or as near as the limit allows."""
+    """The inverse of :func:`bounded_log_scale`: the ``raw`` for ``log_scale``, clipped to the limit."""
     return limit * np.arctanh(np.clip(np.asarray(log_scale, np.float64) / limit, -0.999, 0.999))

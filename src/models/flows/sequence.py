@@ -1,4 +1,4 @@
-"""Many invertible ops in a row, with three ways to pay for their backward pass."""
+"""Sequences of invertible ops, with three trade-offs of memory and time in the backward pass."""
 
 __all__ = ["MEMORY_MODES", "Sequence"]
 
@@ -14,8 +14,8 @@ MEMORY_MODES = ("recompute", "reconstruct", "store")
 class _Reversible(nn.Cell):
     """A sequence as one Cell with its own backward pass, which rebuilds every input from the output.
 
-    It is handed all weights in one tuple: MindSpore allows neither Parameters nor a variable number of arguments in a
-    compiled ``bprop``. For the same reason the sequence sits in a list, where it is no child of this Cell.
+    It receives all weights in one tuple: MindSpore allows neither Parameters nor a variable number of arguments in a
+    compiled ``bprop``. For the same reason the sequence is kept in a list, so that it is not a child of this Cell.
     """
 
     def __init__(self, sequence: "Sequence"):
@@ -47,9 +47,9 @@ class _Reversible(nn.Cell):
 class Sequence(InvertibleOp):
     """Invertible ops applied one after the other, all with the same condition; their log-determinants add up.
 
-    ``memory`` says what the backward pass keeps:
+    ``memory`` selects what is kept for the backward pass:
 
-    * ``recompute`` (default): the input of every op; its inside is computed again when its gradient is due.
+    * ``recompute`` (default): the input of every op; the op is computed again when its gradient is needed.
     * ``reconstruct``: nothing but the output; every input is rebuilt by inverting the op. Float32 rounding grows with
       depth and with the condition of the ops: measure it with :meth:`drift` before trusting the gradients.
     * ``store``: everything, as ordinary automatic differentiation does. Fastest, and memory grows with depth.
@@ -63,7 +63,7 @@ class Sequence(InvertibleOp):
             raise ValueError(f"memory {memory!r} is not one of {MEMORY_MODES}")
         self.flows = nn.CellList(steps)
         counts = [len(step.weights()) for step in steps]
-        #: where every step's weights begin
+        #: index of each step's first weight
         self.offsets = tuple(sum(counts[:i]) for i in range(len(counts)))
         self.memory = memory
         for step in steps:
@@ -96,8 +96,8 @@ class Sequence(InvertibleOp):
     def construct(self, x: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         if self.memory == "reconstruct":
             if condition is None:
-                # An op that takes no condition ignores what it is given. A constant would not do: compiled
-                # gradients with respect to "all" inputs leave constants out.
+                # An op that takes no condition ignores this input. It cannot be a constant: compiled gradients with
+                # respect to "all" inputs leave constants out.
                 condition = ops.stop_gradient(x[:1, :1, :1, :1])
             return self.reversible(x, condition, self.own_weights())
         total = None
@@ -112,7 +112,7 @@ class Sequence(InvertibleOp):
         return x
 
     def drift(self, x: Tensor, condition: Tensor | None = None) -> list[float]:
-        """How far inputs rebuilt from the last output are from the true ones, op by op from the last to the first.
+        """Error of the inputs rebuilt from the last output, op by op from the last to the first.
 
         Each entry is the largest absolute difference over the largest absolute value, infinite where a value is not
         finite; the last entry is that of the input of the whole sequence, the number to compare with a tolerance.
@@ -125,12 +125,12 @@ class Sequence(InvertibleOp):
         for flow, true in zip(reversed(list(self.flows)), reversed(inputs), strict=True):
             x = flow.inverse(x, condition)
             error = np.abs((x - true).asnumpy()).max() / max(np.abs(true.asnumpy()).max(), 1e-12)
-            # NaN compares as smaller than nothing, so that a maximum over ops or levels would lose it
+            # comparisons with NaN are false, so a maximum over ops or levels would lose it
             errors.append(float(error) if np.isfinite(error) else np.inf)
         return errors
 
     def first_failure(self, x: Tensor, condition: Tensor | None = None) -> str | None:
-        """Name the first op, from the input on, that makes something that is not finite; None if none does."""
+        """Name the first op, from the input on, with a result that is not finite; None if there is none."""
         for index, flow in enumerate(self.flows):
             if isinstance(flow, Sequence):
                 inner = flow.first_failure(x, condition)

@@ -1,4 +1,4 @@
-"""Leaving half of the channels behind under a Gaussian prior (Dinh et al. 2017, 3.6; Glow's learned priors)."""
+"""Splits: half of the channels become latents under a Gaussian prior (Dinh et al. 2017, 3.6; Glow's learned priors)."""
 
 __all__ = ["Split", "TopPrior", "gaussian_log_prob", "mean_and_log_sd"]
 
@@ -28,11 +28,11 @@ def mean_and_log_sd(h: Tensor, interleaved: bool = False) -> tuple[Tensor, Tenso
 
 
 class Split(InvertibleOp):
-    """The first half of the channels goes on, the second is latent under a prior computed from the first.
+    """The first half of the channels is passed on, the second is latent under a prior computed from the first.
 
     As an invertible op: ``y = (kept, (z - mean) / sd)`` with ``(mean, log sd) = prior_net(kept)`` and ``logdet = - sum
     log sd``, so that the second half of ``y`` is standard normal under the model. With ``conditional`` the condition is
-    joined to the kept half in front of ``prior_net``.
+    joined to the kept half before ``prior_net``.
 
     A multi-scale flow uses the parts: :meth:`divide` for likelihoods, :meth:`latent` to draw ``z`` from noise, and
     :meth:`join`, the inverse of ``divide``, with a raw ``z`` for reconstruction.
@@ -79,9 +79,9 @@ class Split(InvertibleOp):
 
 
 class TopPrior(nn.Cell):
-    """The learned prior of what is left at the top of a multi-scale flow: ``prior_net`` applied to zeros.
+    """The learned prior of the last latents of a multi-scale flow: ``prior_net`` applied to zeros.
 
-    A padded convolution of zeros is a constant inside and another at the border, so the prior knows the border.
+    A padded convolution of zeros differs between inside and border, so the prior depends on the distance to the border.
     """
 
     def __init__(self, prior_net: Net):

@@ -23,7 +23,7 @@ class BoundaryPyramid(nn.Cell):
         self.columns = [Tensor(_resize_matrix(size[1], width).T.copy()) for _, width in sizes]
 
     def construct(self, boundary: Tensor) -> tuple[Tensor, ...]:
-        # An 8-bit value that went through float32 may be a hair below itself.
+        # An 8-bit value that went through float32 may be slightly smaller than the integer.
         image = ops.floor(boundary * 255.0 + 1e-3)
         maps = ()
         for i in range(len(self.rows)):
@@ -38,7 +38,7 @@ def _eight_bit(x: Tensor) -> Tensor:
 
 
 def _resize_matrix(source: int, target: int) -> np.ndarray:
-    """(target, source) float32: what Pillow's bicubic filter does to one axis."""
+    """(target, source) float32: Pillow's bicubic filter along one axis as a matrix."""
     identity = np.eye(source, dtype=np.float32)
     columns = [
         np.asarray(Image.fromarray(row[:, None]).resize((1, target), Image.Resampling.BICUBIC))[:, 0]

@@ -23,7 +23,7 @@ from ..flows.nets import Chain, Conv, Dense, Flatten, Initialiser, Net, ReLU, Ta
 from ..flows.primitives import exp, halves, reshape
 from .network import ConditionalFlow, Level
 
-#: three convolutions of kernel and stride 2 stand between the condition and the dense layers
+#: three convolutions of kernel and stride 2 lie between the condition and the dense layers
 _PATCH = 8
 
 
@@ -33,7 +33,7 @@ class _ImageNet(Net):
     ``cond_init='reference'`` is the published start: the patch convolutions and the first two dense layers are zero, so
     a ReLU sits at 0 with gradient 0, and neither they nor the last layer's weight ever learn. The op then never depends
     on the condition: only ``x_Linear.4.bias`` is trained. ``'fixed'`` draws these layers as PyTorch does by default and
-    starts the last weight at zero, so that everything learns.
+    starts the last weight at zero, so that every layer learns.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class _ZeroOutput(Conv):
 
 
 class _CouplingNets(nn.Cell):
-    """The two networks of a coupling: the condition brought to the level's size, and what answers to both."""
+    """The two networks of a coupling: one resizes the condition to the level, the other takes both as input."""
 
     def __init__(self, rng: np.random.Generator, x_channels: int, channels: int, level: int, width: int):
         super().__init__()
@@ -207,13 +207,13 @@ class _Layers(nn.Cell):
 class CGlow(ConditionalFlow):
     """Lu and Huang 2020, "Structured Output Learning with Conditional Generative Flows", as Full-Glow's baseline.
 
-    Three private networks a step read the condition ``x_a`` (N, C, H, W) at full size; the target ``x_b`` of the same
-    size flows. See :class:`ConditionalFlow` for shapes and ranges. Every scale is bounded by a tanh; the matrices of
-    the 1x1 mixings are not.
+    Each step has three networks of its own that read the condition ``x_a`` (N, C, H, W) at full size; the flow acts on
+    the target ``x_b`` of the same size. See :class:`ConditionalFlow` for shapes and ranges. Every scale is bounded by a
+    tanh; the matrices of the 1x1 mixings are not.
 
     As published, splits draw their latents anew when decoding and a temperature of 0 means 1; here latents are kept and
-    0 is 0. The prior at the top is standard normal; ``new_mean`` and ``new_logs`` are carried, but nothing reads or
-    trains them.
+    0 is 0. The prior at the top is standard normal; ``new_mean`` and ``new_logs`` are kept in checkpoints, but neither
+    used nor trained.
 
     Args:
         size: (H, W), multiples of 8 and of 2^n_block.
@@ -261,14 +261,14 @@ class CGlow(ConditionalFlow):
                 for _ in range(flows)
             ]
             steps.append(own)
-            # The squeeze has no weights, but a number in the published names.
+            # The squeeze has no weights, but an index in the published names.
             layers += [Squeeze(), *own]
             if level < len(n_flow) - 1:
                 split_nets.append(_SplitNet(rng, c))
                 layers.append(split_nets[-1])
                 c //= 2
         self.flow = _Layers(layers)
-        # What follows only orders the networks above: it owns no weights of its own.
+        # These Cells only arrange the networks above and own no weights.
         self.squeeze = Squeeze()
         self.levels = nn.CellList([Sequence([step.op() for step in own], memory) for own in steps])
         self.splits = nn.CellList([Split(net.conv, interleaved=True) for net in split_nets])

@@ -92,8 +92,7 @@ class ConditionNet(Net):
 
 
 class CouplingCondition(_ConvTrunk):
-    """The left activation as the right coupling's network sees it: two 3x3 convolutions, (N, ``out_channels``,
-    H, W)."""
+    """Embeds the left activation for the right coupling: two 3x3 convolutions, result (N, ``out_channels``, H, W)."""
 
     def __init__(self, rng: np.random.Generator, in_channels: int, out_channels: int):
         super().__init__(Conv(rng, in_channels, 128, 3, 1), ReLU(), Conv(rng, 128, out_channels, 3, 1), ReLU())

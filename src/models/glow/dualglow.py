@@ -139,7 +139,7 @@ def _step(rng: np.random.Generator, channels: int, width: int) -> Sequence:
 
 
 class _Glow(nn.Cell):
-    """One of the two Glows: its levels, and the network of the top prior."""
+    """Weights of one of the two Glows: its levels, and the network of the top prior."""
 
     def __init__(self, rng: np.random.Generator, channels: int, n_flow: list[int], width: int, memory: str):
         super().__init__()

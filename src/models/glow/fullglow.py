@@ -95,7 +95,7 @@ class _Block(nn.Cell):
 class Glow(nn.Cell):
     """The weights of one Glow: ``blocks[b].flows[f].{act_norm, inv_conv, coupling}`` and ``blocks[b].gaussian``.
 
-    ``condition_channels(c)`` says how many channels condition an op on c channels; 0 makes it unconditional.
+    ``condition_channels(c)`` is the number of channels that condition an op on c channels; 0: unconditional.
     """
 
     def __init__(
@@ -172,7 +172,7 @@ class FullGlow(ConditionalFlow):
         ratio = condition_channels / channels
         self.left_glow = Glow(rng, condition_channels, size, n_flow, lambda c: 0, do_lu, width, limit)
         self.right_glow = Glow(rng, channels, size, n_flow, lambda c: round(c * ratio) + extra, do_lu, width, limit)
-        # What follows only orders the ops of the two Glows: it owns no weights of its own.
+        # These Cells only arrange the ops of the two Glows and own no weights.
         self.squeeze = Squeeze()
         if use_bmaps:
             self.boundaries = BoundaryPyramid(size, self.n_block, do_ceil)

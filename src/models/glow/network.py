@@ -1,4 +1,4 @@
-"""What the three conditional flows have in common: sizes, latents, and a walk through their levels."""
+"""The base of the three conditional flows: sizes, latents, and a walk through their levels."""
 
 __all__ = ["ConditionalFlow", "Level"]
 
@@ -11,13 +11,13 @@ from mindspore import Parameter, Tensor, nn
 from ..flows import InvertibleConv, Sequence, check_squeezable
 from .likelihood import level_shapes
 
-# condition number beyond which float32 knows no digit of the inverse
+# condition number beyond which no digit of a float32 inverse is correct
 _SINGULAR = 1e8
 
 
 @dataclass(frozen=True)
 class Level:
-    """A level of a flow on its way through a batch: its ops, what goes in, what conditions it."""
+    """A level of a flow during a walk: its ops, its input and its condition."""
 
     name: str
     flows: Sequence
@@ -42,7 +42,7 @@ class ConditionalFlow(nn.Cell):
         dimensions, condition_dimensions: C*H*W of the target and of the condition.
         models_condition: whether the condition has a likelihood of its own.
         use_bmaps: whether a boundary map is a part of the condition.
-        terms: how many weights of the published network each of :meth:`sums` stands for.
+        terms: number of weights of the published network that each of :meth:`sums` replaces.
     """
 
     models_condition = True
@@ -69,7 +69,7 @@ class ConditionalFlow(nn.Cell):
         return []
 
     def initialise(self, x_a: Tensor, x_b: Tensor, boundary: Tensor | None = None) -> None:
-        """Data-dependent initialisation, from a first batch, of every op that has it and has not had it yet."""
+        """Run the data-dependent initialisation of every op, from a first batch, unless it has already run."""
         for level in self.walk(x_a, x_b, boundary):
             level.flows.initialise(level.x, level.condition)
 

@@ -40,7 +40,7 @@ class TwinOp(InvertibleOp):
         return x[:, :c], x[:, c:]
 
     def right_condition(self, left_output: Tensor, condition: Tensor | None) -> Tensor:
-        """What the right op sees of the left one."""
+        """Condition of the right op: the left output, joined with the pair's condition if there is one."""
         if self.conditional:
             return concat((left_output, condition))
         return left_output

@@ -11,14 +11,14 @@ from ...utils.errors import UserError
 
 #: side of one tile of each checkerboard, in pixels
 TILES = {"spatial": 1, "blocks": 2, "lblocks": 4, "hblocks": 8}
-#: splits that show one half of the map, and mirror it onto the other: only the pooled U-Net sees that far
+#: splits that show one half of the map and mirror it onto the other: only the pooled U-Net sees far enough
 HALVES = ("vhalfs", "hhalfs")
 _SPLITS = {name: (name,) for name in ("channels", *TILES, *HALVES)} | {
     "blocks-channels": ("blocks", "channels"),
     "hblocks-lblocks-blocks-channels": ("hblocks", "lblocks", "blocks", "channels"),
 }
 _POOLING_FLAGS = ("blocks_only", "unet_only", "unet", "reduced", "double", "third-c")
-# MEAN is a published flag that nothing reads
+# MEAN is a published flag that is never used
 _AUGMENTATION_FLAGS = ("NOISE", "NOEUNET", "NO_STYLE", "NO_NORM", "MEAN")
 
 
@@ -26,8 +26,7 @@ _AUGMENTATION_FLAGS = ("NOISE", "NOEUNET", "NO_STYLE", "NO_NORM", "MEAN")
 class LevelOptions:
     """One spatial level; names in comments are the published keys.
 
-    ``splits`` names what each flow step leaves visible to its coupling, from the latent side (step 0) to the
-    data side.
+    ``splits`` names the part that each flow step leaves visible to its coupling, from latent (step 0) to data.
     """
 
     resolution: int  # RESOLUTIONS

@@ -18,8 +18,8 @@ from .unet import UNet
 class Component(nn.Cell):
     """One halving. ``encode`` and ``decode`` are its two uses; ``construct`` is ``encode``.
 
-    The encoder has up to two heads: ``latent`` channels, instance normalised, are the level's y;
-    ``passes_on`` is the unnormalised input of the next encoder.
+    The encoder has up to two heads: ``latent`` channels, instance normalised, are the level's y; ``passes_on`` is the
+    unnormalised input of the next encoder.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class Component(nn.Cell):
         out_channels: int,
         residual_unets: bool,
     ) -> None:
-        """Give it a decoder from size / 2 to ``size``.
+        """Add a decoder from size / 2 to ``size``.
 
-        ``predicts`` refines the input by a U-Net that also sees the skip; ``style`` is the width of the style
-        vector or 0; ``out_channels`` makes the heads of the finest component.
+        ``predicts`` refines the input by a U-Net that also sees the skip; ``style`` is the width of the style vector or
+        0; ``out_channels`` makes the heads of the finest component.
         """
         half = size // 2
         self.predicts, self.styled = predicts, style > 0

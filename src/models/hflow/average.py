@@ -21,7 +21,7 @@ class Average(nn.Cell):
         self.map = ops.HyperMap()
 
     def construct(self, decay: Tensor) -> Tensor:
-        # the result must hang on the map: the compiler drops a map whose result nobody uses, assignments and all
+        # the result must depend on the map: the compiler removes a map whose result is unused, with its assignments
         return ops.depend(decay, self.map(ops.partial(_follow, decay), self.targets, self.sources))
 
 

@@ -24,10 +24,10 @@ def _noise_shapes(options: HFlowOptions) -> list[tuple[int, int, int]]:
 
 
 def noise_size(options: HFlowOptions) -> int:
-    """Numbers of standard normal noise that one image takes: twice y_1 to y_last and the top.
+    """Number of standard normal values that one image needs: twice the size of y_1 to y_last and the top.
 
-    The first half is added to what the flows model, the second to what the decoders and the style network see. Each
-    half is y_1, ..., y_last, top, flattened in NCHW order.
+    The first half is added to the targets of the flows, the second to the inputs of the decoders and the style network.
+    Each half is y_1, ..., y_last, top, flattened in NCHW order.
     """
     return 2 * sum(math.prod(shape) for shape in _noise_shapes(options))
 
@@ -35,7 +35,7 @@ def noise_size(options: HFlowOptions) -> int:
 def spread(y: Tensor) -> Tensor:
     """The standard deviation of ``y`` (N, ...) over the batch, averaged over the features: a scalar.
 
-    One image has no spread over the batch, so that over its own features stands in.
+    A batch of one image has no spread, so the standard deviation over its features is used.
     """
     n = y.shape[0]
     flat = y.reshape(n, -1) if n > 1 else y.reshape(-1, 1)
@@ -46,7 +46,7 @@ def spread(y: Tensor) -> Tensor:
 
 
 class Encodings(nn.Cell):
-    """``construct(image)``: what noise is added to, y_1 to y_last and then the parts of the top."""
+    """``construct(image)``: the encodings that noise is added to, y_1 to y_last and then the parts of the top."""
 
     def __init__(self, network: HFlow):
         super().__init__()
@@ -62,14 +62,14 @@ class Bound(nn.Cell):
 
     ``image`` is (N, 3, R, R), dequantised, in [-0.5, 0.5]; ``noise`` is (N, noise_size) standard normal. Noise is
     relative to ``spreads``, one for each of :class:`Encodings`; without them to the :func:`spread` over this batch, as
-    published, so that the numbers of an image depend on the images beside it. ``loss`` is the batch mean of the
-    weighted sum; ``bits`` is (latents, N): B_l of every latent of every image, unweighted. The encoders learn only as
-    conditions: what a flow models and the entropies have no gradient.
+    published, so that the numbers of an image depend on the other images of the batch. ``loss`` is the batch mean of
+    the weighted sum; ``bits`` is (latents, N): B_l of every latent of every image, unweighted. The encoders learn only
+    as conditions: the targets of the flows and the entropies have no gradient.
 
     With ``strict``, given ``spreads`` and noise on every level (:attr:`bounds`), the sum over all levels is an upper
-    bound of the image's bits (an unbiased one-sample estimate): conditions see the very noise that is modelled. The
-    published objective draws the two apart, feeds the style network 1.5 times the noise and the top's own conditions
-    none.
+    bound of the image's bits (an unbiased one-sample estimate): conditions use the same noise as the targets. The
+    published objective draws the two independently, gives the style network 1.5 times the noise, and the conditions of
+    the top none.
     """
 
     def __init__(self, network: HFlow, strict: bool = False):
@@ -82,7 +82,7 @@ class Bound(nn.Cell):
         levels = [level.noise if level.noisy else 0.0 for level in options.levels[:-1]]
         #: standard deviation of the noise on each encoding, relative to its spread
         self.noise_scales = [*levels, *options.top.noise]
-        #: without noise an encoding has no density that a flow could bound
+        #: an encoding without noise has no density that a flow could bound
         self.bounds = strict and min(self.noise_scales) > 0.0
         self.style_noise = 1.0 if strict else options.top.style_noise
         self.stds = [level.prior_std for level in options.levels] + [1.0] * options.top.parts
@@ -103,7 +103,7 @@ class Bound(nn.Cell):
         return ops.stop_gradient(dim * (ops.log(std) + 0.5 * (_LOG_2PI + 1.0)))
 
     def noisy(self, scales: tuple, top: Tensor, noise: Tensor, spreads: Tensor | None = None) -> tuple:
-        """Targets, decoder inputs, top parts, their conditions, what the style sees, and the entropies."""
+        """Targets, decoder inputs, top parts, their conditions, the input of the style network, and the entropies."""
         modelled, end = self.unpack(noise, 0)
         conditioning = modelled
         if not self.strict:

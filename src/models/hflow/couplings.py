@@ -1,7 +1,7 @@
 """The networks of the affine couplings: they see one part of a map and return scales and shifts for the other.
 
-``construct(x, condition) -> (s, b)`` with x (N, C, H, W); s in [-3, 3] and b in [-5, 5] are zero wherever x
-is visible, so ``(x - b) * exp(-s)`` is invertible whatever the network does.
+``construct(x, condition) -> (s, b)`` with x (N, C, H, W); s in [-3, 3] and b in [-5, 5] are zero wherever x is visible,
+so ``(x - b) * exp(-s)`` is invertible whatever the network does.
 """
 
 __all__ = ["ConvCoupling", "PointCoupling", "PooledCoupling", "visible_mask"]
@@ -17,12 +17,12 @@ from .resample import coupling_resample
 
 
 def visible_mask(split: str, channels: int, size: int, index: int) -> np.ndarray:
-    """1 where a coupling sees its input, broadcastable to (1, channels, size, size).
+    """The mask of visible values, 1 where visible, broadcastable to (1, channels, size, size).
 
-    ``channels`` shows the first half (rounded down) of the channels to every step: the mixing alternates for it.
-    ``blocks``, ``lblocks`` and ``hblocks`` are checkerboards of 2, 4 and 8 pixel tiles, of which odd steps see the
-    tile at the origin; ``spatial`` is one of single pixels, of which they see its neighbours. Of ``vhalfs`` they see
-    the right half, of ``hhalfs`` the lower one. Even steps see what odd steps do not.
+    ``channels`` shows the first half (rounded down) of the channels to every step, because the mixing alternates them.
+    ``blocks``, ``lblocks`` and ``hblocks`` are checkerboards of 2, 4 and 8 pixel tiles; odd steps see the tile at the
+    origin. ``spatial`` is a checkerboard of single pixels; odd steps see the neighbours of the origin. Of ``vhalfs``
+    odd steps see the right half, of ``hhalfs`` the lower half. Even steps see the complement.
     """
     if split == "channels":
         mask = np.zeros((1, channels, 1, 1), np.float32)
@@ -37,7 +37,7 @@ def visible_mask(split: str, channels: int, size: int, index: int) -> np.ndarray
 
 
 class _Coupling(nn.Cell):
-    """What the three have in common: the mask, applied to the input and to the outputs, and the clipping."""
+    """Base of the three couplings: the mask, applied to the input and to the outputs, and the clipping."""
 
     def __init__(self, split: str, channels: int, size: int, index: int):
         super().__init__()
@@ -53,7 +53,7 @@ class _Coupling(nn.Cell):
 class ConvCoupling(_Coupling):
     """Three convolutions over the visible part and the condition (N, condition_channels, H, W).
 
-    The shift does not start at zero, so the coupling is no identity at the start.
+    The shift does not start at zero, so the coupling does not start as the identity.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ConvCoupling(_Coupling):
 
 
 class PointCoupling(_Coupling):
-    """The same at 1x1 resolution, made of matrices; without ``condition_channels`` it takes no condition."""
+    """The same at 1x1 resolution with dense layers; without ``condition_channels`` it takes no condition."""
 
     def __init__(self, channels: int, width: int, index: int, condition_channels: int = 0):
         super().__init__("channels", channels, 1, index)
@@ -119,10 +119,10 @@ class PointCoupling(_Coupling):
 
 
 class PooledCoupling(_Coupling):
-    """A U-Net whose lower floors are 1x1 convolutions on strongly pooled maps; an identity at the start.
+    """A U-Net whose lower levels are 1x1 convolutions on strongly pooled maps; it starts as the identity.
 
-    Widths are ``int(width * growth ** i)``; each of the ``downs`` floors halves the size, or quarters it with
-    ``double``. A visible half is mirrored onto the hidden one, so that there is something to see.
+    Widths are ``int(width * growth ** i)``; each of the ``downs`` levels halves the size, or quarters it with
+    ``double``. A visible half is mirrored onto the hidden half, so that the convolutions have an input there.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class PooledCoupling(_Coupling):
         self.downs = downs
         self.mirrored_axis = {"vhalfs": 3, "hhalfs": 2}.get(split, 0)
         if self.mirrored_axis:
-            # a product with a constant: exact, and every device and runtime has it
+            # a product with a constant is exact and available on every device and runtime
             self.mirror = Tensor(np.eye(size, dtype=np.float32)[None, ::-1].copy())
         self.conv_cond_connect_pre = EqualConv(condition_channels, condition_channels // 2, 1, activation="tanh")
         self.conv_cond_connect_un = EqualConv(channels + condition_channels // 2, width, 3)

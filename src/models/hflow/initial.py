@@ -19,7 +19,7 @@ def _assign(parameter: Parameter, value: np.ndarray) -> None:
 
 
 def init_parameters(network: HFlow, seed: int = 0) -> None:
-    """Draw every weight as published; its values depend only on ``seed`` and its structural name."""
+    """Draw every weight as published; the values depend only on ``seed`` and the structural name."""
 
     def normal(name: str, shape: tuple[int, ...]) -> np.ndarray:
         return np.random.default_rng([seed, zlib.crc32(name.encode())]).standard_normal(shape)
@@ -40,7 +40,7 @@ def _fit(actnorm: ActNorm, x: Tensor) -> None:
     values = x.asnumpy().astype(np.float64)
     mean, std = values.mean((0, 2, 3), keepdims=True), values.std((0, 2, 3), ddof=1, keepdims=True)
     _assign(actnorm.an_bias, mean)
-    # a channel that is constant over the batch has nothing to normalise
+    # a channel that is constant over the batch cannot be normalised
     _assign(actnorm.an_scale, np.log(np.where(std > 1e-6, std, 1.0)))
 
 
@@ -56,7 +56,7 @@ def fit_actnorms(network: HFlow, image: Tensor, noise: Tensor) -> None:
     """Give every spatial actnorm the mean and standard deviation of its input on this batch; run it in PyNative mode.
 
     ``image`` (N, 3, R, R) and ``noise`` (N, noise_size) are those of a training step; 64 images are published. The
-    top's actnorms stay zero: one vector of each image is too little to measure.
+    top's actnorms stay zero: one vector of each image is too small a sample.
     """
     scales, top = network.encode(image)
     targets, inputs, _, _, style_top, _ = Bound(network).noisy(scales, top, noise)

@@ -18,7 +18,7 @@ _HALF = math.sqrt(0.5)
 class Leaky(nn.Cell):
     """LeakyReLU with slope 0.1, whose gradient is a function of the result.
 
-    The next layer keeps the result anyway, so that an activation map stays in memory once and not three times.
+    The next layer keeps the result anyway, so an activation map is stored once and not three times.
     """
 
     def __init__(self) -> None:
@@ -50,10 +50,9 @@ def _activation(name: str) -> nn.Cell:
 class EqualConv(nn.Cell):
     """Convolution whose stored weight is normalised: w' = w * lr * gain / sqrt(fan_in), b' = b * lr.
 
-    The stored weight starts as N(0, 1) / lr (zero with ``zero``), so every layer starts with unit gain while
-    Adam moves it ``lr`` times as fast. Stride 1, zero padding that keeps the size. ``activation`` is
-    ``leaky``, ``tanh`` or ``linear``. Without ``bias`` the stored bias stays, as published, but is multiplied
-    by zero.
+    The stored weight starts as N(0, 1) / lr (zero with ``zero``), so every layer starts with unit gain while Adam moves
+    it ``lr`` times as fast. Stride 1, zero padding that keeps the size. ``activation`` is ``leaky``, ``tanh`` or
+    ``linear``. Without ``bias`` the stored bias stays, as published, but is multiplied by zero.
     """
 
     def __init__(

@@ -26,13 +26,13 @@ def squarings(size: int) -> int:
 def skew_exp(skew: Tensor, halvings: int) -> tuple[Tensor, Tensor]:
     """exp of skew-symmetric (B, n, n) matrices, float32, by scaling, a Taylor series of degree 8 and squaring.
 
-    There is no matrix exponential on the CPU. Error against float64 is about 2e-6 while the spectral norm is below
-    ``2 ** halvings / 2``. Squaring erodes orthogonality in float32, so one Newton step restores it; the gradient passes
+    There is no matrix exponential on the CPU. Error against float64 is about 2e-6 while the spectral norm is below ``2
+    ** halvings / 2``. Squaring erodes orthogonality in float32, so one Newton step restores it; the gradient passes
     that step by, as it changes nothing to first order. Cost: 6 + ``halvings`` products of n x n matrices.
 
     Returns:
-        The exponentials, and their log-determinants (B,): 0, or NaN where the norm was so large that they are not
-        orthogonal.
+        The exponentials, and their log-determinants (B,): 0, or NaN where the norm was so large that they are
+        not orthogonal.
     """
     n = skew.shape[-1]
     eye = ops.eye(n, n, skew.dtype).reshape(1, n, n)
@@ -46,7 +46,7 @@ def skew_exp(skew: Tensor, halvings: int) -> tuple[Tensor, Tensor]:
         w = ops.matmul(w, w)
     gram = ops.matmul(w.swapaxes(1, 2), w)
     error = ops.stop_gradient((gram - eye) * (gram - eye)).sum((1, 2))
-    # 0 / 0 where the error is too large: no branch, which some runtimes lack
+    # 0 / 0 where the error is too large, because some runtimes lack branches
     left = ops.maximum(_MOST_ERROR - error, ops.zeros_like(error))
     return w + ops.stop_gradient(0.5 * (w - ops.matmul(w, gram))), left / left - 1.0
 

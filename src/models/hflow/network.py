@@ -70,10 +70,10 @@ class Level(nn.Cell):
 
 
 class HFlow(nn.Cell):
-    """The whole model. ``construct(image) -> (latents, log-determinants)``, ``generate`` is the way back.
+    """The whole model. ``construct(image) -> (latents, log-determinants)``; ``generate`` is its inverse.
 
-    The log-determinants are (N,) each, in nats, one for each latent; those of the two directions cancel.
-    Level 0's contains the scaling of the image.
+    The log-determinants are (N,) each, in nats, one for each latent; those of the two directions cancel. Level 0's
+    contains the scaling of the image.
     """
 
     def __init__(self, options: HFlowOptions):
@@ -115,7 +115,7 @@ class HFlow(nn.Cell):
         return scales, self.endblock_autoencoder(features)
 
     def start(self, top: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The trunk of the decoders and the style vector that the top (N, width, 1, 1) stands for."""
+        """The trunk of the decoders and the style vector, from the top (N, width, 1, 1)."""
         trunk = self.endblock_autoencoder.trunk(self.endblock_split_conv(top * self.base_mask))
         style = None
         if self.styled:
@@ -127,8 +127,8 @@ class HFlow(nn.Cell):
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """Spatial latents and log-determinants of ``targets`` y_0 to y_last.
 
-        ``inputs`` are what the decoders see: y_1 to y_last, perhaps with other noise than the targets;
-        ``top`` is what the style network sees.
+        ``inputs`` are what the decoders see: y_1 to y_last, perhaps with other noise than the targets; ``top`` is what
+        the style network sees.
         """
         below, style = self.start(top)
         skip = None

@@ -64,8 +64,7 @@ def bilinear_matrix(size: int, out_size: int, align_corners: bool) -> np.ndarray
 class Resample(nn.Cell):
     """Apply a chain of resampling matrices to both axes of a square (N, C, size, size) map.
 
-    ``matrices`` are in order of application; the result is (N, C, out, out) with ``out`` the rows of the last
-    one.
+    ``matrices`` are in order of application; the result is (N, C, out, out) with ``out`` the rows of the last one.
     """
 
     def __init__(self, *matrices: np.ndarray):

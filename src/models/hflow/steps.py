@@ -59,7 +59,7 @@ class Step(nn.Cell):
         return apply_mix((x - b) * ops.exp(-s), matrix), logdet - s.sum((1, 2, 3))
 
     def decode(self, y: Tensor, condition: Tensor | None, inverse_matrix: Tensor) -> tuple[Tensor, Tensor]:
-        """The way back with the inverse matrix: data and log-determinant of the way back, mix excluded."""
+        """``inverse`` with the given inverse matrix: data and log-determinant of this direction, mix excluded."""
         n, _, h, w = y.shape
         x = apply_mix(y, inverse_matrix)
         s, b = self.coupling(x, condition)

@@ -13,8 +13,8 @@ from .resample import unet_resample
 class UNet(nn.Cell):
     """(N, in_channels, size, size) to (N, out_channels, size, size).
 
-    It goes down until 4 pixels are left, but 1 to 4 times; floor i is ``int(in_channels * base ** i)`` wide.
-    ``normalised`` puts an instance norm in front of each floor's convolutions.
+    It halves the size down to 4 pixels, at least once and at most 4 times; level i is ``int(in_channels * base ** i)``
+    wide. ``normalised`` puts an instance norm before each level's convolutions.
     """
 
     def __init__(self, in_channels: int, out_channels: int, size: int, base: float, normalised: bool):

@@ -1,8 +1,8 @@
 """Hierarchy Flow (Fan et al. 2023, arXiv 2308.06909): couplings that widen an image's channels, and back.
 
-Nothing is squeezed or permuted and no determinant is taken: the widening is undone by the same couplings in reverse
-order, and between the two the channel statistics are exchanged for those that a style image asks for. Images are RGB in
-[0, 1]; the result is not clamped. Parameter names equal those of the published PyTorch modules.
+There is no squeeze, no permutation and no determinant: the same couplings in reverse order undo the widening, and in
+between the channel statistics are replaced by those predicted from a style image. Images are RGB in [0, 1]; the result
+is not clamped. Parameter names equal those of the published PyTorch modules.
 """
 
 __all__ = ["GATED", "SMALLEST_STYLE", "WEIGHT_TYPES", "HierarchyCoupling", "HierarchyFlow", "StyleEncoder"]
@@ -17,7 +17,7 @@ from ..recompute import recompute_stages
 
 STYLE_DIM = 8
 EPS = 1e-5
-#: weight types that multiply channels on the way forward
+#: weight types that multiply channels in the forward pass
 GATED = ("attention", "sigmoid", "softmax")
 WEIGHT_TYPES = (*GATED, "fixed", "learned")
 #: height and width that the style encoder's mirrored borders need
@@ -120,19 +120,19 @@ class _ChannelAttention(nn.Cell):
 class HierarchyCoupling(nn.Cell):
     """Widens c channels to C = S * c and narrows them back (sections 3.1 and 3.2).
 
-    Forward: features F >= 0 of the input are split into S slices f_0..f_{S-1}, and slice i of the result is
-    ``x - f_0 - ... - f_i``, weighted by ``weight_type``. The result travels with F, which the way back needs.
+    Forward: features F >= 0 of the input are split into S slices f_0..f_{S-1}, and slice i of the result is ``x - f_0 -
+    ... - f_i``, weighted by ``weight_type``. F is returned too, because the reverse direction needs it.
 
     Backward: with z the incoming slices (their statistics replaced by the style's, unless the style is off), every
     published recursion over the slices is linear in z and F, so the result is one weighted sum of each.
     ``reverse='exact'``: ``t_{S-1} = z + f``, then ``t_i = g * t_{i+1} + (1 - g) * z_i + f_i``: with the style off it
-    inverts forward for every g. ``reverse='public'`` is the recursion of the published code,
-    ``t_i = w * (t_{i+1} + z_i) + (1 - w) * f_i``, which is no inverse.
+    inverts forward for every g. ``reverse='public'`` is the recursion of the published code, ``t_i = w * (t_{i+1} +
+    z_i) + (1 - w) * f_i``, which is no inverse.
 
     ``weight_type``: ``fixed`` (g = w = 0.5), ``learned`` (that number is a parameter), ``softmax`` and ``sigmoid`` (one
     weight a slice) and ``attention`` (one gate a channel and sample); the last three keep 0.5. What they multiply on
-    the way forward is normalised on the way back, so that they matter to the couplings behind alone; softmax and
-    sigmoid weights also mix the steps of the public recursion.
+    the way forward is normalised in the reverse direction, so that they affect only the couplings after this one;
+    softmax and sigmoid weights also mix the steps of the public recursion.
 
     Raises:
         UserError: a width that is no multiple of the one before, or an unknown weight type or reverse.
@@ -198,7 +198,7 @@ class HierarchyCoupling(nn.Cell):
         return wide, features, ops.ones((n, self.out_channel), x.dtype)
 
     def narrow(self, wide: Tensor, features: Tensor, gate: Tensor) -> Tensor:
-        """The way back with the style off: (N, C, H, W) to (N, c, H, W)."""
+        """The reverse direction with the style off: (N, C, H, W) to (N, c, H, W)."""
         n, _, h, w = wide.shape
         z_weights, f_weights = self._slice_weights()
         if self.is_exact:
@@ -208,7 +208,7 @@ class HierarchyCoupling(nn.Cell):
         return self._weighted_sum(wide, scale, z_weights, features, f_weights).reshape(n, self.in_channel, h, w)
 
     def narrow_styled(self, wide: Tensor, features: Tensor, style_code: Tensor) -> Tensor:
-        """The way back with every channel's mean and standard deviation replaced by those of the style code (N, 8)."""
+        """The reverse direction with each channel's mean and standard deviation taken from the style code (N, 8)."""
         n, _, h, w = wide.shape
         style = self.style_mlp(style_code)
         mean, std = style[:, : self.out_channel], style[:, self.out_channel :]
@@ -221,7 +221,7 @@ class HierarchyCoupling(nn.Cell):
         return y.reshape(n, self.in_channel, h, w) + shift.sum(1).reshape(n, self.in_channel, 1, 1)
 
     def _slice_weights(self) -> tuple[Tensor, Tensor]:
-        """What each slice of z and of F counts in the result: two vectors of length S."""
+        """Weights of the slices of z and of F in the result: two vectors of length S."""
         if self.weight_type == "learned":
             w = self.fixed_weight
             power = ops.ones_like(w)
@@ -310,7 +310,7 @@ class HierarchyFlow(nn.Cell):
         return self._crop(x)
 
     def reconstruct(self, content: Tensor) -> Tensor:
-        """There and back with the style off: the content itself if ``reverse`` is exact."""
+        """Forward and back with the style off: the content itself if ``reverse`` is exact."""
         x = self.pad(content)
         features, gates = (), ()
         for i in range(self.n_blocks):
@@ -321,7 +321,7 @@ class HierarchyFlow(nn.Cell):
         return self._crop(x)
 
     def recompute_stages(self) -> None:
-        """Keep of the couplings' and the style network's convolutions only what they return."""
+        """Keep only the results of the couplings and of the style network's convolutions for the backward pass."""
         recompute_stages(self.style_net.model)
         for block in self.blocks:
             recompute_stages(block.affine_net)

@@ -70,7 +70,7 @@ _WAY_OUT = (
 
 
 def require_normalised_vgg(path: str) -> None:
-    """Raise ``UserError`` unless there is a file of weights, or ``random:SEED`` asks for none."""
+    """Raise ``UserError`` unless the file of weights exists or ``path`` is ``random:SEED``."""
     if path.startswith("random:"):
         if not path.removeprefix("random:").isdigit():
             raise UserError(f"vgg_pre_trained {path}: what follows random: is a whole number, such as random:1")
@@ -81,7 +81,7 @@ def require_normalised_vgg(path: str) -> None:
 def load_normalised_vgg(path: str) -> NormalisedVgg:
     """Build the encoder from a file of the published weights (``.pth`` or ``.safetensors``), or from ``random:SEED``.
 
-    Random weights need no download. Their features compare colours, contrasts and textures, and know no objects.
+    Random weights need no download. Their features compare colours, contrasts and textures, but not objects.
 
     Raises:
         UserError: no such file, or weights of another network; the message says where the right ones come from.
