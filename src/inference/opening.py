@@ -105,6 +105,9 @@ def open_model(command: Config, system: type[System], say: Callable[[str], None]
     if stored != name:
         raise UserError(f"{title} is of {shown(stored)}, not of {name}: leave --model and --config_path out")
     config = merge_config(command, checkpoint.config, system, folder)
+    if config.load_ckpt and "name" not in config.explicit:
+        # results belong to this run, and not to the name that stands for none
+        config = config.replace(name=folder.resolve().name)
     _check_sizes(config, system, checkpoint.networks, title)
     device = start(config, say)
     try:

@@ -122,3 +122,9 @@ def test_a_run_of_another_system(tmp_path):
     save_run(tmp_path, "cyclegan")
     with pytest.raises(UserError, match="is of cyclegan, not of pix2pixHD: leave --model and --config_path out"):
         opened(EVAL, f"--load_ckpt={tmp_path / 'cyclegan'}", "--model=pix2pixHD")
+
+
+@pytest.mark.parametrize("words, name", [([], "card"), (["--name=mine"], "mine")])
+def test_results_of_a_run_that_is_opened_by_its_folder_have_its_name(tmp_path, words, name):
+    run = trained(tmp_path, "card", "--model=cyclegan", "--ngf=2", "--n_residual_blocks=0")
+    assert opened(EVAL, f"--load_ckpt={run}", *words).config.name == name
