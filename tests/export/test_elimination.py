@@ -1,9 +1,11 @@
 """Inverse and log-determinant in ONNX against numpy."""
 
 import numpy as np
+import pytest
 
 from src.export.builder import DOUBLE, Array, Builder, session_of
 from src.export.elimination import eliminate
+from src.utils.errors import UserError
 
 
 def test_inverse_and_determinant():
@@ -20,6 +22,12 @@ def test_inverse_and_determinant():
     got = session_of(model.SerializeToString()).run(None, {"m": matrices})
     np.testing.assert_allclose(got[0], np.linalg.inv(matrices), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(got[1], np.linalg.slogdet(matrices)[1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(None, 7, 7), (6, None, None)])
+def test_an_open_number_or_size_of_matrices_is_refused(shape):
+    with pytest.raises(UserError, match="cannot be inverted in ONNX: export fixed sizes"):
+        eliminate(Builder(), Array("m", DOUBLE, shape))
 
 
 def test_what_depends_on_constants_alone_is_computed_beforehand():

@@ -48,6 +48,12 @@ def write_onnx(path, height, width):
     return path
 
 
+def write_identity(path, shape):
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("image", "scores")]
+    graph = helper.make_graph([helper.make_node("Identity", ["image"], ["scores"])], "segmenter", ends[:1], ends[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), str(path))
+
+
 class Segmenter(nn.Cell):
     def __init__(self):
         super().__init__()
@@ -181,12 +187,14 @@ def test_names_are_not_confused_with_longer_ones(tmp_path):
         ({"segmenter": "good.onnx", "segmenter_mean": "[0.5]"}, "should be three numbers"),
         ({"segmenter": "good.onnx", "segmenter_output": "colours"}, "colours is for folders"),
         ({"segmenter": "fake.txt"}, "neither a folder nor"),
+        ({"segmenter": "three.onnx"}, "three.onnx cannot be run on an? image of 32x24"),
     ],
 )
 def test_what_cannot_be_run(streets, tmp_path, options, message):
     (tmp_path / "broken.onnx").write_bytes(b"x" * 100)
     (tmp_path / "broken.mindir").write_bytes(b"x" * 100)
     write_onnx(tmp_path / "good.onnx", *SIZE)
+    write_identity(tmp_path / "three.onnx", [3, *SIZE])
     with pytest.raises(UserError, match=message):
         measure(truth="truth", **options)
 
