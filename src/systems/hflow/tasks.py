@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...evaluation.record import Results
 from ...imaging.images import unit_to_image, write_png
 from ...imaging.video import write_video
 from ...metrics.entries import of_sets
@@ -37,9 +38,10 @@ def sample(model: ImageFlowModel, config: Config) -> int:
     """``n_samples`` images of standard deviation ``sample_std``: one file each and a grid."""
     folder, count = _folder(model, config), config.n_samples
     images = model.sample(count, config.sample_std, config.seed, min(config.batch_size, count))
+    results = Results(folder)
     for i, image in enumerate(images):
-        write_png(folder / f"sample_{i:05d}.png", image)
-    write_png(folder / "samples.png", image_grid(images, _columns(count)))
+        write_png(results.path(f"sample_{i:05d}.png"), image)
+    write_png(results.path("samples.png"), image_grid(images, _columns(count)))
     get_logger().info(
         f"{counted(count, 'sample')} of standard deviation {config.sample_std}, seed {config.seed}: "
         f"{folder / 'samples.png'}"
@@ -64,12 +66,13 @@ def interpolate(model: ImageFlowModel, config: Config) -> int:
     latents = model.inverse(np.concatenate(ends))
     first, last = [z[:1] for z in latents], [z[1:] for z in latents]
     frames = []
+    results = Results(folder)
     for i, fraction in enumerate(track(np.linspace(0.0, 1.0, config.n_steps), "interpolating", unit="frames")):
         image = model.forward(interpolate_latents(first, last, float(fraction), config.spherical))
-        frames.append(folder / f"frame_{i:04d}.png")
+        frames.append(results.path(f"frame_{i:04d}.png"))
         write_png(frames[-1], unit_to_image(2.0 * image[0]))
     # there and back, as published
-    video = write_video(folder / "interpolation.mp4", frames + frames[::-1], config.frames_per_second)
+    video = write_video(results.path("interpolation.mp4"), frames + frames[::-1], config.frames_per_second)
     get_logger().info(
         f"{counted(len(frames), 'frame')}, there and back at {config.frames_per_second} a second: {video}"
     )

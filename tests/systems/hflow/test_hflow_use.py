@@ -128,6 +128,8 @@ def test_sample_writes_each_image_and_a_grid(folder):
     assert Image.open(found / "samples.png").size == (3 * 34, 2 * 34)
     before = np.asarray(Image.open(found / "sample_00001.png"))
     do(folder, "sample", n_samples=2)
+    # nothing of the five stays beside the two
+    assert {path.name for path in found.glob("*.png")} == {"sample_00000.png", "sample_00001.png", "samples.png"}
     after = np.asarray(Image.open(found / "sample_00001.png")).astype(int)
     assert np.abs(after - before).max() <= 1  # batches of another size round differently
 
