@@ -1,6 +1,6 @@
-"""The editor: a page in the browser where label maps are repainted and a trained system answers.
+"""The editor: a page in the browser where label maps and images are edited and a trained system translates them.
 
-``python -m src.editing checkpoints/NAME``. It needs nothing beyond what training needs, and no network.
+``python -m src.editing checkpoints/NAME``. It needs no packages beyond those of training, and no network.
 """
 
 __all__: list[str] = []

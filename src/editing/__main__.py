@@ -38,10 +38,10 @@ def main(argv: list[str]) -> int:
 
 
 def options_of(argv: list[str]) -> list[str]:
-    """The command line with options in the place of its first word: a run's folder, or one of its checkpoint files.
+    """The command line with options instead of its first word, which is a run's folder or one of its checkpoint files.
 
     Raises:
-        UserError: there is no such word, run or file.
+        UserError: the word is missing, or there is no such run or file.
     """
     if any(word in ("-h", "--help") for word in argv):
         return argv

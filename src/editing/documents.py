@@ -1,4 +1,4 @@
-"""What is edited: label maps with their instances, or images, found in the folders that data sets use."""
+"""The documents of the editor: label maps with their instances, or images, from the folders that data sets use."""
 
 __all__ = ["Document", "Source", "digit_source", "document_of", "instances_of", "label_source", "picture_source"]
 
@@ -16,9 +16,9 @@ from ..imaging.images import picture_info, read_image, read_instances, read_labe
 from ..imaging.palette import CITYSCAPES
 from ..utils.errors import UserError
 
-#: pixels of a document: what the page, its undo history and a request can hold
+#: most pixels of a document, limited by the page, its undo history and the size of a request
 MAX_PIXELS = 4096 * 2048
-#: classes of Cityscapes whose instances are told apart
+#: classes of Cityscapes that have instances
 THINGS = frozenset(range(24, 34))
 
 Size = tuple[int, int]
@@ -29,7 +29,7 @@ class Document:
     """One thing to edit.
 
     Attributes:
-        name: of its file.
+        name: name of its file.
         label: class numbers, uint16 (H, W), or None where images are edited.
         inst: instance numbers, uint16 (H, W); stuff has the number of its class.
         rgb: the image that is edited, uint8 (H, W, 3), or None.
@@ -43,7 +43,7 @@ class Document:
     photo: np.ndarray | None = None
 
     def array(self, key: Literal["label", "inst", "rgb"]) -> np.ndarray:
-        """The array ``key``; ``UserError`` where this document has none."""
+        """The array ``key``; ``UserError`` if this document lacks it."""
         array = {"label": self.label, "inst": self.inst, "rgb": self.rgb}[key]
         if array is None:
             raise UserError(f"{self.name}: it lacks its {key} map")
@@ -58,7 +58,7 @@ class Document:
 
 @dataclass
 class Source:
-    """Named documents, read when they are asked for; ``read`` is given the position in ``names``."""
+    """Named documents, read on request; ``read`` takes the position in ``names``."""
 
     kind: str
     names: list[str]
@@ -70,7 +70,7 @@ class Source:
         """Read document ``index``.
 
         Raises:
-            UserError: there is none of that number, or its files cannot be used.
+            UserError: there is no document of that number, or its files cannot be used.
         """
         if not 0 <= index < len(self.names):
             raise UserError(f"there is no image {index}: {self.where} holds {len(self.names)}")
@@ -92,7 +92,7 @@ def document_of(name: str, kind: str, arrays: Mapping[str, np.ndarray], label_nc
     """A document of arrays from outside: ``label`` and ``inst``, or ``rgb`` where ``kind`` is ``picture``.
 
     Raises:
-        UserError: an array is missing, or of another type, shape or range than :class:`Document` says.
+        UserError: an array is missing, or its type, shape or range is not that of :class:`Document`.
     """
     wanted = {"rgb": (np.uint8, 3)} if kind == "picture" else {"label": (np.uint16, 2), "inst": (np.uint16, 2)}
     for key, (dtype, ndim) in wanted.items():
@@ -129,13 +129,13 @@ def label_source(
     photos: str = "",
     allow_8bit: bool = False,
 ) -> Source:
-    """Label maps with instance maps and photos where they are.
+    """Label maps, with instance maps and photos where they exist.
 
     Args:
         root, phase: a data set: ``{phase}_label``, ``{phase}_inst`` and ``{phase}_img``, or Cityscapes' own folders.
         label_nc: class numbers are below this.
         resized: (width, height) of a file to that of the document.
-        labels, instances, photos: folders that take the place of the data set's.
+        labels, instances, photos: folders that replace the data set's.
         allow_8bit: see :func:`src.imaging.images.read_instances`.
 
     Raises:
@@ -202,7 +202,7 @@ def _label_folders(root: Path, phase: str, labels: str, instances: str, photos: 
 
 
 def _by_stem(folder: Path, name: str) -> dict[str, Path]:
-    """Files by the name that the columns of a sample share; of Cityscapes' several kinds only the wanted one."""
+    """Files by the common name of a sample's columns; of Cityscapes' several kinds of files only the wanted one."""
     ending = {"label": "_labelIds", "inst": "_instanceIds", "photo": "_leftImg8bit"}[name]
     files = list_images(folder)
     city = [path for path in files if path.stem.endswith(ending)]

@@ -9,12 +9,12 @@ from typing import Any
 def levels_control(
     names: Sequence[str], temperatures: Sequence[float], keep: bool = True, kept: bool = False
 ) -> dict[str, Any]:
-    """One row a level on the page; :func:`src.editing.values.settings_of` says what comes back as ``levels``.
+    """One row a level on the page; :func:`src.editing.values.settings_of` describes the setting ``levels``.
 
     Args:
-        names: of the levels, from fine to coarse.
-        temperatures: where each level's slider starts.
+        names: names of the levels, from fine to coarse.
+        temperatures: initial temperature of each level.
         keep: levels can be kept from a real image.
-        kept: they are from the start.
+        kept: levels are kept by default.
     """
     return {"type": "levels", "names": list(names), "temperatures": list(temperatures), "keep": keep, "kept": kept}

@@ -32,7 +32,7 @@ def harvest(source: Source, label_nc: int) -> list[dict[str, Any]]:
         try:
             document = source.open(index)
         except UserError:
-            continue  # opening it by hand says why
+            continue  # opening the document reports the error
         for label, entry, whole, pixels in _objects(document.array("label"), document.array("inst")):
             found.setdefault(label, []).append((whole, pixels, entry))
     listed = []

@@ -1,7 +1,7 @@
 """The editor's server: one page, on this machine only, behind a secret in its address.
 
-Standard library only. It answers to 127.0.0.1 alone; the secret keeps other pages in the same browser out, the check of
-the Host header keeps out names that a foreign server points at this machine. Nothing a request says becomes a path.
+Standard library only. It listens on 127.0.0.1 only. The secret keeps out other pages in the same browser; the check of
+the Host header keeps out names that a foreign server points at this machine. No part of a request becomes a path.
 """
 
 __all__ = ["EditorServer"]
@@ -51,7 +51,7 @@ Answer = tuple[str, bytes, dict[str, str]]
 
 
 class _Refused(Exception):
-    """A request that is answered with a status and nothing else."""
+    """A request that is refused with a status and a message."""
 
     def __init__(self, status: int, text: str):
         super().__init__(text)
@@ -59,7 +59,7 @@ class _Refused(Exception):
 
 
 class EditorServer(ThreadingHTTPServer):
-    """Serves one studio; whatever touches the model goes through ``worker``.
+    """Serves one studio; all calls of the model go through ``worker``.
 
     Args:
         port: 0 takes a free one.
@@ -72,7 +72,7 @@ class EditorServer(ThreadingHTTPServer):
         self.studio, self.worker, self.save_dir = studio, worker, save_dir
         self.about = studio.about()
         self.token = secrets.token_urlsafe(24)
-        # no path of a request is ever joined to a folder: what is not in here does not exist
+        # no path of a request is ever joined to a folder: only the files listed here are served
         self.assets = {path.name: path for path in sorted(_ASSETS.iterdir()) if path.suffix in _TYPES}
         try:
             super().__init__(("127.0.0.1", port), _Handler)
@@ -89,13 +89,13 @@ class EditorServer(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """What the Host header may say."""
+        """Allowed values of the Host header."""
         return tuple(f"{name}:{self.server_address[1]}" for name in ("127.0.0.1", "localhost"))
 
     # -- answers ---------------------------------------------------------------------------------------------
 
     def get(self, words: list[str]) -> Answer:
-        """Answer to GET; ``words`` are the parts of the path behind the secret."""
+        """Answer to GET; ``words`` are the parts of the path after the secret."""
         match words:
             case [""]:
                 return self._asset("index.html")
@@ -161,7 +161,7 @@ class EditorServer(ThreadingHTTPServer):
         settings = settings_of(header.get("settings", {}), self.about)
         name = text(header.get("name", "edit"), "name")
         document = document_of(name, studio.source.kind, arrays, studio.label_nc)
-        # the real image stays here: a request says only whose it is
+        # the real image stays on the server: a request only names its document
         if header.get("document") is not None:
             index = whole(header["document"], "document", 0, len(names) - 1)
             photo = self.photo(index) if studio.uses_photos else None
@@ -184,7 +184,7 @@ def _index(word: str) -> int:
 
 
 def _packed(document: Document, **more: Any) -> bytes:
-    """A document as the page takes it, with ``more`` in the header."""
+    """A document as a message for the page, with ``more`` in the header."""
     names = ("label", "inst", "rgb", "photo")
     arrays = {name: getattr(document, name) for name in names if getattr(document, name) is not None}
     return pack({"name": document.name, "size": document.size, **more}, arrays)
@@ -212,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             kind, body, headers = handle(self._words())
         except _Refused as refusal:
-            # what was not read would be taken for the next request
+            # unread bytes would be taken for the next request
             self.close_connection = True
             self._send(refusal.status, _JSON, json.dumps({"error": str(refusal)}).encode())
         except UserError as error:
@@ -227,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(200, kind, body, headers)
 
     def _words(self) -> list[str]:
-        """The parts of the path behind the secret."""
+        """The parts of the path after the secret."""
         if self.headers.get("Host", "") not in self.server.hosts:
             raise _Refused(403, "this address is not served here")
         path = self.path.split("?", 1)[0]
@@ -269,4 +269,4 @@ class _Handler(BaseHTTPRequestHandler):
         return "editor"
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing: the address holds the secret."""
+        """Log nothing, because the address holds the secret."""

@@ -1,4 +1,4 @@
-"""Saved edits: a new numbered folder for each, nothing is overwritten; what is read back is checked like a request."""
+"""Saved edits: each gets a new numbered folder, nothing is overwritten; saved files are checked like requests."""
 
 __all__ = ["image_of_edit", "open_edit", "save_edit", "saved_edits"]
 
@@ -34,7 +34,7 @@ def save_edit(
     label_nc: int,
     origin: dict[str, Any],
 ) -> Path:
-    """Write ``picture.png`` with what it was made from to the next free ``folder/NNNN_NAME`` and return that.
+    """Write ``picture.png`` and its inputs to the next free ``folder/NNNN_NAME`` and return that folder.
 
     Label maps are written as ``label.png`` (8 bits, 16 above 255), ``label_colour.png`` and ``instances.png`` (16
     bits); images as ``input.png``. ``edit.json`` holds ``origin`` and ``settings``, among them every style.
@@ -95,7 +95,7 @@ def saved_edits(folder: Path, about: Mapping[str, Any]) -> list[dict[str, str]]:
         try:
             note = _note(path, about)
         except UserError:
-            continue  # of another run, or no edit at all
+            continue  # of another run, or not an edit
         listed.append({"edit": name, "document": note["document"]})
         if len(listed) == _MOST_LISTED:
             break
@@ -103,7 +103,7 @@ def saved_edits(folder: Path, about: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def open_edit(folder: Path, name: str, about: Mapping[str, Any], label_nc: int) -> tuple[Document, dict[str, Any]]:
-    """What was saved as ``name`` in ``folder``: the document and its settings.
+    """Read the edit ``name`` in ``folder``: its document and its settings.
 
     Args:
         folder, about: as for :func:`saved_edits`.
@@ -143,7 +143,7 @@ def _folders(folder: Path) -> dict[str, Path]:
 
 
 def _folder(folder: Path, name: str) -> Path:
-    # no name of a request is ever joined to a folder: what is not listed does not exist
+    # no name of a request is ever joined to a folder: only listed folders are opened
     path = _folders(folder).get(name)
     if path is None:
         raise UserError(f"{folder} holds no edit {text(name, 'edit')}: it was moved or deleted")
@@ -151,7 +151,7 @@ def _folder(folder: Path, name: str) -> Path:
 
 
 def _note(path: Path, about: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``edit.json`` says, if it is an edit of this run; ``settings`` are not checked yet."""
+    """The contents of ``edit.json``, if it is an edit of this run; ``settings`` are not checked yet."""
     file = path / "edit.json"
     _check_file(file, _LONGEST_NOTE)
     try:
@@ -159,24 +159,24 @@ def _note(path: Path, about: Mapping[str, Any]) -> dict[str, Any]:
     except OSError as error:
         raise explain_os_error(error, file, "read") from error
     origin = {key: text(note.get(key), f"{key} in {file}") for key in ("run", "system", "document")}
-    # the folder's name, not its place: runs are moved
+    # compare the folder's name and not its path, because runs are moved
     if (PurePath(origin["run"]).name, origin["system"]) != (about["name"], about["system"]):
         raise UserError(f"{file} was saved with {origin['run']} ({origin['system']}), not with this run")
     return {"document": origin["document"], "settings": note.get("settings")}
 
 
 def _check_file(path: Path, most: int) -> None:
-    """A file of the folder itself, not a link to elsewhere or a pipe, of at most ``most`` bytes."""
+    """A regular file in the folder, not a link or a pipe, of at most ``most`` bytes."""
     try:
         status = os.lstat(path)
     except OSError as error:
         raise explain_os_error(error, path, "read") from error
     if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-        raise UserError(f"{path} is no file of at most {most} bytes: restore it or delete the edit")
+        raise UserError(f"{path} is not a regular file of at most {most} bytes: restore it or delete the edit")
 
 
 def _image(path: Path) -> Path:
-    """The path, once file and image are known to be of bearable size."""
+    """The path, after the sizes of file and image have been checked."""
     _check_file(path, LONGEST_MESSAGE)
     info = picture_info(path)
     if info.width * info.height > MAX_PIXELS:

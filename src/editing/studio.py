@@ -1,4 +1,4 @@
-"""What all studios share: the contract between the server and a kind of system, and where documents are found."""
+"""The base of all studios: the contract between the server and a system, and where documents are found."""
 
 __all__ = [
     "Studio", "fit_width", "maps", "number", "pictures", "scaled", "seed_of",
@@ -24,10 +24,10 @@ _HIGHEST_SEED = 2**31 - 1
 class Studio:
     """One model with documents to edit.
 
-    ``settings`` are what the page's controls say, never trusted: every value is converted and checked where it is used.
+    ``settings`` are the values of the page's controls. They are not trusted: every value is checked where it is used.
     """
 
-    #: images whose style a drawing may take: of a studio with a control of type ``look``
+    #: images whose style a drawing may take, for studios with a control of type ``look``
     styles: Source
 
     def __init__(self, model: Model, source: Source):
@@ -35,16 +35,16 @@ class Studio:
 
     @property
     def label_nc(self) -> int:
-        """Classes of label maps; 0 where pictures are edited."""
+        """Number of classes of label maps; 0 where images are edited."""
         return 0
 
     @property
     def uses_photos(self) -> bool:
-        """Whether drawing looks at the real picture of a label map."""
+        """Whether drawing uses the real image of a label map."""
         return False
 
     def about(self) -> dict[str, Any]:
-        """What the page has to know: classes, styles, controls."""
+        """The description for the page: classes, styles, controls."""
         return {
             "name": self.model.folder.resolve().name,
             "system": self.model.system.name,
@@ -67,7 +67,7 @@ class Studio:
         return self.source.open(index), {}
 
     def draw(self, document: Document, settings: dict[str, Any]) -> np.ndarray:
-        """The picture for a document: uint8 (H, W, 3)."""
+        """The image for a document: uint8 (H, W, 3)."""
         raise NotImplementedError
 
 
@@ -88,13 +88,13 @@ def classes_of(count: int, things: frozenset[int]) -> list[dict[str, Any]]:
 
 
 def scaled(config: Config, size: Callable[[int, int], tuple[int, int]]) -> Callable:
-    """The size that the data set would have, or ``--view_width`` with the height that belongs to it."""
+    """The size that the data set would use, or ``--view_width`` with the matching height."""
     width = config.view_width
     return (lambda w, h: (width, max(1, round(width * h / w)))) if width else size
 
 
 def number(settings: dict[str, Any], key: str, default: float, low: float, high: float) -> float:
-    """A number that the page sent, or the default; ``UserError`` outside ``low`` to ``high``."""
+    """A number from the page, or the default; ``UserError`` outside ``low`` to ``high``."""
     value = settings.get(key, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise UserError(f"{key} {value!r} is not a number from {low} to {high}")
@@ -102,7 +102,7 @@ def number(settings: dict[str, Any], key: str, default: float, low: float, high:
 
 
 def seed_of(settings: dict[str, Any], key: str = "seed") -> int:
-    """A seed that the page sent, or 0."""
+    """A seed from the page, or 0."""
     return int(number(settings, key, 0, 0, _HIGHEST_SEED))
 
 

@@ -1,4 +1,4 @@
-"""Values from outside: whatever a request or a saved edit says is converted here, or refused with a reason."""
+"""Values from outside: every value of a request or a saved edit is checked and converted here, or refused."""
 
 __all__ = ["read_object", "settings_of", "text", "whole"]
 
@@ -17,16 +17,15 @@ _HIGHEST_TEMPERATURE = 10
 
 
 def read_object(data: bytes, what: str) -> dict[str, Any]:
-    """A JSON object in UTF-8 whose numbers are finite, with at most 32 characters, and whose lists and objects nest at
-    most 8 deep.
+    """Parse a JSON object in UTF-8: finite numbers of at most 32 characters, nested at most 8 levels deep.
 
     Raises:
-        UserError: it is anything else; ``what`` names it.
+        UserError: the text is anything else; ``what`` names it.
     """
     try:
         found = json.loads(data.decode(), parse_int=_read_int, parse_float=_read_float, parse_constant=_read_float)
     except ValueError as error:
-        raise UserError(f"{what} is no JSON: {error}") from None
+        raise UserError(f"{what} is not JSON: {error}") from None
     except RecursionError:
         found = None
     if not isinstance(found, dict) or _depth(found) > _DEEPEST:
@@ -61,7 +60,7 @@ def _depth(value: Any) -> int:
 def text(value: Any, name: str) -> str:
     """Text, as one line of at most 200 characters."""
     if not isinstance(value, str):
-        raise UserError(f"{name}: {shown(value)} is no text")
+        raise UserError(f"{name}: {shown(value)} is not a string")
     return shown(value)
 
 
@@ -100,20 +99,20 @@ def _fields(value: Any, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(given: Any, about: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a document: each of known type and range, with the page's first value where there is none.
+    """The settings of a document, checked for type and range; missing settings get the page's first value.
 
     Args:
-        given: what a request or a file says they are.
-        about: :meth:`src.editing.studio.Studio.about`, whose ``controls`` and ``styles`` say what there is to set.
+        given: the settings in a request or a file.
+        about: :meth:`src.editing.studio.Studio.about`, whose ``controls`` and ``styles`` define the settings.
 
     Returns:
         For controls of the type ``levels`` the list ``levels``, an object with ``temperature`` (0 to 10), ``seed`` (0
         to 2^31 - 1) and ``keep`` (bool) for each level; for those of the type ``choice`` one of their options, for
-        those of the type ``look`` a position in their names, both under the control's ``id``; where regions have
-        styles ``styles``, from the region's number, as text, to a list of ``count`` numbers in [-1, 1].
+        those of the type ``look`` a position in their names, both under the control's ``id``; where regions have styles
+        ``styles``, from the region's number, as text, to a list of ``count`` numbers in [-1, 1].
 
     Raises:
-        UserError: a value of another type or out of range, or one that nothing of the model asks for.
+        UserError: a value of another type or out of range, or a setting that the model does not have.
     """
     kinds = {"levels": _levels, "choice": _choice, "look": _look}
     converters: dict[str, Callable[[Any], Any]] = {
@@ -161,6 +160,6 @@ def _styles(given: Any, count: int) -> dict[str, list[float]]:
             raise UserError(f"styles: {shown(region, 60)} is not the number of a region, 0 to 65535")
         if not isinstance(values, list) or len(values) != count or not all(map(_is_number, values)):
             raise UserError(f"style of {region}: {shown(values, 60)} is not a list of {count} numbers in [-1, 1]")
-        # centres of clusters may lie a rounding outside
+        # centres of clusters may exceed the range by a rounding error
         styles[str(int(region))] = [min(1.0, max(-1.0, float(value))) for value in values]
     return styles

@@ -1,4 +1,4 @@
-"""What page and server say to each other: a JSON header and arrays behind it, checked before anything is made of them.
+"""Messages between page and server: a JSON header followed by arrays, checked before they are used.
 
 A message is four bytes, the length of the header, little endian; the header, JSON, whose ``arrays`` list ``[name, type,
 shape]``; then the arrays' bytes in that order. Types are ``u8`` and ``u16``, little endian.
@@ -20,7 +20,7 @@ _TYPES: dict[str, np.dtype] = {"u8": np.dtype("u1"), "u16": np.dtype("<u2")}
 _NAMES = {np.dtype("u1"): "u8", np.dtype("u2"): "u16"}
 _LONGEST_HEADER = 4 << 20
 _MOST_ARRAYS = 8
-#: bytes of a message: label and instance map of the largest document
+#: most bytes of a message: label and instance map of the largest document
 LONGEST_MESSAGE = 4 * MAX_PIXELS + _LONGEST_HEADER
 
 
@@ -36,7 +36,7 @@ def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Header and arrays of a message.
 
     Raises:
-        UserError: it is none: the length, the JSON, or a type or shape is wrong.
+        UserError: the length, the JSON, or a type or shape is wrong.
     """
     length = int.from_bytes(message[:4], "little")
     if len(message) < 4 or length > min(_LONGEST_HEADER, len(message) - 4):

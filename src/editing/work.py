@@ -1,4 +1,4 @@
-"""The thread that owns the model: whatever the page asks for is computed there, one thing at a time."""
+"""The thread that owns the model: it computes all requests of the page, one after the other."""
 
 __all__ = ["Worker"]
 
@@ -12,8 +12,7 @@ from ..utils.errors import UserError
 
 
 class Worker:
-    """A queue of calls. MindSpore's mode and device belong to a thread, so that all calls run in the one that
-    :meth:`run` is called in."""
+    """A queue of calls. MindSpore's mode and device belong to a thread, so calls run in the thread of :meth:`run`."""
 
     def __init__(self) -> None:
         self._calls: queue.Queue[tuple[Future, Callable[[], Any]] | None] = queue.Queue()
@@ -21,7 +20,7 @@ class Worker:
         self._ended = False
 
     def call(self, function: Callable[[], Any]) -> Any:
-        """Have ``function`` called by the worker and wait for what it returns or raises.
+        """Call ``function`` in the worker and wait until it returns or raises.
 
         Raises:
             UserError: the worker has been stopped.
@@ -50,7 +49,7 @@ class Worker:
                 future.set_exception(error)
 
     def stop(self) -> None:
-        """End :meth:`run` once what waits is done."""
+        """End :meth:`run` after the waiting calls."""
         with self._lock:
             self._ended = True
             self._calls.put(None)

@@ -1,4 +1,4 @@
-"""What ``eval.py`` and ``precompute_feature_maps.py`` run."""
+"""The commands ``eval.py`` and ``precompute_feature_maps.py``."""
 
 __all__ = ["evaluate", "precompute"]
 
@@ -16,7 +16,7 @@ _TRANSLATING = ("translate", "sample", "reconstruct")
 
 
 def evaluate(system: type[System], command: Config) -> int:
-    """Translate with a trained run, do its task ``task``, or measure ``metrics``; the result is the exit status.
+    """Translate with a trained run, run its task ``task``, or measure ``metrics``; returns the exit status.
 
     Raises:
         UserError: see :func:`src.inference.opening.open_model`; options that do not go together.
@@ -42,7 +42,7 @@ def evaluate(system: type[System], command: Config) -> int:
 
 
 def precompute(system: type[System], command: Config) -> int:
-    """Do the task ``precompute`` of a system that has one.
+    """Run the task ``precompute`` of a system that has one.
 
     Raises:
         UserError: the system has nothing to compute before its training.
@@ -57,7 +57,7 @@ def precompute(system: type[System], command: Config) -> int:
 
 
 def _do(task: Callable[[Model | None, Config], int], system: type[System], command: Config) -> int:
-    # scoring a folder of predictions, say, needs no trained run
+    # some tasks, such as scoring a folder of predictions, need no trained run
     if not getattr(task, "needs_model", True):
         return task(None, command)
     model = open_model(command, system)

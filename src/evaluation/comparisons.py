@@ -1,4 +1,4 @@
-"""What a trained run translated as something to measure: its outputs, the true images, and what they were made of."""
+"""Comparisons of a trained run's translations: its outputs, the true images, and the source images."""
 
 __all__ = ["RunComparisons"]
 
@@ -19,18 +19,18 @@ from .translate import Plan
 
 
 class RunComparisons:
-    """What the outputs of a run are compared with, found before anything is translated.
+    """The references of a run's outputs, found before translation starts.
 
     Where the data set has the true image of a sample, outputs are compared with it. Outputs of systems trained on
-    unpaired images are compared with what they were made from, and as a set with those whose style they take.
+    unpaired images are compared with their source images, and as a set with the images whose style they take.
 
     Args:
         model: the run that translates.
         job: the translation.
-        tools: what is measured, with the networks for it.
+        tools: the wanted metrics and their networks.
 
     Raises:
-        UserError: a metric has nothing to compare with, for no output at all; label maps are incomplete.
+        UserError: a metric has no reference for any output; label maps are incomplete.
     """
 
     def __init__(self, model: Model, job: Plan, tools: Tools):
@@ -67,7 +67,7 @@ class RunComparisons:
         items = []
         for number, path in files.items():
             name = data.name(number)
-            # of several outputs a prediction with the name of the sample could be any one's
+            # with several outputs, a prediction with the sample's name could belong to any of them
             names = (path.stem, name) if alone else (path.stem,)
             items.append(Item(name, names, partial(_load, data, number, path, columns), self._truth(name)))
         subject = {
@@ -83,7 +83,7 @@ class RunComparisons:
         return Comparison(output, items, tuple(columns), reals, subject)
 
     def _columns(self, output: str) -> dict[str, str]:
-        """The columns of the data set that an output is compared with, by what they are for it."""
+        """The columns of the data set that an output is compared with, by their role."""
         system, found = self._model.system, self._job.data.columns
         if output in system.styles:
             return {"source": system.styles[output][0]}
@@ -91,7 +91,7 @@ class RunComparisons:
         return {name: column for name, column in columns.items() if column in found}
 
     def _truth(self, name: str) -> Path | None:
-        # a sample's label map has its name; of unpaired data only the source's belongs to what is depicted
+        # a sample's label map has its name; for unpaired data only the source's label map matches the contents
         return self._truths.owner(name) if self._truths else None
 
 
@@ -108,7 +108,7 @@ def _load(data: Pipeline, number: int, path: Path, columns: Mapping[str, str]) -
 
 
 def _column(model: Model, column: str) -> list[Callable[[], np.ndarray]]:
-    """Every image of a column of unpaired data once, whichever samples were translated."""
+    """Every image of a column of unpaired data once, independent of the translated samples."""
     kind, config = model.system.data, model.config.replace(**model.system.data.whole)
     try:
         data = kind.open(model.system.request(config, False), config, config.phase, training=False)

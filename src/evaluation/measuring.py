@@ -1,4 +1,4 @@
-"""``eval.py --metrics``: what a run translates, or what lies in folders, in numbers."""
+"""``eval.py --metrics``: measuring the translations of a run, or images in folders."""
 
 __all__ = ["measure_folders", "measure_run"]
 
@@ -26,7 +26,7 @@ def measure_folders(command: Config) -> int:
     """Measure the images of folder ``fake``; print and keep the numbers.
 
     Raises:
-        UserError: unknown metrics, missing weights or images, or nothing that they could be compared with.
+        UserError: unknown metrics, missing weights or images, or no images to compare with.
     """
     wanted = _parse(command.metrics)
     start(command, get_logger().info)
@@ -37,7 +37,7 @@ def measure_folders(command: Config) -> int:
 
 
 def measure_run(system: type[System], command: Config) -> int:
-    """Translate with the run that the options name, unless that is done already, and measure the results.
+    """Translate with the run that the options name, unless the results exist already, and measure the results.
 
     Raises:
         UserError: see :func:`measure_folders` and :func:`src.inference.opening.open_model`.
@@ -90,7 +90,7 @@ def _measure_all(
         for line in lines_of(entries, comparison.subject):
             say(line)
         report.add(entries, comparison.subject)
-        # now, so that trouble with the next output costs no number
+        # written now, so that an error with the next output loses no number
         report.write()
         measured.append((comparison, entries))
     repeated = over_samplings([entry for _, entries in measured for entry in entries])
@@ -104,7 +104,7 @@ def _measure_all(
 
 
 def _show(folder: Path, measured: Sequence[tuple[Comparison, list[Entry]]]) -> None:
-    """Put the numbers of single images into the gallery."""
+    """Add the numbers of single images to the gallery."""
     gallery = Gallery(folder)
     for comparison, entries in measured:
         prefix = f"{comparison.output} " if len(measured) > 1 else ""

@@ -1,4 +1,4 @@
-"""What a folder of results holds: which translation, and which files, so that nothing of an earlier one stays."""
+"""The record of a folder of results: its translation and its files, so that earlier results are removed."""
 
 __all__ = ["Results", "fingerprint", "read_record"]
 
@@ -22,7 +22,7 @@ _RECORD, _JOURNAL = "translated.json", "written.jsonl"
 
 
 def fingerprint(model: Model, data: Pipeline, count: int) -> str:
-    """Of everything that the translation of the first ``count`` samples depends on: weights, options and files."""
+    """Fingerprint of the translation of the first ``count`` samples: weights, options and files."""
     schema, config = model.config.schema, model.config
     options = {
         option.name: config[option.name]
@@ -57,8 +57,8 @@ def _stamp(path: Path) -> list[object]:
 class Results:
     """The files of one evaluation in ``folder``; those that earlier evaluations wrote there are removed first.
 
-    Every file is noted in a journal before it is written, so that also what an interrupted evaluation left is known.
-    Files that no evaluation noted are the user's and stay.
+    Every file is noted in a journal before it is written, so the files of an interrupted evaluation are known too.
+    Files that are not in the journal belong to the user and stay.
 
     Raises:
         UserError: the folder cannot be made or changed.
@@ -72,7 +72,7 @@ class Results:
             if _is_inside(folder, name):
                 with contextlib.suppress(OSError, ValueError):
                     (folder / name).unlink()
-        # a record whose files are gone is never taken for complete, so that an interruption here does no harm
+        # a record whose files are missing is never taken for complete, so an interruption here is safe
         for name in (_RECORD, _JOURNAL):
             with explained(folder / name, "delete"):
                 (folder / name).unlink(missing_ok=True)
@@ -81,7 +81,7 @@ class Results:
         """The path of a file that is about to be written below the folder.
 
         Raises:
-            UserError: it cannot be noted, because the disk is full, say.
+            UserError: the journal cannot be written, for example on a full disk.
         """
         journal = self.folder / _JOURNAL
         with explained(journal, "write"):
@@ -93,7 +93,7 @@ class Results:
         return self.folder.joinpath(*parts)
 
     def finish(self, mark: str, outputs: Mapping[str, Mapping[int, Path]]) -> None:
-        """Note what a finished translation made: for each output the image of each sample, by number."""
+        """Record a finished translation: for each output the image of each sample, by number."""
         listed = {
             name: {str(i): path.relative_to(self.folder).as_posix() for i, path in files.items()}
             for name, files in outputs.items()
@@ -110,13 +110,13 @@ def _listed(folder: Path) -> list[str]:
 def _journaled(folder: Path) -> Iterator[str]:
     with contextlib.suppress(OSError):
         for line in read_small(folder / _JOURNAL).splitlines():
-            # the line of a process that was killed may be cut short
+            # the last line of a killed process may be incomplete
             with contextlib.suppress(ValueError, RecursionError):
                 yield str(json.loads(line))
 
 
 def _is_inside(folder: Path, name: str) -> bool:
-    """Whether ``name`` is a file below ``folder`` that no link on the way leads out of."""
+    """Whether ``name`` is a file below ``folder``, with no link that leads out of it."""
     path = Path(name)
     if path.is_absolute() or ".." in path.parts or "\0" in name or path == Path():
         return False
@@ -124,7 +124,7 @@ def _is_inside(folder: Path, name: str) -> bool:
 
 
 def _read_json(folder: Path) -> dict[str, Any] | None:
-    """The record of a finished translation; None if there is none that can be used."""
+    """The record of a finished translation; None if there is no usable record."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         record = json.loads(read_small(folder / _RECORD))
         for files in record["outputs"].values():
@@ -135,7 +135,7 @@ def _read_json(folder: Path) -> dict[str, Any] | None:
 
 
 def read_record(folder: Path, mark: str) -> dict[str, dict[int, Path]] | None:
-    """The images of each output by sample number; None unless they are all there and of this fingerprint."""
+    """The images of each output by sample number; None unless all exist and have this fingerprint."""
     record = _read_json(folder)
     if record is None or record.get("fingerprint") != mark or not (folder / "gallery" / "index.html").is_file():
         return None

@@ -1,4 +1,4 @@
-"""What tasks of a trained run share: its samples one by one, and a folder for images, numbers and their page."""
+"""Shared code of tasks: the samples of a run one by one, and a folder for images, numbers and their page."""
 
 __all__ = ["TaskResults", "samples"]
 
@@ -23,8 +23,8 @@ def samples(model: Model, what: str, needs: str = "") -> Iterator[tuple[str, Bat
     """``(name, batch of one)`` for the samples of the phase that ``how_many`` allows, in order.
 
     Args:
-        model: its options say the data.
-        what: the work, for the display of its progress.
+        model: the run; its options name the data.
+        what: the name of the work on the progress bar.
         needs: a column that the data must have.
 
     Raises:
@@ -35,7 +35,7 @@ def samples(model: Model, what: str, needs: str = "") -> Iterator[tuple[str, Bat
     if needs and needs not in data.columns:
         raise UserError(f"task {config.task} needs column {needs} of the data, and phase {config.phase} has none")
     count = min(data.num_samples, config.how_many or data.num_samples)
-    # kept, because the batches end when their epochs are collected
+    # keep a reference, because the batches end when their epochs are garbage collected
     epochs = data.epochs(1)
     _, batches = next(epochs)
     for _, batch in track(zip(range(count), batches, strict=False), what, total=count):
@@ -56,17 +56,17 @@ class TaskResults:
         get_logger().info(f"checkpoint {model.tag} of {model.folder}, task {task}, results to {self.folder}")
 
     def show(self, name: str, images: Mapping[str, np.ndarray], numbers: Mapping[str, float] | None = None) -> None:
-        """Put images, (H, W, 3) uint8, on the page alone."""
+        """Add images, (H, W, 3) uint8, to the page only."""
         self.gallery.add_result(name, images, numbers)
 
     def write(self, name: str, images: Mapping[str, np.ndarray], numbers: Mapping[str, float] | None = None) -> None:
-        """Put images, (H, W, 3) uint8, into files ``images/NAME_KEY.png`` and on the page."""
+        """Write images, (H, W, 3) uint8, to files ``images/NAME_KEY.png`` and add them to the page."""
         for key, image in images.items():
             write_png(self._files.path("images", f"{name}_{key}.png"), image)
         self.show(name, images, numbers)
 
     def finish(self, numbers: Mapping[str, Any]) -> int:
-        """Write ``TASK.json`` and the page; the exit status of a task that went well."""
+        """Write ``TASK.json`` and the page; returns the exit status of a successful task."""
         atomic_write(self._files.path(f"{self._task}.json"), json.dumps(numbers, indent=1).encode())
         get_logger().info(f"results: {self.gallery.write()}")
         return 0

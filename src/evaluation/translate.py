@@ -24,7 +24,7 @@ from .record import Results, fingerprint
 
 @dataclass(frozen=True)
 class Plan:
-    """The first ``count`` samples of a data set, where results go, and what they depend on."""
+    """A translation: the first ``count`` samples of a data set, the folder of the results, and their fingerprint."""
 
     data: Pipeline
     count: int
@@ -104,7 +104,7 @@ def _first(batches: Iterable[Batch], count: int) -> Iterator[Batch]:
 
 
 def _numbers(batch: dict[str, np.ndarray], outputs: dict[str, np.ndarray]) -> dict[str, float]:
-    """Closeness to the real image where there is one."""
+    """Closeness to the real image, if there is one."""
     if "image" not in batch:
         return {}
     fake, real = (unit_to_image(images[0]) for images in (next(iter(outputs.values())), batch["image"]))

@@ -1,4 +1,4 @@
-"""Putting an ONNX graph together: nodes, constants, and what of it can be computed once and for all."""
+"""Building an ONNX graph: nodes, constants, and folding of computations that depend on constants only."""
 
 __all__ = ["BOOL", "DOUBLE", "FLOAT", "INT64", "IR_VERSION", "OPSET", "Array", "Builder", "session_of"]
 
@@ -18,7 +18,7 @@ BOOL, DOUBLE, FLOAT, INT64 = TensorProto.BOOL, TensorProto.DOUBLE, TensorProto.F
 OPSET = 17
 IR_VERSION = 8
 _PROTOBUF_LIMIT = 2**31 - 2**20
-# computed constants that outgrow what they come from stay computations, above this many bytes
+# computed constants that are larger than their inputs stay computations, above this many bytes
 _SMALL = 1 << 20
 # constants of fewer values are kept once
 _SHARED = 64

@@ -1,4 +1,4 @@
-"""What ``export.py`` does."""
+"""The command ``export.py``."""
 
 __all__ = ["export"]
 
@@ -25,7 +25,7 @@ def export(system: type[System], command: Config) -> int:
     check_packages(command.file_format)
     if "phase" not in command.explicit:
         command = command.replace(phase="test")
-    # files hold what graph mode computes
+    # files hold the network as graph mode computes it
     model = open_model(command.replace(mode="graph"), system)
     config = model.config.replace(name=model.folder.resolve().name)
     prefix = Path(config.file_name) if config.file_name else model.folder / config.name

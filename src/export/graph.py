@@ -2,8 +2,8 @@
 
 MindSpore's ONNX writer stops at operators that our networks are made of (mirror padding, group norm, ones that are
 measured at run time) and at flexible sizes, and what it writes for transposed convolutions no runtime accepts. The
-MINDIR writer refuses nothing: its file is a flat list of primitives with their attributes, types and shapes. So ONNX
-files are translated from there, and networks need no second form for export.
+MINDIR writer supports every operator: its file is a flat list of primitives with their attributes, types and shapes. So
+ONNX files are translated from MINDIR, and networks need no second implementation for export.
 """
 
 __all__ = ["Graph", "Kind", "Node", "read_graph"]
@@ -38,7 +38,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Node:
-    """One primitive: its MindSpore name, names of its inputs, its attributes, and what comes out.
+    """One primitive: its MindSpore name, names of its inputs, its attributes, and its result.
 
     ``kind`` is a :class:`Kind`, or a tuple of them where a primitive returns several values.
     """
@@ -54,8 +54,8 @@ class Node:
 class Graph:
     """A network in the order of computation.
 
-    ``constants`` holds arrays, numbers, texts, and tuples of them; ``parameters`` maps a weight to its name in the
-    Cell.
+    ``constants`` holds arrays, numbers, texts, and tuples of them; ``parameters`` maps a weight to its name in
+    the Cell.
     """
 
     inputs: dict[str, Kind]
@@ -97,7 +97,7 @@ def read_graph(path: Path) -> Graph:
 def _value(attribute: Any) -> Any:
     kind = attribute.type
     if kind in _INTEGERS:
-        # a value of its own, or one of a list
+        # a single value, or one of a list
         return int(attribute.ints[0]) if attribute.ints else int(attribute.i)
     if kind == _BY_TYPE.Value("BOOL"):
         return bool(attribute.ints[0] if attribute.ints else attribute.i)

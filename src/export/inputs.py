@@ -1,4 +1,4 @@
-"""Inputs to compile and to check an exported pass with: real ones where there is data."""
+"""Inputs for compiling and checking an exported pass: real samples where there is data."""
 
 __all__ = ["choose_sizes", "input_values", "other_sizes", "symbolic_inputs"]
 
@@ -24,10 +24,10 @@ def _open_sizes(exported: Pass) -> list[str]:
 def choose_sizes(
     exported: Pass, sample: Mapping[str, np.ndarray], height: int, width: int, system: System, flexible: bool
 ) -> dict[str, int]:
-    """A number for every size that the pass leaves open: as asked for, else that of the sample.
+    """A number for every size that the pass leaves open: the requested one, else that of the sample.
 
     Raises:
-        UserError: neither is given, a side is none that the system takes, or sizes of a pass that has only one.
+        UserError: neither is given, the system does not take a side, or the pass has only one size.
     """
     names = _open_sizes(exported)
     if not names:
@@ -46,7 +46,7 @@ def choose_sizes(
             given[side] = max(smallest, -(-_MADE_UP // stride) * stride)
         if not given[side]:
             raise UserError(
-                f"{exported.name} takes pictures of any size, and there are none to take it from: pass --height and "
+                f"{exported.name} takes images of any size, and no sample gives one: pass --height and "
                 "--width, or --flexible_size True for a file without fixed sizes"
             )
         if given[side] % stride:
@@ -62,7 +62,7 @@ def other_sizes(sizes: Mapping[str, int], stride: int) -> dict[str, int]:
 
 
 def symbolic_inputs(exported: Pass, batch: int) -> list[Tensor]:
-    """What MindSpore compiles a pass of open sizes for."""
+    """The symbolic inputs for which MindSpore compiles a pass of open sizes."""
     tensors = []
     for port in exported.inputs:
         sizes = [batch if size == "batch" else size for size in port.shape]

@@ -1,4 +1,4 @@
-"""Writing the passes of a trained system to files that are checked before they get their name."""
+"""Writing the passes of a trained system to files, which are checked before they are renamed into place."""
 
 __all__ = ["check_packages", "export_system"]
 
@@ -44,7 +44,7 @@ class _Job:
     tolerance: float
 
     def arguments(self) -> list[Tensor]:
-        """What the pass is compiled for."""
+        """The sizes that the pass is compiled for."""
         if self.flexible:
             return symbolic_inputs(self.exported, self.batch)
         return [Tensor(value) for value in self.checks[0]]
@@ -63,12 +63,12 @@ def export_system(
 ) -> list[Path]:  # fmt: skip
     """Write every pass of ``system`` to ``PREFIX_PASS.onnx`` (or ``.mindir``, ``.air``), as the options say.
 
-    ``sample`` is a batch of one of the system's data set, or empty. A file appears only when it was loaded again and
-    gave what the network gives: the same bits (MINDIR), or the same up to rounding (ONNX).
+    ``sample`` is a batch of one of the system's data set, or empty. A file appears only after it was loaded again and
+    its results equalled the network's: bit by bit (MINDIR), or up to rounding (ONNX).
 
     Raises:
-        UserError: options that do not fit the network, an operator without ONNX form, a result that differs, a
-            file in the way that is none of ours.
+        UserError: options that do not fit the network, an operator without ONNX form, a result that differs, or an
+            existing file that was not written by this project.
     """
     write = {"onnx": _write_onnx, "mindir": _write_mindir, "air": _write_air}[config.file_format]
     if config.file_format == "air" and ms.get_context("device_target") != "Ascend":
@@ -135,7 +135,7 @@ def _check_free(target: Path) -> None:
 
 
 def _place(job: _Job, write: Callable[[_Job, Path], str]) -> str:
-    """Let ``write`` make and check the file in a folder of its own, and give it its name when all is well."""
+    """Let ``write`` write and check the file in a temporary folder, then rename it into place."""
     folder = job.target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)

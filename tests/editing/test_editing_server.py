@@ -183,7 +183,7 @@ def test_no_value_of_a_request_breaks_the_server(world, value):
         ("-Infinity", "-Infinity is not a finite number"),
         ("true", "3 numbers in [-1, 1]"),
         ("[" * 400 + "]" * 400, "at most 8 levels"),
-        ("", "is no JSON"),
+        ("", "is not JSON"),
     ],
 )
 def test_reasons_are_told(world, value, reason):

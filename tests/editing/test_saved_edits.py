@@ -202,7 +202,7 @@ def make_large(path):
         (lambda path: note(path, system=["pix2pixHD"]), "system in"),
         (lambda path: note(path, document={"a": "b" * 10_000}), "document in"),
         (lambda path: (path / "edit.json").write_text("[]"), "not a JSON object"),
-        (lambda path: (path / "edit.json").write_bytes(b"\xff\xfe{}"), "no JSON"),
+        (lambda path: (path / "edit.json").write_bytes(b"\xff\xfe{}"), "not JSON"),
         (lambda path: (path / "edit.json").write_text('{"run": ' + "9" * 400 + "}"), "400 characters"),
         (lambda path: (path / "edit.json").write_text("[" * 100_000), "JSON"),
         (lambda path: (path / "edit.json").unlink(), "does not exist"),
@@ -215,7 +215,7 @@ def make_large(path):
         (lambda path: (path / "label.png").write_bytes(b""), "empty"),
         (lambda path: (path / "label.png").write_text("GIF89a"), "not a readable"),
         (lambda path: (path / "instances.png").unlink(), "does not exist"),
-        *((lambda path, file=file, spoil=spoil: spoil(path / file), "is no file of at most")
+        *((lambda path, file=file, spoil=spoil: spoil(path / file), "is not a regular file of at most")
           for file in ("edit.json", "label.png", "instances.png")
           for spoil in (make_pipe, make_link, make_large)),
     ],
@@ -232,7 +232,7 @@ def test_a_spoilt_edit_is_refused(tmp_path, spoil, reason):
     for make in (make_pipe, make_link, make_large):
         path = saved(tmp_path)
         make(path / "picture.png")
-        with pytest.raises(UserError, match="is no file of at most"):
+        with pytest.raises(UserError, match="is not a regular file of at most"):
             image_of_edit(tmp_path, path.name)
 
 
