@@ -1,4 +1,4 @@
-"""What users hand over, numpy arrays and PIL images in any number, to lists of checked arrays, and results back."""
+"""Conversion of the user's numpy arrays and PIL images to lists of checked arrays, and of results back."""
 
 __all__ = ["Form", "as_maps", "as_units", "check_output", "fitted", "match_length"]
 
@@ -18,7 +18,7 @@ OUTPUTS = ("float", "numpy", "pil")
 
 @dataclass(frozen=True)
 class Form:
-    """How inputs came, so that results leave in the same form.
+    """The form of the inputs, so that results are returned in the same form.
 
     Attributes:
         kind: ``one`` item, a ``stack`` (an array with one more axis) or a ``list``.
@@ -59,14 +59,14 @@ def check_output(output: str | None) -> None:
         raise UserError(f"output {output} is not one of {', '.join(OUTPUTS)}; leave it out for the form of the input")
 
 
-def as_units(given: Any, channels: int, what: str = "picture") -> tuple[list[np.ndarray], Form]:
-    """Pictures to float32 (``channels``, H, W) in [-1, 1].
+def as_units(given: Any, channels: int, what: str = "image") -> tuple[list[np.ndarray], Form]:
+    """Images to float32 (``channels``, H, W) in [-1, 1].
 
     Args:
-        given: a PIL image, an array (H, W, C) (or (H, W) where C is 1), a stack (N, H, W, C), or a list of
-            such items, whose sizes may differ. Arrays are uint8, or floats in [-1, 1].
-        channels: what the network takes; PIL images are converted to it, arrays must have it.
-        what: a word for messages.
+        given: a PIL image, an array (H, W, C) (or (H, W) where C is 1), a stack (N, H, W, C), or a list of such items,
+            whose sizes may differ. Arrays are uint8, or floats in [-1, 1].
+        channels: channels that the network takes; PIL images are converted to them, arrays must have them.
+        what: a noun for messages.
 
     Raises:
         UserError: another type, shape or range.
@@ -84,11 +84,11 @@ def as_maps(given: Any, what: str = "label map", limit: int = 65536) -> tuple[li
 
     Args:
         given: an integer array (H, W), a stack (N, H, W), a PIL image of mode L, P, I or I;16, or a list of such.
-        what: a word for messages.
+        what: a noun for messages.
         limit: numbers are at least 0 and below this.
 
     Raises:
-        UserError: another type or shape, a colour picture, or a number out of range.
+        UserError: another type or shape, a colour image, or a number out of range.
     """
     items, kind = _listed(given, 2, what)
     maps = []
@@ -111,9 +111,9 @@ def as_maps(given: Any, what: str = "label map", limit: int = 65536) -> tuple[li
 
 
 def fitted(unit: np.ndarray, size: tuple[int, int], resize: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """An image (C, H, W) in [-1, 1] at ``size`` = (height, width): itself where it has it, so that no bit is lost.
+    """An image (C, H, W) in [-1, 1] at ``size`` = (height, width); an image of that size is returned unchanged.
 
-    Otherwise it goes the way of files: ``resize`` takes its (H, W, C) uint8 and returns (H, W, C), or (H, W).
+    Otherwise it is resized as images from files are: ``resize`` takes (H, W, C) uint8 and returns (H, W, C) or (H, W).
     """
     if unit.shape[1:] == size:
         return unit
@@ -124,7 +124,7 @@ def match_length(items: list, count: int, what: str) -> list:
     """``items``, one for each of ``count`` inputs; a single one serves all.
 
     Raises:
-        UserError: neither one nor ``count``.
+        UserError: there is neither one item nor ``count``.
     """
     if len(items) not in (1, count):
         raise UserError(f"{len(items)} {what} for {counted(count, 'input')}: give one, or one for each")
@@ -144,12 +144,12 @@ def _listed(given: Any, ndim: int, what: str) -> tuple[list[Any], str]:
     elif isinstance(given, (list, tuple)):
         items, kind = list(given), "list"
     else:
-        raise UserError(f"a {what} is a numpy array or a PIL image, or a list of them, not {type(given).__name__}")
+        raise UserError(f"expected {what} as a numpy array, a PIL image, or a list of them, not {type(given).__name__}")
     if not items:
         raise UserError(f"no {what} was given: the list is empty")
     for item in items:
         if not _is_pil(item) and not isinstance(item, np.ndarray):
-            raise UserError(f"a {what} is a numpy array or a PIL image, not {type(item).__name__}")
+            raise UserError(f"expected {what} as a numpy array or a PIL image, not {type(item).__name__}")
     return items, kind
 
 
@@ -177,7 +177,7 @@ def _unit_of_array(item: np.ndarray, channels: int, name: str) -> np.ndarray:
     if item.dtype == np.uint8:
         return image_to_unit(item)
     if item.dtype.kind != "f":
-        raise UserError(f"{name} is of type {item.dtype}: pictures are uint8, or floats in [-1, 1]")
+        raise UserError(f"{name} is of type {item.dtype}: images are uint8, or floats in [-1, 1]")
     # written so that NaN is out of range, too
     if not (item.min() >= -1.001 and item.max() <= 1.001):
         raise UserError(

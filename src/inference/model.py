@@ -1,4 +1,4 @@
-"""A trained system: the one door for Python callers, tasks, editor, metrics and export."""
+"""A trained system: the common interface for Python callers, tasks, editor, metrics and export."""
 
 __all__ = ["Batch", "Model", "in_batches"]
 
@@ -19,22 +19,22 @@ Batch = dict[str, np.ndarray]
 
 
 class Model:
-    """What ``load`` returns: one trained system, ready for use.
+    """The result of ``load``: one trained system, ready for use.
 
-    Of ``translate``, ``sample``, ``encode`` and ``decode`` a system has those that it can do (:attr:`offers`); the
-    others raise a ``UserError`` that says so. Images are numpy arrays (uint8 (H, W, 3), or floats in [-1, 1]) or PIL
-    images, one, a list of them (of any sizes), or a stack (N, H, W, 3); results come in the form of the input unless
-    ``output`` is ``numpy``, ``pil`` or ``float`` (float32 in [-1, 1]).
+    A system supports some of ``translate``, ``sample``, ``encode`` and ``decode`` (:attr:`offers`); the others raise a
+    ``UserError``. Images are numpy arrays (uint8 (H, W, 3), or floats in [-1, 1]) or PIL images, one, a list of them
+    (of any sizes), or a stack (N, H, W, 3); results come in the form of the input unless ``output`` is ``numpy``,
+    ``pil`` or ``float`` (float32 in [-1, 1]).
 
     In graph mode the first image of each size is compiled; further ones of that size are not. ``batch_size`` images of
     one size are computed together.
 
     Attributes:
         system: the system with its networks.
-        config: all options, as trained, with those of the caller.
+        config: all options: those of the training, with those of the caller.
         folder: the run's folder.
         tag: the checkpoint: an epoch, or epoch.iteration.
-        device: where it runs.
+        device: device that it runs on.
     """
 
     #: the calls that this kind of system has
@@ -47,9 +47,9 @@ class Model:
         return f"<{self.system.name} {self.folder} ({self.tag}): {', '.join(self.offers)}>"
 
     def run(self, batch: Batch, seed: int = 0, **how: Any) -> Batch:
-        """Translate a batch of any size: see :meth:`System.translate`, which gets ``how``.
+        """Translate a batch of any size: see :meth:`System.translate`, which receives ``how``.
 
-        A result has the size of the map that it is made from: of the first one, unless the system says.
+        A result has the size of its input map: the first map, unless the system names another.
         """
         outputs = self.system.translate(pad_batch(batch, self.system.stride, self.system.smallest), seed, **how)
         sizes = {name: self._source_size(batch, name) for name in outputs}
@@ -60,7 +60,7 @@ class Model:
         return size_of({source: batch[source]} if source in batch else batch)
 
     def data(self, phase: str, training: bool = False) -> Pipeline:
-        """The run's data set: every sample once, in order, unless ``training``."""
+        """The run's data set: with ``training`` as in training, else every sample once, in order."""
         return self.system.data.open(self.system.request(self.config, training), self.config, phase, training=training)
 
     def translate(self, *inputs: Any, **options: Any) -> Any:
@@ -72,11 +72,11 @@ class Model:
         self._lacks("sample")
 
     def encode(self, *inputs: Any, **options: Any) -> Any:
-        """Images to what the model represents them by."""
+        """Images to the model's representation of them."""
         self._lacks("encode")
 
     def decode(self, *inputs: Any, **options: Any) -> Any:
-        """The way back from :meth:`encode`."""
+        """The inverse of :meth:`encode`."""
         self._lacks("decode")
 
     def _lacks(self, call: str) -> NoReturn:
@@ -85,7 +85,7 @@ class Model:
 
 
 def in_batches(samples: Sequence[Batch], batch_size: int, function: Callable[[Batch], Any]) -> list[Any]:
-    """Call ``function`` on batches of samples of equal shapes and return what belongs to each sample, in order.
+    """Call ``function`` on batches of samples of equal shapes and return the result of each sample, in order.
 
     ``function`` returns an array (N, ...) or a list of such arrays. Every batch of a size has ``batch_size`` samples,
     the last one filled up with repetitions, so that one graph is compiled for it.

@@ -1,4 +1,4 @@
-"""ONNX Runtime in the place of MindSpore: a system's passes run from exported files, all else stays as it is."""
+"""ONNX Runtime instead of MindSpore: a system's passes run from exported files, everything else is unchanged."""
 
 __all__ = ["OnnxPass", "choose_providers", "load_session", "require", "use_onnx", "weights_of"]
 
@@ -33,10 +33,10 @@ def require(package: str) -> Any:
 
 
 def choose_providers(device_target: str) -> list[str]:
-    """Of TensorRT, CUDA and CPU those that this ONNX Runtime has, in this order; ``CPU`` asks for the CPU alone.
+    """The available providers among TensorRT, CUDA and CPU, in this order; ``CPU`` selects the CPU only.
 
     Raises:
-        UserError: ``GPU`` is asked for and this ONNX Runtime has none.
+        UserError: ``GPU`` is requested and this ONNX Runtime has no GPU provider.
     """
     present = require("onnxruntime").get_available_providers()
     chosen = [name for name in _PREFERRED if name in present]
@@ -54,13 +54,13 @@ def load_session(path: Path, providers: Sequence[str] = _PREFERRED[-1:]) -> Any:
     """Open an ONNX file.
 
     Raises:
-        UserError: it is missing, or no ONNX file that this runtime can run.
+        UserError: the file is missing, or this runtime cannot run it.
     """
     runtime = require("onnxruntime")
     if not Path(path).is_file():
         raise UserError(f"{path} does not exist: export it with export.py, or pass --onnx_file FILE")
     options = runtime.SessionOptions()
-    # warnings about nodes that another provider takes over are none of a user's business
+    # warnings about nodes that run on another provider are irrelevant to users
     options.log_severity_level = 3
     try:
         return runtime.InferenceSession(str(path), options, providers=list(providers))
@@ -82,7 +82,7 @@ def weights_of(cell: nn.Cell) -> str:
 
 
 class OnnxPass:
-    """A pass run from a file: called with what the pass takes, it returns what the pass returns.
+    """A pass run from a file: it takes the arguments of the pass and returns its results.
 
     The file's batch is fixed: more samples are run in several calls, fewer are filled up by repetition.
     """
@@ -127,7 +127,7 @@ class OnnxPass:
         if len(shape) != len(made_for) or any(b not in (a, str(b)) for a, b in zip(shape, made_for, strict=True)):
             raise UserError(
                 f"{self.path} takes {name} of {'x'.join(map(str, made_for))}, and was given {'x'.join(map(str, shape))}"
-                ": export it again with --height and --width of these pictures, or with --flexible_size True"
+                ": export it again with --height and --width of these images, or with --flexible_size True"
             )
 
 
@@ -136,7 +136,7 @@ def _numpy(value: Any) -> np.ndarray:
 
 
 def use_onnx(system: System, folder: Path, onnx_file: str, device_target: str, say: Callable[[str], None]) -> None:
-    """Let every pass of ``system`` that there is a file for run in ONNX Runtime.
+    """Run every pass of ``system`` for which there is a file in ONNX Runtime.
 
     ``onnx_file`` is a file or a folder of files; empty means those that export.py wrote to the run's ``folder``.
 

@@ -19,9 +19,9 @@ from ..utils.runtime import start
 from .model import Model
 from .onnx_runtime import use_onnx
 
-# widths and depths that cost nothing, also of parts that the options leave out
+# widths and depths up to this need little memory, even for parts that the options leave out
 _ALWAYS_SMALL = 64
-# a run knows where its data is, whatever other options of every run the command has
+# options of every run that are nevertheless taken from the run
 _OF_THE_RUN = ("data_root",)
 
 
@@ -31,14 +31,14 @@ def run_folder(config: Config) -> Path:
 
 
 def stored_options(stored: Mapping[str, Any], system: type[System], source: str) -> dict[str, Any]:
-    """The options of a system that a run was trained with, under today's names, checked as if they were given.
+    """The system's options that a run was trained with, under current names, checked like given options.
 
     Raises:
         UserError: a value of another type or out of range.
     """
     schema = Schema((EVERY_RUN, *system.description.options))
     found = {}
-    # a name of today counts before another name of the same option, which may be of another command
+    # a current name has priority over another name of the same option, which may be of another command
     for key, value in sorted(stored.items(), key=lambda item: item[0] in schema.options):
         option = schema.options.get(schema.resolve(key))
         # the name of the system is compared with the file's, and options of commands say nothing about the run
@@ -48,13 +48,13 @@ def stored_options(stored: Mapping[str, Any], system: type[System], source: str)
 
 
 def merge_config(command: Config, stored: Mapping[str, Any], system: type[System], folder: Path) -> Config:
-    """The options of the training, with those the command line sets, and those that never come from a training.
+    """The options of the training, with those of the command line and those that never come from a training.
 
     Raises:
         UserError: the command line contradicts the architecture of the checkpoint; unusable stored options.
     """
     changes, defaults = {}, command.schema.defaults()
-    # what a run of an earlier version does not name yet was as it is by default
+    # options that a run of an earlier version does not name have their defaults
     known = {key: defaults[key] for key in system.architecture_keys if key in defaults and key != "model"}
     known |= stored_options(stored, system, f"the options stored in {folder}")
     for key, value in known.items():
@@ -73,7 +73,7 @@ def merge_config(command: Config, stored: Mapping[str, Any], system: type[System
 
 
 def _check_sizes(config: Config, system: type[System], networks: Mapping[str, Mapping[str, Any]], title: str) -> None:
-    """Raise ``UserError`` where widths or depths exceed whatever the arrays show, before memory is asked for them."""
+    """Raise ``UserError`` if widths or depths exceed those of the arrays, before memory is allocated for them."""
     shapes = [array.shape for arrays in networks.values() for array in arrays.values()]
     largest = max(_ALWAYS_SMALL, len(shapes), *(side for shape in shapes for side in shape))
     for key in system.architecture_keys:
@@ -113,7 +113,7 @@ def open_model(command: Config, system: type[System], say: Callable[[str], None]
     try:
         built = system(config, training=False)
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        # options of a file from elsewhere: those of a system's own are checked by what is built from them
+        # the options come from a foreign file: a system's own options are checked only when it is built
         reason = (str(error).splitlines() or [""])[0][:300]
         raise UserError(
             f"the options that {title} holds describe no {name} ({type(error).__name__}: {reason}): restore it from a "

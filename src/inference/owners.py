@@ -1,4 +1,4 @@
-"""Owner of the options of this room; importing this reads nothing."""
+"""Owner of the options of inference; importing this reads no file."""
 
 __all__ = ["RUN"]
 

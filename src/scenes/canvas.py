@@ -1,7 +1,6 @@
 """A camera over a street and a canvas that paints label, instance, colour and depth together.
 
-World coordinates are metres: X to the right, Y up from the road, Z away from the camera. Colours are RGB in
-0..1.
+World coordinates are metres: X to the right, Y up from the road, Z away from the camera. Colours are RGB in 0..1.
 """
 
 __all__ = ["Camera", "Canvas", "Light", "fractal_noise"]
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# values by coordinates in pixels (x, y) or, on the ground, in metres (x, z)
+# functions of coordinates in pixels (x, y) or, on the ground, in metres (x, z)
 Shading = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Colour = Sequence[float] | np.ndarray | Shading
 Depth = float | Shading
@@ -35,7 +34,7 @@ class Camera:
     height: float
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """World points ``(N, 3)`` to pixels ``(N, 2)``; what is too near is moved onto the near plane."""
+        """World points ``(N, 3)`` to pixels ``(N, 2)``; points that are too near are moved onto the near plane."""
         z = np.maximum(points[:, 2], NEAR)
         x = self.centre_x + self.focal * points[:, 0] / z
         y = self.horizon + self.focal * (self.height - points[:, 1]) / z
@@ -81,7 +80,7 @@ class Light:
 
     @property
     def top(self) -> float:
-        """Brightness of what faces the sky."""
+        """Brightness of a surface that faces the sky."""
         return 0.95 + 0.12 * self.strength
 
 
@@ -99,7 +98,7 @@ def fractal_noise(rng: np.random.Generator, octaves: int = 5) -> np.ndarray:
 
 
 class Canvas:
-    """Painted from far to near: what is painted later hides what was there.
+    """A canvas that is painted from far to near: later shapes hide earlier ones.
 
     Attributes:
         label: ``(H, W)`` uint8 class ids.

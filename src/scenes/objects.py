@@ -1,4 +1,4 @@
-"""The things that stand and drive on a procedural street."""
+"""The objects and vehicles of a procedural street."""
 
 __all__ = [
     "paint_car",

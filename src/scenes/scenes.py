@@ -1,8 +1,8 @@
 """Procedural street scenes: label maps with the Cityscapes ids, 16-bit instance maps and stylised photos.
 
-They stand in for a licensed data set in tests, the quick start and demonstrations: every class has its own
-look, cars differ in colour (so that instance features have something to learn), and perspective, haze and
-light are shared by the whole picture.
+They replace a licensed data set in tests, the quick start and demonstrations: every class has its own style, cars
+differ in colour (so that instance features can be learned), and perspective, haze and light are the same for the
+whole image.
 """
 
 __all__ = ["STYLES", "Scene", "make_scene", "write_scenes"]
@@ -26,7 +26,7 @@ STYLES = ("photo", "simulated")
 
 
 class Scene(NamedTuple):
-    """One picture: ``label`` (H, W) uint8, ``instance`` (H, W) uint16, ``photo`` (H, W, 3) uint8."""
+    """One image: ``label`` (H, W) uint8, ``instance`` (H, W) uint16, ``photo`` (H, W, 3) uint8."""
 
     label: np.ndarray
     instance: np.ndarray
@@ -45,7 +45,7 @@ def make_scene(seed: int | list[int], width: int, height: int, style: str = "pho
     """Draw one street.
 
     Args:
-        seed: decides everything but the size; the styles of one seed show the same street.
+        seed: determines everything but the size; the styles of one seed show the same street.
         width, height: size in pixels, at least 32 each.
         style: ``photo``, or ``simulated``: flat, saturated and clean like a rendered game.
 
@@ -123,7 +123,7 @@ def write_scenes(
         for _ in track(map(draw, range(count)), f"{phase} scenes", total=count, unit="scenes"):
             pass
         return
-    # A fresh interpreter each: forking a process that holds MindSpore's threads may hang.
+    # New interpreters, because forking a process that holds MindSpore's threads may hang.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         for _ in track(pool.map(draw, range(count)), f"{phase} scenes", total=count, unit="scenes"):
             pass

@@ -1,4 +1,4 @@
-"""The street itself: where things are, and sky, ground and houses; what stands on it comes from scene_objects."""
+"""The street: its layout, sky, ground and houses; objects on it come from :mod:`src.scenes.objects`."""
 
 __all__ = ["Street", "paint_street", "plan_street"]
 
@@ -31,7 +31,7 @@ _ROOFS = ((0.42, 0.22, 0.17), (0.26, 0.26, 0.28), (0.34, 0.28, 0.24))
 
 @dataclass(frozen=True)
 class Street:
-    """Where things are across the street, in metres, and how the two sides look."""
+    """The layout across the street, in metres, and the style of both sides."""
 
     road: tuple[float, float]
     pavement: tuple[float, float]
@@ -93,7 +93,7 @@ def _paint_sky(canvas: Canvas, zenith: np.ndarray, horizon: np.ndarray) -> None:
 
 
 def _paint_background(canvas: Canvas, street: Street) -> None:
-    """A ragged line of distant trees or roofs, so that the street ends in something."""
+    """A ragged line of distant trees or roofs at the end of the street."""
     rng, camera = canvas.rng, canvas.camera
     for label, tall in ((BUILDING, rng.uniform(8, 20)), (VEGETATION, rng.uniform(4, 11))):
         xs = np.linspace(-0.2 * canvas.width, 1.2 * canvas.width, 90)

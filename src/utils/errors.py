@@ -1,4 +1,4 @@
-"""The one exception type for everything a user can cause and can mend."""
+"""The exception type for all errors that a user can cause and correct."""
 
 __all__ = ["UserError", "run_command", "shown"]
 
@@ -13,10 +13,10 @@ class UserError(Exception):
 
 
 def shown(value: object, most: int = 200) -> str:
-    """Return what a file says in a form that may be printed: one line of at most ``most`` characters.
+    """Return a value from a file in a printable form: one line of at most ``most`` characters.
 
-    Characters that steer a terminal are escaped. Anything but text, bytes and ordinary numbers is only named by its
-    type: to write it out could take for ever.
+    Control characters are escaped. For anything but text, bytes and ordinary numbers only the type is named, because
+    printing it could take for ever.
     """
     if isinstance(value, bytes):
         value = value[: most + 1].decode("latin1")
@@ -46,7 +46,7 @@ def run_command(main: Callable[[list[str]], int | None], argv: list[str] | None 
         print("stopped", file=sys.stderr, flush=True)
         sys.exit(130)
     except BrokenPipeError:
-        # the reader of a pipe has left, as head does: nothing more can be printed, at exit neither
+        # the reader of the pipe has closed it, as head does: nothing more can be printed, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     sys.exit(status or 0)

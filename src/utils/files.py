@@ -78,7 +78,7 @@ def _free_space(path: Path) -> str:
 
 
 def open_unlinked(path: str | os.PathLike, flags: int) -> int:
-    """Open a file as ``os.open`` does, but never what a link in its place leads to (``OSError`` with ``ELOOP``)."""
+    """Open a file as ``os.open`` does, but never through a link at ``path`` (``OSError`` with ``ELOOP``)."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
@@ -129,7 +129,7 @@ def sync_folder(folder: str | os.PathLike) -> None:
 
 @contextlib.contextmanager
 def explained(path: Path, doing: str) -> Iterator[None]:
-    """Raise system errors of the block as :func:`explain_os_error` words them."""
+    """Raise system errors of the block as the ``UserError`` of :func:`explain_os_error`."""
     try:
         yield
     except (OSError, UnicodeEncodeError) as error:
@@ -141,15 +141,14 @@ def atomic_write(
     content: bytes | str | Callable[[BinaryIO], None],
     overwrite: bool = True,
 ) -> None:
-    """Write a file so that a reader, a crash or a full disk never meets half of it.
+    """Write a file completely or not at all, even after a crash or on a full disk.
 
     The content (bytes, text as UTF-8, or a function that writes to the open binary file) goes to a temporary file in
     the same folder, is flushed to the disk and then renamed. Text that UTF-8 cannot hold is escaped.
     ``overwrite=False`` keeps an existing file and raises.
 
     Raises:
-        UserError: full disk, missing permission, read-only or missing folder, or the file exists and must
-            stay.
+        UserError: full disk, missing permission, read-only or missing folder, or the file exists and must stay.
     """
     path = Path(path)
     temporary = temporary_name(path)

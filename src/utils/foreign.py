@@ -1,4 +1,4 @@
-"""What the readers of weight files share: telling files apart, checking names, decoding numbers."""
+"""Shared code of the readers of weight files: detecting formats, checking names, decoding numbers."""
 
 __all__ = ["check_name", "decode_numbers", "describe_head", "item_size"]
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from .errors import UserError, shown
 
-# characters; networks nested ten levels deep stay below a tenth of it
+# longest name in characters; networks nested ten levels deep stay below a tenth of it
 _MAX_NAME = 1000
 
 
 def check_name(name: str, path: str | os.PathLike) -> None:
-    """Raise ``UserError`` where the name of an array in the file ``path`` is none that may be printed.
+    """Raise ``UserError`` if the name of an array in the file ``path`` must not be printed.
 
-    Names are listed wherever weights do not fit, so control characters in one would reach the terminal.
+    Messages about weights that do not fit list names, so control characters in a name would reach the terminal.
     """
     if len(name) > _MAX_NAME or not name.isprintable():
         raise UserError(
@@ -48,7 +48,7 @@ def decode_numbers(
 
 
 def describe_head(head: bytes) -> str | None:
-    """What the first 512 bytes of a file show it to be instead of foreign weights, or None."""
+    """A description of a file that is not foreign weights, from its first 512 bytes, or None."""
     if not head:
         return "it is empty"
     if head.startswith(b"version https://git-lfs"):

@@ -1,4 +1,4 @@
-"""The console: plain lines, above a progress bar that is on the screen."""
+"""Console output: plain lines, printed above a visible progress bar."""
 
 __all__ = ["get_logger"]
 
@@ -9,7 +9,7 @@ from .progress import write_line
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes to the standard streams of the moment, which notebooks and tests exchange."""
+    """Writes to the current standard streams, which notebooks and tests replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -32,9 +32,8 @@ def get_logger(rank: int | None = None) -> logging.Logger:
     """Return the logger of the project: plain lines on the console.
 
     Args:
-        rank: rank of this process. Rank 0 shows information (standard output) and warnings (standard error), the
-            others show warnings only, marked with their rank. None leaves the logger as it was set up, for rank 0
-            at first.
+        rank: rank of this process. Rank 0 shows information (standard output) and warnings (standard error), the others
+            show warnings only, marked with their rank. None leaves the logger as it was set up, for rank 0 at first.
     """
     logger = logging.getLogger("mindi2i")
     if not logger.handlers:

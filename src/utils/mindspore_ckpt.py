@@ -1,4 +1,4 @@
-"""Read MindSpore's ``.ckpt`` files without MindSpore, whose reader believes what a file says about its sizes.
+"""Read MindSpore's ``.ckpt`` files without MindSpore, whose reader trusts the sizes in a file.
 
 Such a file is a message of Protocol Buffers, with these fields (``mindspore.train.checkpoint_pb2``):
 
@@ -47,11 +47,11 @@ _TYPES = {
 _TEXT = "str"
 _MAX_PARAMETERS = 100_000
 _MAX_DIMENSIONS = 8
-# bytes of the name of a parameter and of a type; none comes near
+# most bytes of the name of a parameter and of a type; real names are far shorter
 _MAX_NAME = 4000
 _CHECKSUM = b"crc_num"
 _CHECKSUM_LENGTH = len(_CHECKSUM) + 10
-# what encrypted files begin with, one for each way
+# first bytes of encrypted files, one for each cipher mode
 _ENCRYPTED = b"^:\x7f"
 _CHUNK = 16 << 20
 _VARINT, _BYTES = 0, 2
@@ -103,7 +103,7 @@ def _check_head(head: bytes, path: Path) -> None:
 
 
 def _end(stream: BufferedReader) -> int:
-    """Where the message ends: at the end of the file, or at a checksum, which is then verified."""
+    """Position of the end of the message: the end of the file, or the checksum, which is then verified."""
     size = os.fstat(stream.fileno()).st_size
     end = max(size - _CHECKSUM_LENGTH, 0)
     stream.seek(end)

@@ -1,7 +1,7 @@
-"""A pickle reader that can build plain data and tensor descriptions, and cannot do anything else.
+"""A pickle reader that can build plain data and tensor descriptions, and nothing else.
 
-It is the standard library's reader in Python with the instructions left out that call or look up anything. Names in
-a pickle become inert, and what its values take is paid from a budget.
+It is the standard library's reader in Python without the instructions that call or look up anything. Names in a pickle
+become inert, and the memory of its values is limited by a budget.
 """
 
 __all__ = ["Budget", "Damaged", "ObjectRef", "Refused", "Storage", "TensorRef", "Unpickled", "unpickle"]
@@ -20,7 +20,7 @@ _MAX_COUNT = 1 << 48
 _MAX_TEXT = 1000
 # the hashes of numbers can be made to collide, and each look-up then searches through all of them
 _MAX_NUMBERS = 20_000
-# bytes in memory of what one instruction leaves behind, and of a set or an object
+# bytes in memory of the result of one instruction, and of a set or an object
 _INSTRUCTION, _OBJECT = 48, 192
 _DTYPES = {
     "FloatStorage": "float32",
@@ -51,11 +51,11 @@ class Damaged(Exception):
 
 
 class Refused(Exception):
-    """The pickle names or does something that plain data and tensors do not need; the text says what."""
+    """The pickle names or does something that plain data and tensors do not need; the message names it."""
 
 
 class Budget:
-    """Bytes that the values in a file of ``size`` bytes may take in memory: no small file describes a huge tree."""
+    """Bytes that the values in a file of ``size`` bytes may take in memory, so that a small file stays small."""
 
     def __init__(self, size: int):
         self._left = min((32 << 20) + 16 * size, 1 << 30)
@@ -120,8 +120,8 @@ class _Name:
 def unpickle(stream: BinaryIO, budget: Budget, knows: Callable[[str, str], bool] | None = None) -> Unpickled:
     """Interpret one pickle and leave the stream just behind it.
 
-    ``knows(module, name)`` says which classes and functions may be mentioned beside those of tensors. What the
-    pickle would build or call with them becomes an inert :class:`ObjectRef`.
+    ``knows(module, name)`` says which classes and functions may be mentioned beside those of tensors. What the pickle
+    would build or call with them becomes an inert :class:`ObjectRef`.
 
     Raises:
         Damaged: the pickle is malformed, or its values take more than the budget.
@@ -135,12 +135,12 @@ def unpickle(stream: BinaryIO, budget: Budget, knows: Callable[[str, str], bool]
         return Unpickled(value, reader.storages)
     except (Damaged, Refused):
         raise
-    except Exception as error:  # whatever the library stumbles over is the file's fault
+    except Exception as error:  # every error of the library means a malformed file
         raise Damaged(f"its pickle is malformed: {type(error).__name__}: {error}") from error
 
 
 class _Instructions(dict):
-    """What each instruction does; the value for one that is not allowed is an error."""
+    """The functions of the instructions; an instruction that is not allowed raises an error."""
 
     def __missing__(self, code: int) -> NoReturn:
         if code in pickle._Unpickler.dispatch:
@@ -149,7 +149,7 @@ class _Instructions(dict):
 
 
 class _Reader(pickle._Unpickler):
-    # what the library's own class has and its types leave out
+    # attributes of the library's class that its type stubs leave out
     stack: list[Any]
     metastack: list[list[Any]]
     append: Callable[[Any], None]
@@ -302,7 +302,7 @@ def _charged(action: Callable[[_Reader], None]) -> Callable[[_Reader], None]:
     return run
 
 
-# none of the standard library's own that is used calls, imports or hashes what a file says
+# the standard library's instructions that are used never call, import or hash contents of a file
 _PLAIN = (
     pickle.PROTO, pickle.FRAME, pickle.STOP, pickle.MARK, pickle.NONE, pickle.NEWTRUE, pickle.NEWFALSE,
     pickle.INT, pickle.BININT, pickle.BININT1, pickle.BININT2, pickle.LONG, pickle.LONG1, pickle.LONG4,

@@ -16,11 +16,11 @@ from .text import readable
 Item = TypeVar("Item")
 
 FIRST_LINE_AFTER = 5.0
-"""Seconds until the first plain line: early enough to see that something moves."""
+"""Seconds until the first plain line: early enough to see progress."""
 
 
 class _PlainLines:
-    """Stream that makes a line of every state of a bar: no carriage returns, nothing wiped."""
+    """Stream that prints every state of a bar as a line: no carriage returns, nothing erased."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
@@ -43,13 +43,13 @@ class Progress(tqdm):
 
     Args:
         total: number of steps to do, or None where it is not known.
-        description: what is being done, shown first.
-        initial: steps that were done before (a resumed run).
-        unit: what is counted, in the plural (``images``).
+        description: name of the work, shown first.
+        initial: steps of an earlier process (a resumed run).
+        unit: the counted noun, in the plural (``images``).
         enabled: False shows nothing (every rank but the first).
-        stream: where to write; standard error by default.
+        stream: output stream; standard error by default.
         interval: seconds between plain lines.
-        first: what the first step does besides (``compiling``): a line says so now, another how long it took.
+        first: extra work of the first step (``compiling``): one line announces it, another gives its duration.
     """
 
     # tqdm's monitor thread only revives bars of adaptive refresh; ours go by time, and threads hurt forks
@@ -107,11 +107,11 @@ class Progress(tqdm):
         self._say_first(f"took {time.monotonic() - self._began:.1f} s with the first step")
 
     def describe(self, description: str) -> None:
-        """Change what is shown first, for instance when the next epoch starts."""
+        """Change the description, for instance when the next epoch starts."""
         self.set_description(readable(description, self._stream.encoding), refresh=False)
 
     def _say_first(self, text: str) -> None:
-        # a closed or full log must not end the work that it reports on
+        # a closed or full log must not stop the work
         if self._first:
             with contextlib.suppress(OSError, ValueError):
                 write_line(f"{self._first} {text}", self._stream)

@@ -1,9 +1,8 @@
 """Read the files of ``torch.save`` without PyTorch and without running anything that is in them.
 
-Such a file is a pickle, a small program, beside the raw numbers. It is interpreted here by a reader that
-knows only the instructions which build numbers, texts, lists and dictionaries. Names in the pickle stay
-inert: the few that describe tensors are recognised, any other ends the reading. Nothing is imported, looked
-up or called.
+Such a file is a pickle, a small program, beside the raw numbers. It is interpreted here by a reader that knows only the
+instructions which build numbers, texts, lists and dictionaries. Names in the pickle stay inert: the few that describe
+tensors are recognised, any other ends the reading. Nothing is imported, looked up or called.
 
 Both layouts are read: the zip archive (PyTorch 1.6 and later) and the older sequence of pickles.
 """
@@ -40,12 +39,12 @@ _ZIP_ERRORS = (EOFError, MemoryError, NotImplementedError, ValueError, struct.er
 def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Return every array in a ``torch.save`` file under its dotted name, and nothing else.
 
-    Nested dictionaries and lists join their keys with dots. bfloat16 becomes float32; every other type
-    (float16 to float64, int8 to int64, uint8, bool) stays. Parameters are their values.
+    Nested dictionaries and lists join their keys with dots. bfloat16 becomes float32; every other type (float16 to
+    float64, int8 to int64, uint8, bool) stays. Parameters are their values.
 
     Raises:
-        UserError: the file cannot be read, is damaged or cut short, claims impossible sizes, names anything
-            beyond tensors, or is no dictionary that holds arrays.
+        UserError: the file cannot be read, is damaged or cut short, claims impossible sizes, names anything beyond
+            tensors, or is no dictionary that holds arrays.
     """
     path = Path(path)
     tree, resolver = _read_tree(path)
@@ -90,9 +89,9 @@ def read_module(
 ) -> dict[str, np.ndarray]:
     """Return the parameters and buffers of a whole pickled module, by their dotted names.
 
-    ``stream`` is open on ``path`` where a file of torch.save in the older layout begins, and is left behind its
-    end, so that files with several of them can be read. ``knows(module, name)`` is the closed list of the classes
-    that may be in it; none of them is imported. Without ``wants`` it is only passed over.
+    ``stream`` is open on ``path`` where a file of torch.save in the older layout begins, and is left behind its end, so
+    that files with several of them can be read. ``knows(module, name)`` is the closed list of the classes that may be
+    in it; none of them is imported. Without ``wants`` it is only passed over.
 
     Raises:
         UserError: as :func:`read_pth`, or the pickle mentions anything else.
@@ -156,7 +155,7 @@ def _open_zip(
     if prefix + "constants.pkl" in entries:
         raise UserError(f"{path} is a TorchScript archive: save model.state_dict() in PyTorch")
     for entry in entries.values():
-        # torch.save never compresses, so a compressed entry can only be a bomb or a repacked archive
+        # torch.save never compresses, so a compressed entry is a decompression bomb or a repacked archive
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise UserError(f"{path} holds the compressed entry {shown(entry.filename)}: unpack and save it anew")
         if entry.flag_bits & 1:
@@ -224,7 +223,7 @@ def _open_legacy(
 
 
 class _Resolver:
-    """Replaces the tensor descriptions in a tree by arrays, within bounds that the file must respect."""
+    """Replaces the tensor descriptions in a tree by arrays, within fixed bounds."""
 
     def __init__(self, path: Path, size: int, budget: Budget, read_storage: Callable[[Storage], np.ndarray]):
         self._path, self._names = path, budget
@@ -234,7 +233,7 @@ class _Resolver:
         self._leaves = 0
 
     def visit(self, depth: int) -> None:
-        """Count one more value of the tree: a small file can describe one that has no end."""
+        """Count one more value of the tree: a small file can describe an endless tree."""
         if depth > _MAX_DEPTH:
             raise Damaged(f"it is nested deeper than {_MAX_DEPTH} levels")
         self._leaves += 1
@@ -242,7 +241,7 @@ class _Resolver:
             raise Damaged(f"it holds more than {_MAX_LEAVES} values")
 
     def join(self, prefix: str, key: object) -> str:
-        """The dotted name of an entry of what ``prefix`` names."""
+        """The dotted name of an entry of ``prefix``."""
         name = f"{prefix}.{key}" if prefix else str(key)
         self._names.spend(len(name))
         return name
@@ -270,7 +269,7 @@ class _Resolver:
         raise Refused(f"an object of {shown(value.name)}" if isinstance(value, ObjectRef) else str(value))
 
     def array(self, ref: TensorRef) -> np.ndarray:
-        """What a tensor describes."""
+        """The array that a tensor description stands for."""
         key = ref.storage.key
         if key not in self._storages:
             self._storages[key] = self._read_storage(ref.storage)

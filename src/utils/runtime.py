@@ -23,7 +23,7 @@ _PROOF = (
 
 @dataclass(frozen=True)
 class Device:
-    """Where this process runs: target, device number, and its place among the workers."""
+    """The device of this process: target, number, and its rank among the workers."""
 
     target: str
     number: int = 0
@@ -32,9 +32,9 @@ class Device:
 
 
 def choose_target(wanted: str, number: int = 0) -> tuple[str, str]:
-    """Resolve ``auto`` to the first of Ascend, GPU and CPU that runs an operator, and say why.
+    """Resolve ``auto`` to the first of Ascend, GPU and CPU that runs an operator, and return the reason.
 
-    The proof runs in a process of its own, because a failed attempt leaves MindSpore unusable.
+    The test runs in a separate process, because a failed attempt leaves MindSpore unusable.
     """
     if wanted != "auto":
         return wanted, "as asked for"
@@ -59,10 +59,10 @@ def choose_target(wanted: str, number: int = 0) -> tuple[str, str]:
 
 
 def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -> Device:
-    """Set device, mode, seed and determinism from the options; with ``join`` meet the other workers of the run.
+    """Set device, mode, seed and determinism from the options; ``join`` connects to the other workers of the run.
 
     Raises:
-        UserError: the device does not work, or there is no launcher although this is to ``join``.
+        UserError: the device does not work, or ``join`` is set and there is no launcher.
     """
     number = config.device_id if config.device_id >= 0 else int(os.environ.get("DEVICE_ID", "0"))
     target, why = choose_target(config.device_target, number)
@@ -114,7 +114,7 @@ def _first_lines(error: Exception) -> str:
 
 
 def peak_memory_gib(device: Device) -> float:
-    """Peak memory so far: of the device, or on the CPU of the process."""
+    """Peak memory so far: of the device, or of the process on the CPU."""
     if device.target == "CPU":
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return ms.runtime.max_memory_allocated() / 2**30

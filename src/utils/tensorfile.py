@@ -37,7 +37,7 @@ _CHUNK = 16 << 20
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """Name, SHA-256 and size in bytes of a file that lies complete on the disk."""
+    """Name, SHA-256 and size in bytes of a file that is complete on the disk."""
 
     path: Path
     sha256: str
@@ -52,8 +52,8 @@ def write_arrays(
 ) -> WrittenFile:
     """Write arrays (bool, 8 to 64 bit integers, 16 to 64 bit floats, any shape) as one safetensors file.
 
-    The file is streamed rather than built in memory, so that the checksum costs no second reading and a full
-    disk is reported as what it is.
+    The file is streamed rather than built in memory, so the checksum needs no second read and a full disk is reported
+    as such.
 
     Raises:
         UserError: the file cannot be written, or exists and ``overwrite`` is False.
@@ -144,7 +144,7 @@ def read_metadata(path: str | os.PathLike) -> tuple[dict[str, str], dict[str, tu
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        # the library's own errors carry no number that says what is wrong
+        # the library's own errors have no error number
         with open_regular(path), safe_open(str(path), framework="np") as file:
             for name in file.keys():  # noqa: SIM118
                 check_name(name, path)

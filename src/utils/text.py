@@ -1,4 +1,4 @@
-"""Text that leaves the program, for a console, a page or a log."""
+"""Text for output: a console, a page or a log."""
 
 __all__ = ["counted", "readable"]
 

@@ -1,4 +1,4 @@
-"""Weights that others wrote, from files of every kind, under the names that the network itself gives them."""
+"""Published weights from files of every supported format, under the names inside the network."""
 
 __all__ = ["read_weights", "strip_wrappers"]
 
@@ -16,14 +16,14 @@ from .tensorfile import read_arrays
 
 # parts of a name that PyTorch's data-parallel, compiled, sharded and recomputing wrappers add
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-# training checkpoints keep the network beside the optimizer, whose own container is of no use
+# training checkpoints hold the network and the optimizer; the optimizer's container is not used
 _CONTAINER = re.compile(r"(?!optim)\w*state_dict$")
 # the attribute of a training object that is the network: netG, netD_A
 _ATTRIBUTE = re.compile(r"net[A-Z]\w*$")
 
 
 def read_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Return the arrays of a network in a file of others: ``.safetensors``, MindSpore's ``.ckpt``, or of torch.save.
+    """Return the arrays of a network in a published file: ``.safetensors``, MindSpore's ``.ckpt``, or of torch.save.
 
     Names are those of :func:`strip_wrappers`. A ``.ckpt`` of torch.save is recognised by its contents.
 
@@ -45,15 +45,15 @@ def _is_torch(path: Path) -> bool:
         with open_regular(path) as stream:
             return stream.read(4).startswith((b"PK\x03\x04", b"\x80"))
     except OSError:
-        return False  # the reader says why
+        return False  # the reader reports the error
 
 
 def strip_wrappers(arrays: dict[str, np.ndarray], source: str | os.PathLike = "this file") -> dict[str, np.ndarray]:
     """Return ``arrays`` under their names inside the network itself.
 
-    Of a training checkpoint the arrays in its container (``state_dict``, ``model_state_dict``, ...) are taken. Then go,
-    in any order and depth, what data-parallel training (``module.``) and compilation (``_orig_mod.``) added, and an
-    attribute that all names begin with (``netG.``).
+    Of a training checkpoint the arrays in its container (``state_dict``, ``model_state_dict``, ...) are taken. Then
+    prefixes are removed, in any order and depth: those of data-parallel training (``module.``) and compilation
+    (``_orig_mod.``), and an attribute that all names begin with (``netG.``).
 
     Raises:
         UserError: two names become one, or there are several containers; the message names ``source``.
