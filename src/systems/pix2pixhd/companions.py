@@ -4,15 +4,17 @@ __all__ = ["FeatureCompanions", "cluster_file"]
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...contracts.companions import Companions
-from ...contracts.system import System
 from ...options.config import Config
 from ...utils.errors import UserError
 from .clusters import FeatureClusters
+
+if TYPE_CHECKING:
+    from .system import Pix2PixHD
 
 
 def cluster_file(config: Config, folder: Path) -> Path:
@@ -55,7 +57,7 @@ class FeatureCompanions(Companions):
         return config.replace(encode_load_size=option.check(width, "the options of the earlier run"))
 
     def adopt(
-        self, system: System, networks: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]
+        self, system: "Pix2PixHD", networks: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]
     ) -> None:
         """Keep the encoder that precomputed the features beside the generator, untouched by training."""
         if system.loads_features and "E" in networks and "E" not in system.networks:
@@ -68,8 +70,9 @@ class FeatureCompanions(Companions):
         uses_features = config.instance_feat or config.label_feat
         return (config.cluster_path,) if uses_features and not Path(config.cluster_path).is_absolute() else ()
 
-    def load(self, system: System, folder: Path) -> None:
+    def load(self, system: "Pix2PixHD", folder: Path) -> None:
         """Read the styles that are drawn where no image is encoded."""
         path = cluster_file(system.config, folder)
+        system.cluster_file = path
         if system.uses_features and path.is_file():
             system.clusters = FeatureClusters.load(path, system.config.feat_num)

@@ -14,7 +14,7 @@ import numpy as np
 from ...dataset.folders import repeats_in_folders
 from ...dataset.paired import PAIRED, PairedReader, PairedRequest
 from ...imaging.images import read_instances, read_labels, unit_to_image, write_png
-from ...inference.model import Batch, Model
+from ...inference.model import Batch
 from ...inference.padding import pad_batch
 from ...models.parameters import state_arrays
 from ...options.config import Config
@@ -24,6 +24,7 @@ from ...utils.logging import get_logger
 from ...utils.progress import track
 from ...utils.tables import load_table
 from ...utils.text import counted
+from .calls import PairedModel
 from .clusters import cluster_features, instance_table, paint_regions
 from .companions import cluster_file
 from .products import Product, digest, read_record
@@ -34,7 +35,7 @@ _MAP_CHANNELS = (1, 3, 4)
 _OPTIONS = ("label_feat", "n_downsample_E", "norm", "layers", "batch_statistics", "encode_load_size", "precision")
 
 
-def precompute(model: Model, config: Config) -> int:
+def precompute(model: PairedModel, config: Config) -> int:
     """Encode all samples of ``phase``, cluster their instances, and write feature maps beside the labels.
 
     Writes ``features.npy`` and the cluster file to the run's folder and, unless ``only_clusters``, one image for each
@@ -84,7 +85,7 @@ def precompute(model: Model, config: Config) -> int:
     return 0
 
 
-def _fingerprint(model: Model, reader: PairedReader) -> str:
+def _fingerprint(model: PairedModel, reader: PairedReader) -> str:
     """A text that changes with the encoder, the options and the files that features depend on."""
     weights = hashlib.sha256()
     for name, array in sorted(state_arrays(model.system.networks["E"]).items()):
@@ -102,7 +103,7 @@ def _fingerprint(model: Model, reader: PairedReader) -> str:
     return digest([weights.hexdigest(), reader.phase, settings, options, files])
 
 
-def _encode_all(model: Model, request: PairedRequest, maps: "_FeatureMaps | None") -> np.ndarray:
+def _encode_all(model: PairedModel, request: PairedRequest, maps: "_FeatureMaps | None") -> np.ndarray:
     """The rows of ``features.npy``; writes ``maps`` on the way, where there are any to write."""
     data = PAIRED.open(request, model.config, model.config.phase, training=False)
     get_logger().info(
@@ -132,7 +133,7 @@ class _FeatureMaps:
         UserError: styles have a number of values that no image has, or the folder holds files of another origin.
     """
 
-    def __init__(self, model: Model, reader: PairedReader, inputs: str):
+    def __init__(self, model: PairedModel, reader: PairedReader, inputs: str):
         config = self.config = model.config
         if config.feat_num not in _MAP_CHANNELS:
             raise UserError(

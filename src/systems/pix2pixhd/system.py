@@ -4,6 +4,7 @@ __all__ = ["Pix2PixHD"]
 
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,6 +17,7 @@ from ...contracts.system import Batch, System
 from ...dataset.paired import PAIRED, PairedRequest
 from ...imaging.images import unit_to_image
 from ...imaging.palette import colour_labels
+from ...inference.padding import size_of
 from ...models.parameters import init_weights
 from ...models.pix2pixhd.discriminator import MultiscaleDiscriminator
 from ...models.pix2pixhd.inputs import NOTHING, InputEncoder
@@ -34,8 +36,8 @@ from .objective import NO_VGG, Pix2PixHDObjective
 from .published import Pix2PixHDWeights
 
 if TYPE_CHECKING:
-    from ...editing.studio import Studio
-    from ...inference.model import Model
+    from .calls import PairedModel
+    from .studio import PairedStudio
 
 # what the encoder's mirrored borders of 3 pixels need
 _SMALLEST_ENCODED = 4
@@ -76,6 +78,7 @@ class Pix2PixHD(System):
         if training:
             self._add("D", self._discriminator())
         self.clusters: FeatureClusters | None = None
+        self.cluster_file = Path(config.cluster_path)
 
     # -- networks ----------------------------------------------------------------------------------------------------
 
@@ -226,7 +229,7 @@ class Pix2PixHD(System):
             return np.stack([paint_regions(m, r[0]) for m, r in zip(means, regions, strict=True)])
         if self.clusters is None:
             raise UserError(
-                f"a model with features needs the clusters {self.config.cluster_path}, and there is no such file: make "
+                f"a model with features needs the clusters {self.cluster_file}, and there is no such file: make "
                 "it with precompute_feature_maps.py, or encode the real image: --use_encoded_image True"
             )
         return np.stack(
@@ -252,7 +255,7 @@ class Pix2PixHD(System):
         image, regions = batch["image"], self.region_map(batch)
         width = self.config.encode_load_size
         if width not in (0, image.shape[3]):
-            size = self._encoder_size(image.shape[2:], width)
+            size = self._encoder_size(size_of({"image": image}), width)
             image = np.stack([_resized(x.transpose(1, 2, 0), size, cv2.INTER_AREA).transpose(2, 0, 1) for x in image])
             regions = np.stack([_resized(r[0], size, cv2.INTER_NEAREST)[None] for r in regions])
         maps = self.encode_image(np.ascontiguousarray(image), regions)
@@ -311,19 +314,19 @@ class Pix2PixHD(System):
     # -- from outside ------------------------------------------------------------------------------------------------
 
     @classmethod
-    def model_class(cls) -> "type[Model]":
+    def model_class(cls) -> "type[PairedModel]":
         from .calls import PairedModel
 
         return PairedModel
 
     @classmethod
-    def tasks(cls) -> "Mapping[str, Callable[[Model, Config], int]]":
+    def tasks(cls) -> "Mapping[str, Callable[[PairedModel, Config], int]]":
         from .precompute import precompute
 
         return {"precompute": precompute}
 
     @classmethod
-    def studio_class(cls) -> "type[Studio]":
+    def studio_class(cls) -> "type[PairedStudio]":
         from .studio import PairedStudio
 
         return PairedStudio
