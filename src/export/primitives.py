@@ -127,9 +127,10 @@ def _sizes(g: Builder, sizes: tuple) -> Array:
 
 
 def _shape_of(g: Builder, x: Array) -> Array:
-    if None in x.shape:
+    known = [size for size in x.shape if size is not None]
+    if len(known) < len(x.shape):
         return g.add("Shape", [x], INT64, (len(x.shape),))
-    return g.constant(_ints(*x.shape))
+    return g.constant(_ints(*known))
 
 
 @_primitive("Shape")
@@ -198,16 +199,18 @@ def _slice(g: Builder, node: Node, x: Any, begin: tuple, end: tuple, step: tuple
     from_start, to_end, ellipsis, new_axis, shrunk = masks
     if ellipsis or new_axis:
         raise UserError(f"a slice with an ellipsis or a new axis ({node.output}) cannot become ONNX")
-    x, axes, starts, ends, steps = g.array(x), [], [], [], []
+    x = g.array(x)
+    cuts: list[tuple[int, Any, Any, int]] = []
     for axis in range(len(begin)):
         first = 0 if from_start >> axis & 1 else begin[axis]
         last = _ALL if to_end >> axis & 1 else end[axis]
         whole = last == _ALL or (not isinstance(last, Array) and last == x.shape[axis])
         if first == 0 and whole and step[axis] == 1 and not shrunk >> axis & 1:
             continue
-        axes, starts, ends, steps = [*axes, axis], [*starts, first], [*ends, last], [*steps, step[axis]]
-    if axes:
-        bounds = [_sizes(g, tuple(starts)), _sizes(g, tuple(ends)), _ints(*axes), _ints(*steps)]
+        cuts.append((axis, first, last, step[axis]))
+    if cuts:
+        axes, starts, ends, steps = zip(*cuts, strict=True)
+        bounds = [_sizes(g, starts), _sizes(g, ends), _ints(*axes), _ints(*steps)]
         x = g.add("Slice", [x, *bounds], node.kind.dtype, node.kind.shape)
     gone = [axis for axis in range(len(begin)) if shrunk >> axis & 1]
     return g.add("Squeeze", [x, _ints(*gone)], node.kind.dtype, node.kind.shape) if gone else x
@@ -367,7 +370,7 @@ def _group_norm(g: Builder, node: Node, x: Array, groups: int, weight: Any, bias
     if groups == channels and not isinstance(eps, Array):
         return (g.add("InstanceNormalization", [x, weight, bias], kind.dtype, kind.shape, epsilon=eps),)
     rows = g.add("Reshape", [x, _ints(0, groups, -1)], FLOAT, (x.shape[0], groups, None))
-    mean = {"dtype": FLOAT, "shape": (x.shape[0], groups, 1), "axes": [2], "keepdims": 1}
+    mean: dict[str, Any] = {"dtype": FLOAT, "shape": (x.shape[0], groups, 1), "axes": [2], "keepdims": 1}
     centred = g.add("Sub", [rows, g.add("ReduceMean", [rows], **mean)], FLOAT, rows.shape)
     variance = g.add("ReduceMean", [g.add("Mul", [centred, centred], FLOAT, rows.shape)], **mean)
     deviation = g.add("Sqrt", [g.add("Add", [variance, g.array(eps, FLOAT)], FLOAT)], FLOAT)
