@@ -1,4 +1,4 @@
-"""Files and networks that belong to a run beside what it trains."""
+"""Files and networks of a run besides those that it trains."""
 
 __all__ = ["Companions"]
 
@@ -12,23 +12,23 @@ from ..options.config import Config
 
 
 class Companions:
-    """What a system takes over from another run or keeps beside its weights; by default nothing.
+    """Files and networks that a system adopts from another run or keeps beside its weights; by default none.
 
-    ``system`` is one of the kind that they belong to.
+    ``system`` is the system that they belong to.
     """
 
     def complete(
         self, config: Config, resumed: Mapping[str, Any] | None, pretrained: Mapping[str, Any] | None
     ) -> Config:
-        """Fill in options that follow from the run that is resumed or the one whose networks are taken over."""
+        """Set options that follow from the resumed run or from the run whose networks are loaded."""
         return config
 
     def adopt(self, system: Any, networks: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]) -> None:
-        """Add networks that are not trained here but belong to the result, from a checkpoint that has them."""
+        """Add networks that are not trained here but belong to the result, from a checkpoint that holds them."""
 
     def files(self, config: Config) -> tuple[str, ...]:
-        """Names of files in the folder of a pretrained run that evaluation of this one needs, too."""
+        """Names of files in a pretrained run's folder that the evaluation of this run needs too."""
         return ()
 
     def load(self, system: Any, folder: Path) -> None:
-        """Read the companion files of a trained run, where they are there."""
+        """Read the companion files of a trained run, if they exist."""

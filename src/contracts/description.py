@@ -1,4 +1,4 @@
-"""What the registry knows of a system without importing it."""
+"""The description of a system, which the registry reads without importing the system."""
 
 __all__ = ["Description"]
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Description:
-    """A system, as its folder declares it.
+    """The declaration of a system in its folder.
 
     Attributes:
         name: value of option ``model``.
-        options: the owners of its options: those of its data first, then its own.
+        options: owners of its options: those of its data first, then its own.
         package: ``__name__`` of the folder.
         system: ``module:class`` in that folder.
-        also: other names of the system, as patterns in lower case, with the options that such a name stands for; the
-            first that matches counts.
+        also: other names of the system, as patterns in lower case, with the options that such a name sets; the first
+            matching pattern is used.
         preset: ``module:function`` in that folder: ``(content, source)``, the first document of a file with nested
             values, to the options that it stands for; None for a file of another layout.
     """
@@ -41,7 +41,7 @@ class Description:
         return self._import(self.system)
 
     def read_preset(self, content: Mapping[str, Any], source: str) -> Mapping[str, Any] | None:
-        """The options that a file in the layout of the publication stands for; None for any other file."""
+        """The options of a file in the layout of the publication; None for any other file."""
         return self._import(self.preset)(content, source) if self.preset else None
 
     def _import(self, place: str) -> Any:
@@ -49,7 +49,7 @@ class Description:
         return getattr(import_module(f".{module}", self.package), attribute)
 
     def matches(self, name: str) -> Mapping[str, Any] | None:
-        """The options that ``name`` stands for if it is a name of this system, in any case; else None."""
+        """The options that ``name`` sets if it is a name of this system, in any case; else None."""
         name = name.lower()
         if name == self.name.lower():
             return {}

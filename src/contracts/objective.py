@@ -1,4 +1,4 @@
-"""What the trainer drives: losses, what is updated, and state that is no network."""
+"""The contract between trainer and system: losses, update groups, and state outside the networks."""
 
 __all__ = ["Objective", "UpdateGroup"]
 
@@ -30,10 +30,10 @@ class UpdateGroup:
 
 
 class Objective:
-    """Base class of what a system's training minimises.
+    """Base class of a system's training objective.
 
     Life of a run: the objective is constructed with its buffers; the trainer loads weights; ``initialise(batch)`` runs
-    data-dependent initialisation (never after a load); ``groups(epoch)`` says what is trained, asked whenever
+    data-dependent initialisation (never after a load); ``groups(epoch)`` names the trained parameters, called whenever
     ``phase(epoch)`` changes; ``gradients(groups)`` is compiled together with the optimizers.
     """
 
@@ -41,7 +41,7 @@ class Objective:
     loss_names: tuple[str, ...] = ()
     #: gradient clipping measures the norm of all groups together instead of each by itself
     clips_jointly: ClassVar[bool] = False
-    #: how many samples :meth:`initialise` would like to see; 0 is one batch
+    #: number of samples for :meth:`initialise`; 0 is one batch
     initial_samples: int = 0
 
     def __init__(self) -> None:
@@ -50,15 +50,15 @@ class Objective:
         self.buffers: dict[str, nn.Cell] = {}
 
     def inputs(self, batch: Batch, step: int = 0) -> tuple[np.ndarray, ...]:
-        """The arrays that the gradients take, in order; ``step`` seeds whatever the host draws for this step."""
+        """The arrays that the gradients take, in order; ``step`` seeds all random numbers drawn on the host."""
         raise NotImplementedError
 
     def phase(self, epoch: int) -> Hashable:
-        """What distinguishes the groups of ``epoch`` (from 1) from those of other epochs."""
+        """A key of ``epoch`` (from 1) that changes when the groups change."""
         return 0
 
     def groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
-        """What is trained in ``epoch``; a change of names makes the trainer build a new step."""
+        """The groups trained in ``epoch``; the trainer builds a new step when their names change."""
         raise NotImplementedError
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
@@ -78,7 +78,7 @@ class Objective:
         """Data-dependent initialisation from the first batch, in PyNative, before anything is compiled."""
 
     def accumulation(self, world: int) -> int:
-        """Steps whose gradients make one update on ``world`` devices; 0 goes by option ``accumulation``."""
+        """Steps whose gradients make one update on ``world`` devices; 0 uses option ``accumulation``."""
         return 0
 
     def after_update(self, epoch: int, finite: Tensor) -> None:
@@ -89,12 +89,12 @@ class Objective:
         """
 
     def explain_failure(self, batch: Batch, step: int = 0) -> str:
-        """Where on this batch of this step a value that is not finite comes from; empty if nobody can say."""
+        """The source of a value that is not finite, on this batch of this step; empty if it is unknown."""
         return ""
 
     def metrics(self, workers: Any) -> dict[str, float]:
         """Metrics of the current weights by TensorBoard tag, every ``metrics_every_hours``.
 
-        All workers call it together and take their part: none waits longer than for the others' last batch.
+        All workers call it together and share the work, so the waiting time is at most one batch.
         """
         return {}

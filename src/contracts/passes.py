@@ -1,4 +1,4 @@
-"""The passes of a trained system: what is exported, and what another runtime may take over."""
+"""The passes of a trained system: the functions that are exported and that another runtime may run."""
 
 __all__ = ["Pass", "Port"]
 
@@ -35,9 +35,9 @@ def _only(outputs: Sequence[Any]) -> Any:
 class Pass:
     """A Cell from arrays to arrays that a trained system calls.
 
-    ``inputs`` are its arguments in order, ``outputs`` the names of its results, first dimension ``batch``, in the
-    order in which nested tuples are read; ``pack`` nests a flat list of them again. ``replace(function)`` makes the
-    system call ``function`` instead: same arguments, same result.
+    ``inputs`` are its arguments in order, ``outputs`` the names of its results, first dimension ``batch``, in the order
+    in which nested tuples are read; ``pack`` nests a flat list of them again. ``replace(function)`` makes the system
+    call ``function`` instead: same arguments, same result.
     """
 
     name: str
@@ -49,5 +49,5 @@ class Pass:
 
     @property
     def any_size(self) -> bool:
-        """Whether the pass takes pictures of any size."""
+        """Whether the pass takes images of any size."""
         return any(isinstance(size, str) and size != "batch" for port in self.inputs for size in port.shape)

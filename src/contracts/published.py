@@ -1,4 +1,4 @@
-"""Weights that others published for a system."""
+"""Published weights of a system."""
 
 __all__ = ["PublishedWeights"]
 
@@ -15,9 +15,9 @@ Arrays = dict[str, np.ndarray]
 
 
 class PublishedWeights:
-    """How published files become networks of a system; the defaults fit files whose names are ours."""
+    """Conversion of published files to networks of a system; the defaults fit files with this project's names."""
 
-    #: names that others give to networks in files called EPOCH_net_NAME, and ours
+    #: published names of networks in files called EPOCH_net_NAME, to this project's names
     networks: ClassVar[Mapping[str, str]] = {}
 
     def read(self, path: Path) -> Arrays | None:
@@ -25,12 +25,12 @@ class PublishedWeights:
         return None
 
     def names(self, network: str, arrays: Arrays) -> Arrays:
-        """The arrays of ``network`` under our names, without those that are no state here."""
+        """The arrays of ``network`` under this project's names, without those that are not state here."""
         return arrays
 
     def options(self, network: str, arrays: Arrays) -> dict[str, object]:
-        """Options that these weights ask for, as far as their names and shapes tell."""
+        """Options that these weights need, as far as names and shapes determine them."""
         return {}
 
     def check(self, system: "System", network: str, arrays: Arrays, source: str) -> None:
-        """Raise ``UserError`` where weights, under the names of their file, cannot fit for a reason beside shapes."""
+        """Raise ``UserError`` if weights, under the names of their file, cannot fit for a reason other than shapes."""

@@ -1,4 +1,4 @@
-"""What makes networks a system: how it is built from options, translates, and is taken elsewhere."""
+"""The contract of a system: construction from options, data, training objective, translation and export."""
 
 __all__ = ["System"]
 
@@ -25,17 +25,17 @@ Batch = dict[str, np.ndarray]
 
 
 class System:
-    """Base class of every system: the networks that options describe, and what is done with them.
+    """Base class of every system: the networks that options describe, and their use.
 
-    Batches are dicts of NCHW numpy arrays. A system knows no files, loops or devices. ``System(config, training)``
-    builds and initialises the networks; the caller loads weights into :attr:`networks`.
+    Batches are dicts of NCHW numpy arrays. A system contains no code for files, loops or devices. ``System(config,
+    training)`` builds and initialises the networks; the caller loads weights into :attr:`networks`.
     """
 
     description: ClassVar[Description]
     data: ClassVar[DataKind]
     #: options that describe the networks: evaluation takes them from the checkpoint and refuses others
     architecture_keys: ClassVar[tuple[str, ...]] = ()
-    #: those among them that count pixels: the others are widths and depths, which shapes and number of arrays bound
+    #: the keys among them that count pixels; the others are widths and depths, bounded by the checkpoint's arrays
     pixel_keys: ClassVar[tuple[str, ...]] = ()
     #: for each translated image without a true one: the column it is made from, and the column whose style it takes
     styles: ClassVar[Mapping[str, tuple[str, str]]] = {}
@@ -58,7 +58,7 @@ class System:
 
     @classmethod
     def request(cls, config: Config, training: bool) -> Any:
-        """What the data must deliver: an instance of ``data.request``.
+        """The data that the system needs: an instance of ``data.request``.
 
         Raises:
             UserError: options that contradict each other.
@@ -66,7 +66,7 @@ class System:
         raise NotImplementedError
 
     def objective(self, size: tuple[int, int]) -> Objective:
-        """What training minimises, for samples of ``size`` = (height, width)."""
+        """The training objective, for samples of ``size`` = (height, width)."""
         raise NotImplementedError
 
     def translate(self, batch: Batch, seed: int = 0) -> Batch:
@@ -74,7 +74,7 @@ class System:
         raise NotImplementedError
 
     def visuals(self, batch: Batch, outputs: Batch) -> Batch:
-        """What is worth looking at for the first sample: name to HxWx3 uint8, in the order of display."""
+        """Images of the first sample for display: name to HxWx3 uint8, in the order of display."""
         raise NotImplementedError
 
     # -- what some give ----------------------------------------------------------------------------------------------
@@ -95,7 +95,7 @@ class System:
 
     @property
     def made_from(self) -> str:
-        """The column of input images that outputs are made from; empty where inputs are no images."""
+        """The column of input images that outputs are made from; empty if inputs are not images."""
         return ""
 
     @property
@@ -109,7 +109,7 @@ class System:
         return ()
 
     def passes(self) -> tuple[Pass, ...]:
-        """What the trained networks compute, from arrays to arrays: what can be exported."""
+        """The functions of the trained networks, from arrays to arrays, that can be exported."""
         return ()
 
     def result_name(self, sample: str, output: str) -> str:
@@ -118,23 +118,23 @@ class System:
 
     @classmethod
     def model_class(cls) -> "type[Model] | None":
-        """The calls from Python, which tasks and editor use, too; None where there are none."""
+        """The class of the calls from Python, which tasks and editor use too; None if there are none."""
         return None
 
     @classmethod
     def tasks(cls) -> Mapping[str, Callable[[Any, Config], int]]:
-        """What ``eval.py --task`` does besides translating, by name: ``(model, config)`` to the exit status."""
+        """The tasks of ``eval.py --task`` besides translating, by name: ``(model, config)`` to the exit status."""
         return {}
 
     @classmethod
     def studio_class(cls) -> "Callable[[Any, Config], Studio] | None":
-        """What the editor edits, made from model and options; None where it edits nothing."""
+        """The editor's studio, made from model and options; None if the system has none."""
         return None
 
     # -- shared ------------------------------------------------------------------------------------------------------
 
     def add_network(self, name: str, cell: nn.Cell) -> None:
-        """Own ``cell`` as a network; its parameters get unique names, which one compiled step needs."""
+        """Register ``cell`` as a network; its parameters get unique names, which one compiled step needs."""
         cell.update_parameters_name(f"{name}.")
         self.networks[name] = cell
 

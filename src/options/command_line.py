@@ -19,7 +19,7 @@ def parse_words(argv: Sequence[str]) -> dict[str, str]:
     """Split ``--key value``, ``--key=value``, ``--key value value`` (a list) and bare ``--flag`` (True) into texts.
 
     Raises:
-        UserError: a word that belongs to no option.
+        UserError: a word does not belong to an option.
     """
     options: dict[str, str] = {}
     words = list(argv)

@@ -18,8 +18,8 @@ class Config:
     Args:
         values: every option by name.
         explicit: names that the command line set, as opposed to presets, runs and defaults.
-        schema: what the options mean.
-        kept: options of the run's other programs that a preset gave: stored with a run, so that evaluation finds them.
+        schema: definitions of the options.
+        kept: options for other programs that a preset gave: stored with a run, so that evaluation finds them.
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Config:
         return self.__getattr__(key)
 
     def part(self, *owners: Owner) -> "Config":
-        """The options of ``owners`` and of every run alone: what one piece of code may see."""
+        """Only the options of ``owners`` and of every run."""
         wanted = {*owners, *self.schema.owners[:1]}
         names = [option.name for option in self.schema.options.values() if option.owner in wanted]
         return Config({name: self._values[name] for name in names}, self.explicit, self.schema)
 
     def to_dict(self) -> dict[str, Any]:
-        """All options as plain values, with those that are kept for the run's other programs."""
+        """All options as plain values, with those kept for other programs."""
         return self.kept | self._values
 
     def dump(self) -> str:

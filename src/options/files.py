@@ -1,4 +1,4 @@
-"""Reading YAML files of options and presets with bounds on everything that they hold."""
+"""Reading YAML files of options and presets, with bounds on their size and nesting."""
 
 __all__ = ["YAML_ERRORS", "read_documents", "read_value"]
 
@@ -15,7 +15,7 @@ _MOST_NESTED = 20
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML without aliases: eight lines of them can unfold to more values than any memory holds."""
+    """Plain YAML without aliases, because eight lines of aliases can unfold to more values than fit into memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -30,12 +30,12 @@ class _Loader(yaml.SafeLoader):
         super().fetch_flow_collection_start(token_class)
 
 
-#: what PyYAML raises on texts that are no YAML, on values such as 2001-99-99, and on nesting without end
+#: errors of PyYAML on texts that are not YAML, on values such as 2001-99-99, and on endless nesting
 YAML_ERRORS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 def read_value(text: str) -> Any:
-    """The value that a word of the command line stands for; raises one of :data:`YAML_ERRORS`."""
+    """The value of a word of the command line; raises one of :data:`YAML_ERRORS`."""
     return yaml.load(text, _Loader)
 
 
@@ -43,7 +43,7 @@ def read_documents(path: Path) -> list[dict[str, Any]]:
     """The mappings in a file, at least five, empty ones at the end.
 
     Raises:
-        UserError: the file is missing, larger than 128 KiB, no YAML, or holds something else than mappings.
+        UserError: the file is missing, larger than 128 KiB, not YAML, or holds anything but mappings.
     """
     try:
         with open(path, "rb") as stream:

@@ -1,4 +1,4 @@
-"""Who owns an option: a file of options beside the code that reads them, and the programs that take them."""
+"""Owners of options: a file of options beside the code that reads them, and the programs that take them."""
 
 __all__ = ["EVERY_RUN", "ROOT", "Owner", "Program"]
 
@@ -15,11 +15,11 @@ class Owner:
     """One file of options.
 
     Attributes:
-        name: whose options they are, as error messages and ``--help`` say it: ``pix2pixHD``, ``paired data``.
+        name: name of the owner in error messages and ``--help``: ``pix2pixHD``, ``paired data``.
         path: YAML documents: values, help, choices, other names of the options, names that are gone. A value without
             help gives an option of an earlier owner another default.
         programs: names of the programs that take these options; empty means all of them.
-        from_command: in evaluation the command line, presets and defaults decide, and never the trained run.
+        from_command: in evaluation the values come from the command line, presets and defaults, never from the run.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Program:
     """A command of the project.
 
     Attributes:
-        name: as it is typed, such as ``train.py``.
+        name: name of the command, such as ``train.py``.
         roles: names by which owners select programs.
-        purpose: what it does, in one line.
+        purpose: description in one line.
         examples: two command lines.
         owners: options of its own, beside those of every run, of the data and of the system.
-        opens_run: it works on a trained run, which says the system and its options.
-        takes_all: options of every role are understood (used from Python, where one call serves several programs).
+        opens_run: the command works on a trained run, which defines the system and its options.
+        takes_all: options of every role are accepted (used from Python, where one call serves several programs).
     """
 
     name: str

@@ -38,12 +38,12 @@ class Schema:
     Args:
         owners: in the order of ``--help``; a later one may give an option of an earlier one another default, help
             or choices.
-        others: all other owners there are, so that their options are refused by the owner's name.
+        others: all other owners, so that messages about their options name the owner.
     """
 
     def __init__(self, owners: Iterable[Owner], others: Iterable[Owner] = ()):
         self.options: dict[str, Option] = {}
-        #: other names of options, and names that are gone with what to do instead
+        #: other names of options, and removed names with the replacement
         self.other_names: dict[str, str] = {}
         self.gone: dict[str, str] = {}
         self.owners = tuple(dict.fromkeys(owners))
@@ -80,14 +80,15 @@ class Schema:
         return {option.name: option.default for option in self.order()}
 
     def resolve(self, name: str) -> str:
-        """The option that ``name`` stands for, which may be another name of it."""
+        """The current name of an option that ``name`` names, by its own or by another name."""
         return name if name in self.options else self.other_names.get(name, name)
 
     def find(self, name: str, source: str, flag: str = "") -> Option:
         """The option ``name``.
 
         Raises:
-            UserError: it is another owner's (who is named), gone, or unknown (with the closest name).
+            UserError: the option is another owner's (named in the message), removed, or unknown (with the
+            closest name).
         """
         known = self.options.get(self.resolve(name))
         if known is not None:
@@ -95,7 +96,7 @@ class Schema:
         said = f"{flag}{shown(name)}"
         if name in self.gone:
             raise UserError(f"{source}unknown option {said} (no longer there: {self.gone[name]})")
-        # the first is the owner, later ones give it other defaults
+        # the first is the owner, later owners change its default
         owner = next((o.name for o in self._others if name in _read(o.path)[0].keys() & _read(o.path)[1].keys()), "")
         if owner:
             raise UserError(f"{source}{said} is an option of {owner}, and this is {self.title}: leave it out")
@@ -106,7 +107,7 @@ class Schema:
         found = [_read(other.path)[0] for other in self._others if name in _read(other.path)[1]]
         return bool(found) and any(values.get(name) == value for values in found)
 
-    #: what this is the schema of, for messages
+    #: name of the schema for messages
     title = "another run"
 
     @classmethod

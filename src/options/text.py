@@ -1,4 +1,4 @@
-"""Texts of messages about options: values cut to a readable length, and the nearest known word."""
+"""Text for messages about options: values cut to a readable length, and the nearest known word."""
 
 __all__ = ["closest", "shown"]
 
@@ -13,7 +13,7 @@ _brief.maxstring = _brief.maxother = _MOST_SHOWN
 
 
 def shown(value: Any) -> str:
-    """A value as it was given, cut where it is long."""
+    """A value as it was given, cut to a readable length."""
     if not isinstance(value, str):
         try:
             value = _brief.repr(value)

@@ -1,4 +1,4 @@
-"""One value of an option: its type is that of the default, and choices limit it."""
+"""Values of options: the type is that of the default, and choices limit the value."""
 
 __all__ = ["BARE", "COMMAND_LINE", "check_allowed", "convert"]
 
@@ -15,7 +15,7 @@ _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 
 
 class _Bare(str):
-    """The value of an option that stands alone: right for switches, and nothing that anyone means elsewhere."""
+    """The value of an option that is given without one: True for switches, an error for all other options."""
 
     __slots__ = ()
 
@@ -24,7 +24,7 @@ BARE = _Bare("True")
 
 
 def check_allowed(key: str, value: Any, allowed: Any, source: str) -> None:
-    """Raise ``UserError`` unless ``value`` is in the list or range ``allowed``; a list's items are checked each."""
+    """Raise ``UserError`` unless ``value`` is in the list or range ``allowed``; each item of a list is checked."""
     for item in value if isinstance(value, list) and isinstance(allowed, dict) else [value]:
         if isinstance(allowed, list) and item not in allowed:
             options = ", ".join(shown(a) for a in allowed)
@@ -45,7 +45,7 @@ def convert(key: str, value: Any, default: Any, source: str) -> Any:
     """Give ``value`` the type of ``default``; text from the command line is read as YAML.
 
     Raises:
-        UserError: it is of another type, not finite, or too large.
+        UserError: the value is of another type, not finite, or too large.
     """
     kind = type(default)
     if isinstance(value, _Bare) and kind is not bool:
@@ -74,15 +74,15 @@ def convert(key: str, value: Any, default: Any, source: str) -> Any:
     if not isinstance(value, kind):
         raise UserError(f"{source}: {key} {shown(value)} is not {_named(kind)}")
     if kind is int and abs(value) > _LARGEST:
-        raise UserError(f"{source}: {key} {shown(value)} is larger than any number that is of use here")
+        raise UserError(f"{source}: {key} {shown(value)} is too large: use a smaller number")
     return value
 
 
 def _text(key: str, value: Any, source: str) -> str:
     if isinstance(value, (bytes, dict, list, set, tuple)) or (type(value) is int and abs(value) > _LARGEST):
-        raise UserError(f"{source}: {key} {shown(value)} is not a text")
+        raise UserError(f"{source}: {key} {shown(value)} is not a string")
     text = "" if value is None else str(value)
-    # no path can hold a zero byte, and half of a surrogate pair can be written to no file
+    # no path can contain a zero byte, and no file can contain half of a surrogate pair
     if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise UserError(f"{source}: {key} {shown(ascii(text))} holds a character that cannot be written to files")
     return text

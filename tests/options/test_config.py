@@ -250,7 +250,7 @@ def test_a_relative_overlay_is_found_in_the_working_folder_and_in_the_project(tm
         ("niter: true\n", r"niter True is not a whole number"),
         ("lr: .nan\n", r"lr nan is not a finite number"),
         ("niter: null\n", r"niter None is not a whole number"),
-        ("name: {a: 1}\n", r"name \{'a': 1\} is not a text"),
+        ("name: {a: 1}\n", r"name \{'a': 1\} is not a string"),
         ("no_flip: 2\n", r"no_flip 2 is not True or False"),
         ("speed: 9\n---\nspeed: of it\n---\nspeed: {max: 5}\n", r"unknown option speed"),
         ("base: nowhere.yaml\n", r"nowhere.yaml does not exist; .* holds mine.yaml"),
