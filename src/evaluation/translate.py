@@ -2,6 +2,7 @@
 
 __all__ = ["Plan", "plan", "translate", "translate_all"]
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,20 +68,23 @@ def translate(model: Model) -> int:
 def translate_all(model: Model, job: Plan) -> None:
     """Write the results and the gallery."""
     data, count, folder, config = job.data, job.count, job.folder, model.config
+    epochs = data.epochs(1)
+    _, batches = next(epochs)
+    tracked = track(_first(batches, count), "translating", total=count)
+    translated = ((batch, model.run(batch, config.seed)) for batch in tracked)
+    # before earlier results are removed: a run that cannot translate leaves them alone
+    begun = next(translated)
     results = Results(folder)
     gallery = Gallery(folder, f"{config.name}: {config.phase}, checkpoint {model.tag}")
     gallery.clear_results()
     gallery.set_options(config.to_dict())
     if (model.folder / "log.jsonl").is_file():
         gallery.set_losses(model.folder / "log.jsonl")
-    epochs = data.epochs(1)
-    _, batches = next(epochs)
     system, styles = model.system, StyleDistances(model.system.styles)
     written: dict[str, dict[int, Path]] = defaultdict(dict)
-    for batch in track(_first(batches, count), "translating", total=count):
+    for batch, outputs in itertools.chain([begun], translated):
         number = int(batch["id"][0])
         stem = data.name(number)
-        outputs = model.run(batch, config.seed)
         for name, array in outputs.items():
             written[name][number] = results.path("images", f"{system.result_name(stem, name)}.png")
             write_png(written[name][number], unit_to_image(array[0]))

@@ -35,15 +35,16 @@ def export(system: type[System], command: Config) -> int:
 
 
 def _first_sample(model: Model) -> dict[str, np.ndarray]:
+    """A batch of one with every column of the data set, each from the first sample that has it; empty without data."""
     say, phase = get_logger().info, model.config.phase
     try:
-        epochs = model.data(phase).epochs(1)
-        try:
-            _, batches = next(epochs)
-            sample = next(iter(batches))
-        finally:
-            epochs.close()
-    except (UserError, StopIteration) as error:
+        data = model.data(phase)
+        sample: dict[str, np.ndarray] = {}
+        for index in range(data.num_samples):
+            if data.files(index).keys() - sample.keys():
+                columns = data.reader.sample(data.reader.load(index), None)
+                sample |= {name: array[None] for name, array in columns.items() if name not in sample}
+    except UserError as error:
         say(f"checking with made-up inputs, as there are no real ones: {(str(error).splitlines() or [''])[0]}")
         return {}
     say(f"checking with the first sample of the {phase} set")

@@ -6,6 +6,7 @@ __all__ = [
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from ..options.values import COMMAND_LINE, convert
 from ..runs.checkpoint_reader import newest_options, require_run
 from ..training.owners import TRAINING
 from ..utils.errors import UserError
-from .registry import DEFAULT, descriptions, find_system
+from .registry import DEFAULT, SYSTEMS, descriptions, find_system
 
 # src in a checkout, mindi2i where it is installed
 _PACKAGE = __name__.partition(".")[0]
@@ -115,7 +116,10 @@ def everyone() -> list[Owner]:
 
 def schema_of(program: Program, description: Description) -> Schema:
     """The options that ``program`` takes for a system."""
-    return Schema.of(program, description.options, everyone(), description.name)
+    schema = Schema.of(program, description.options, everyone(), description.name)
+    model = schema.options["model"]
+    schema.options["model"] = replace(model, help=f"{model.help} ({', '.join(SYSTEMS)})")
+    return schema
 
 
 def read_command(program: Program, argv: Sequence[str]) -> tuple[Description, Config]:

@@ -159,3 +159,13 @@ def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "folder" / "translated.json").mkdir(parents=True)
     with pytest.raises(UserError, match="cannot delete .*translated.json: it is a folder"):
         Results(tmp_path / "folder")
+
+
+def test_a_run_that_cannot_translate_leaves_earlier_results_alone(tmp_path):
+    run, data = save_run(tmp_path, "feat"), make_streets(tmp_path / "streets", train=1, test=1)
+    words = [f"--load_ckpt={run}", f"--data_root={data}", f"--predict_dir={tmp_path}", "--device_target=CPU"]
+    assert evaluate([*words, "--mode=pynative", "--use_encoded_image=True"]) == 0
+    before = sorted(path for path in tmp_path.rglob("*") if path.is_file())
+    with pytest.raises(UserError, match=rf"needs the clusters {run}/features_clustered_010.npy, and there is no such"):
+        evaluate([*words, "--mode=pynative"])
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == before

@@ -40,6 +40,17 @@ def test_label_maps_alone_are_real_inputs(tmp_path, capsys):
     assert [i.shape for i in sessions["feat_E"].get_inputs()] == [[1, 3, 32, 64], [1, 1, 32, 64]]
 
 
+def test_every_network_is_checked_with_samples_of_its_own_column(tmp_path, capsys):
+    """Evaluation reads unpaired sets one after the other: the first sample has only one of both columns."""
+    for side, size in (("A", 20), ("B", 24)):
+        write_pictures(tmp_path / "data" / f"test{side}", {"a": blocks(1)[:16, :size]})
+    sessions = exported(save_run(tmp_path, "cyclegan", data_root=tmp_path / "data", direction="both"))
+    assert "checking with the first sample of the test set" in capsys.readouterr().out
+    assert {name: s.get_inputs()[0].shape[:3] for name, s in sessions.items()} == {
+        "cyclegan_G_AB": [1, 3, 256], "cyclegan_G_BA": [1, 3, 256],
+    }  # fmt: skip
+
+
 def test_small_samples_are_padded_as_for_translation(tmp_path):
     for side in "AB":
         write_pictures(tmp_path / "data" / f"test_{side}", {"a": blocks(1)[:3, :20]})
