@@ -1,5 +1,5 @@
-# Shared by the scripts here: which Python runs the project, which device, how options reach it.
-# From outside may be set: PYTHON, DEVICE_TARGET (Ascend, GPU, CPU or auto), and for several hosts
+# Shared functions of the scripts: choice of Python and device, and passing of options.
+# Environment variables: PYTHON, DEVICE_TARGET (Ascend, GPU, CPU or auto), and for several hosts
 # WORKER_NUM (of all hosts), NODE_RANK, MASTER_ADDR and MASTER_PORT.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -13,11 +13,11 @@ if ! "$PYTHON" -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec
 fi
 export ONEDNN_MAX_CPU_ISA=${ONEDNN_MAX_CPU_ISA:-AVX2} GLOG_v=${GLOG_v:-3}
 device=(--device_target "${DEVICE_TARGET:-auto}")
-# what setup_cuda.sh wrote: where the CUDA libraries of this environment lie
+# written by setup_cuda.sh: paths of the CUDA libraries of this environment
 cuda_variables=$("$PYTHON" -c 'import sys; print(sys.prefix)')/cuda11/env.sh
 if [ "${DEVICE_TARGET:-}" = GPU ] && [ -z "${CUDA_HOME:-}" ] && [ -f "$cuda_variables" ]; then source "$cuda_variables"; fi
 
-# run PROGRAM OPTION...: run one of the project's programs; of an option given twice the later counts.
+# run PROGRAM OPTION...: run one of the project's programs; the last value of a repeated option is used.
 run() {
   local program=$1
   shift
@@ -42,13 +42,13 @@ sift() {
   done
 }
 
-# Options that a stage before training or evaluation needs too.
+# Options that stages before training or evaluation also need.
 data_options="--data_root --dataroot --save_ckpt_dir --checkpoints_dir --max_instances --allow_8bit_instances
 --device_target --device_id --gpu_ids --mode --num_workers --nThreads"
 data_options=${data_options//$'\n'/ }
 
 # distribute CONFIG DEVICES [DATA_ROOT] [OPTION...]: train on DEVICES devices of this host, gradients averaged.
-# The older form DEVICES DISTRIBUTE DATA_ROOT is understood, too.
+# The older form DEVICES DISTRIBUTE DATA_ROOT is accepted too.
 distribute() {
   local config=$1 script=${0##*/}
   shift
@@ -73,7 +73,7 @@ distribute() {
   fi
   if [ -n "${MASTER_PORT:-}" ]; then check_port "$MASTER_PORT"; fi
   check_devices "$devices" "${device[@]}" "$@"
-  # what is missing is said once, before any worker starts
+  # missing files are reported once, before any worker starts
   run train.py --config_path "$config" "${options[@]}" "$@" --check_start True
   launch "$devices" train.py --config_path "$config" "${device[@]}" --run_distribute True "${options[@]}" "$@"
 }
@@ -86,7 +86,7 @@ check_port() {
   fi
 }
 
-# check_devices DEVICES OPTION...: as many devices of the chosen target as workers, where that can be counted.
+# check_devices DEVICES OPTION...: check that each worker has a device of the chosen target, where they can be counted.
 check_devices() {
   local wanted=$1 word previous='' target='' pattern count
   shift
@@ -107,7 +107,7 @@ check_devices() {
   fi
 }
 
-# launch DEVICES PROGRAM OPTION...: start the workers with msrun; end all of them when one ends badly or this script is stopped.
+# launch DEVICES PROGRAM OPTION...: start workers with msrun; end all of them if one fails or this script is stopped.
 # STOP_SECONDS is how long stopped workers may take to save; a second signal stops at once.
 launch() {
   local devices=$1 program=$2 msrun logs port status=0 file
@@ -119,16 +119,16 @@ launch() {
   export MINDI2I_STOP_FILE
   MINDI2I_STOP_FILE=$(cd "$logs" && pwd)/stop
   rm -f "$MINDI2I_STOP_FILE"
-  # msrun takes a name from PATH as the workers' interpreter, not a path, whatever it runs under itself
+  # msrun takes a name on PATH, not a path, as the workers' interpreter, independent of its own interpreter
   export PATH=$(dirname "$(command -v "$PYTHON")"):$PATH
-  # a rank table belongs to another way of starting, and msrun would mix the two
+  # a rank table belongs to another method of starting workers, which conflicts with msrun
   unset RANK_TABLE_FILE
   export HCCL_CONNECT_TIMEOUT=${HCCL_CONNECT_TIMEOUT:-600}
   port=${MASTER_PORT:-$("$PYTHON" -c "import socket; s = socket.socket(); s.bind(('', 0)); print(s.getsockname()[1])")}
   local hosts=(--worker_num="${WORKER_NUM:-$devices}" --local_worker_num="$devices" --node_rank="${NODE_RANK:-0}")
   echo "$devices workers on this host, logs in $logs"
   set +e
-  # a process group of its own, because msrun kills the workers on Ctrl-C before they can save
+  # in a separate process group, because msrun kills the workers on Ctrl-C before they can save
   set -m
   "$msrun" "${hosts[@]}" --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$port" --log_dir="$logs" --join=True \
     --cluster_time_out="${CLUSTER_TIME_OUT:-300}" --tail_worker_log=0 python3 "$root/$program" "$@" &
@@ -156,7 +156,7 @@ launch() {
   if [ $stopped != 0 ]; then exit 143; fi
   if [ $status != 0 ]; then
     echo "the run ended with status $status; the last errors of the logs in $logs:" >&2
-    # what all workers say alike is said once
+    # lines that all workers print are printed once
     for file in "$logs"/*.log; do
       grep -aE "error:|Error|ERROR" "$file" | tail -n 5 | sed "s|^|${file##*/}: |" || true
     done | awk '{ said = $0; sub(/^[^:]*: /, "", said) } !seen[said]++' >&2
@@ -167,7 +167,7 @@ launch() {
 # has_workers PID: whether msrun, the process PID, has workers left besides its scheduler.
 has_workers() {
   local child children="/proc/$1/task/$1/children"
-  # without this list nothing is known, and nothing is ended
+  # without this list no worker is known and none is ended
   if [ ! -r "$children" ]; then return 0; fi
   for child in $(cat "$children" 2>/dev/null); do
     if grep -qaz "^MS_ROLE=MS_WORKER" "/proc/$child/environ" 2>/dev/null; then return 0; fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Cluster the features of the training instances, where that was not done for this checkpoint, then translate the test
+# Cluster the features of the training instances, unless it was done for this checkpoint, then translate the test
 # set with styles drawn from the clusters, or with --use_encoded_image True from the real photos. Any --key value is
 # passed on.
 source "$(dirname "$0")/common.sh"

@@ -3,7 +3,7 @@
 # Options of precompute_feature_maps.py that train.py and eval.py do not have.
 feature_options="--n_clusters --cluster_seed --only_clusters"
 
-# value_of "--a --b" DEFAULT OPTION...: what the last of the listed options is set to; one that stands alone is True.
+# value_of "--a --b" DEFAULT OPTION...: the value of the last of the listed options; True for an option without a value.
 value_of() {
   local words=()
   mapfile -t words < <(pick "$1" "${@:3}")
@@ -18,7 +18,7 @@ value_of() {
   esac
 }
 
-# resumes OPTION...: whether a 1024p_feat run with these options goes on from a checkpoint.
+# resumes OPTION...: whether a 1024p_feat run with these options continues from a checkpoint.
 resumes() {
   local folder
   folder=$(value_of "--save_ckpt_dir --checkpoints_dir" ./checkpoints "$@")/$(value_of --name label2city_1024p_feat "$@")

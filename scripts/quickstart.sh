@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh clone to translated images on the CPU: environment, street scenes, a small pix2pixHD, its gallery.
-# Started again it goes on where it stopped. Any --key value is passed to the training.
+# Started again, it continues where it stopped. Any --key value is passed to the training.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh

@@ -55,7 +55,7 @@ if [ $dry_run = 1 ]; then
   exit 0
 fi
 
-# before the download, which is in vain without one; containers keep it outside of the linker's cache
+# checked before the download, which is useless without a driver; containers keep it outside of the linker's cache
 if ! "$PYTHON" -c 'import ctypes; ctypes.CDLL("libcuda.so.1")' 2>/dev/null; then
   echo "there is no NVIDIA driver here (libcuda.so.1 cannot be opened), so nothing was installed: install the driver (450.80 or" \
     "newer), in a container pass the GPU in (docker run --gpus all), then run this again" >&2

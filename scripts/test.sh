@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh requirements-dev.txt
-# the gallery is tested in a real browser; gcc and binutils make the stand-ins for the Ascend simulation
+# the gallery is tested in a real browser; gcc and binutils build the libraries that replace Ascend's in the simulation
 missing=()
 command -v "${BROWSER_PATH:-chromium}" >/dev/null || missing+=(chromium)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev g++)
