@@ -105,7 +105,8 @@ class StyleDistances:
         """Add the first sample of a batch and return its numbers."""
         if not self._made_from:
             return {}
-        for column in {c for pair in self._made_from.values() for c in pair} & batch.keys():
+        # in a fixed order, because all sets draw their patches from one stream
+        for column in dict.fromkeys(c for pair in self._made_from.values() for c in pair if c in batch):
             self._sets.add(column, batch[column][0])
         numbers = {}
         for name, (source, _) in self._made_from.items():

@@ -1,11 +1,16 @@
 """Numbers for unpaired translation move the way they should."""
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
 
 import numpy as np
 import pytest
 
 from src.metrics.style import StyleComparison, StyleDistances, layout_kept, side_by_side
+from src.options.owner import ROOT
 
 
 def images(number, seed, tint=(0.0, 0.0, 0.0), noise=0.0):
@@ -69,3 +74,21 @@ def test_systems_with_true_images_get_no_report(tmp_path):
 def test_side_by_side_takes_any_sizes():
     shown = side_by_side([np.zeros((20, 30, 3), np.uint8), np.full((40, 20, 3), 255, np.uint8)])
     assert shown.shape == (20, 40, 3) and shown[:, 30:].min() == 255
+
+
+def test_distances_do_not_depend_on_how_texts_are_hashed():
+    code = (
+        "import numpy as np\nfrom src.metrics.style import StyleDistances\nfrom pathlib import Path\n"
+        "rng = np.random.default_rng(0)\nstyles = StyleDistances({'fake_B': ('A', 'B'), 'fake_A': ('B', 'A')})\n"
+        "batch = {name: rng.uniform(-1, 1, (1, 3, 32, 32)) for name in ('A', 'B', 'fake_A', 'fake_B')}\n"
+        "styles.add(batch, batch)\nstyles.report(Path('style.json'), print)\n"
+    )
+    said = set()
+    for seed in ("1", "2", "3"):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=tempfile.mkdtemp(),
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said.add(done.stdout)
+    assert len(said) == 1
