@@ -232,9 +232,8 @@ class Pipeline:
             folder = Path(self._stored.files[0]).parent
             reason = str(error).strip().splitlines()
             raise UserError(
-                f"the records in {folder} cannot be read ({reason[-1] if reason else 'they ended early'}): "
-                "delete "
-                "that folder, and they are built again"
+                f"the records in {folder} cannot be read ({reason[-1] if reason else 'they ended early'}): delete that "
+                "folder, and they are built again"
             ) from error
 
     def _sample(self, epoch: int, index: int, blobs: dict[str, bytes] | None) -> Batch:

@@ -113,9 +113,8 @@ def images_of(options: Config, domain: str, phase: str) -> Listed:
     folder = next((f for f in folders if f.is_dir()), None)
     if folder is None:
         raise UserError(
-            f"folder {folders[0]} does not exist: pass --data_root with a folder that holds {phase}A and "
-            f"{phase}B, --{root_option} FOLDER, or --{list_option} FILE; "
-            "data/create_gta2cityscapes_dataset.py makes them"
+            f"folder {folders[0]} does not exist: pass --data_root with a folder that holds {phase}A and {phase}B, "
+            f"--{root_option} FOLDER, or --{list_option} FILE; data/create_gta2cityscapes_dataset.py makes them"
         )
     found = list_images(folder)
     if not found:

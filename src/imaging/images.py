@@ -263,9 +263,8 @@ def read_instances(path: str | Path, allow_8bit: bool = False) -> np.ndarray:
     ids, bits = _read_ids(Path(path), "instance map", "instance ids", advice)
     if bits <= 8 and not allow_8bit:
         raise UserError(
-            f"instance map {path} has 8 bits a pixel, which cannot hold ids such as 26001 "
-            "(label * 1000 + k): save it with 16 bits, pass --no_instance True, or "
-            "--allow_8bit_instances True if its ids are right"
+            f"instance map {path} has 8 bits a pixel, which cannot hold ids such as 26001 (label * 1000 + k): save it "
+            "with 16 bits, pass --no_instance True, or --allow_8bit_instances True if its ids are right"
         )
     return ids
 

@@ -19,9 +19,8 @@ def check_squeezable(height: int, width: int, levels: int, last: int = 1) -> Non
         )
     if min(height, width) // unit < last:
         raise UserError(
-            f"an image of {height}x{width} leaves {height // unit}x{width // unit} in the last of {levels} "
-            f"blocks, whose networks need at least {last}x{last}: use {last * unit} pixels or more a side, "
-            f"or a smaller n_block"
+            f"an image of {height}x{width} leaves {height // unit}x{width // unit} in the last of {levels} blocks, "
+            f"whose networks need at least {last}x{last}: use {last * unit} pixels or more a side, or a smaller n_block"
         )
 
 

@@ -99,9 +99,8 @@ def bits_per_dim(model: ImageFlowModel, config: Config) -> int:
         )
     error = "" if measured.error is None else f" +- {measured.error:.4f}"
     get_logger().info(
-        f"{measured.mean:.4f}{error} bits per dimension over "
-        f"{counted(measured.count, 'held-out image')}: {meaning}, one draw of all noise an image, scaled by "
-        f"the spread over the first {REFERENCE} training images"
+        f"{measured.mean:.4f}{error} bits per dimension over {counted(measured.count, 'held-out image')}: {meaning}, "
+        f"one draw of all noise an image, scaled by the spread over the first {REFERENCE} training images"
     )
     levels = ", ".join(f"{name.partition('_')[2]}: {value:.4f}" for name, value in measured.levels.items())
     get_logger().info(f"bits per number of each level: {levels}; weighted loss {measured.loss:.4f}")
