@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, which come one by one, as batches of one size."""
+"""Batching of images that an evaluation delivers one by one."""
 
 __all__ = ["Alone", "Batched", "ahead", "batches_of", "pictures_of"]
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class Alone:
-    """The one worker of an evaluation: what stands for the workers of a run where there are none."""
+    """The single worker of an evaluation, with the interface of a run's workers."""
 
     rank, world = 0, 1
 
@@ -27,7 +27,7 @@ class Alone:
 
 
 def batches_of(images: Iterator[np.ndarray], size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Stack arrays to batches of ``size``; the last is filled by repetition. Yields each with how many are real."""
+    """Stack arrays to batches of ``size``, the last filled by repetition; yields each with its count of real arrays."""
     waiting: list[np.ndarray] = []
     for image in images:
         waiting.append(image)
@@ -43,7 +43,7 @@ def _filled(arrays: list[np.ndarray], size: int) -> np.ndarray:
 
 
 def pictures_of(data: Pipeline, count: int) -> Iterator[np.ndarray]:
-    """The first ``count`` pictures (3, H, W) in [-1, 1] of a data set of images, in its order."""
+    """The first ``count`` images (3, H, W) in [-1, 1] of a data set of images, in its order."""
     epochs = data.epochs(1)
     try:
         _, batches = next(epochs)
@@ -70,7 +70,7 @@ class Batched:
         self._count = 0
 
     def add(self, *arrays: np.ndarray) -> int:
-        """Take a sample and return its number, counted from 0."""
+        """Add a sample and return its number, counted from 0."""
         shape = arrays[0].shape
         self._waiting[shape].append((self._count, arrays))
         self._count += 1
@@ -79,7 +79,7 @@ class Batched:
         return self._count - 1
 
     def results(self) -> list[np.ndarray]:
-        """What became of every sample so far, in the order in which they came."""
+        """The results of all samples so far, in the order in which they were added."""
         for shape in [shape for shape, waiting in self._waiting.items() if waiting]:
             self._run(shape)
         return [self._results[i] for i in range(self._count)]
@@ -91,7 +91,7 @@ class Batched:
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """``map`` in order, with ``threads`` that work on the next items while the caller is busy with the last."""
+    """``map`` in order, with ``threads`` that work on the next items while the caller processes the last one."""
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque = deque()
         try:

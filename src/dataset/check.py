@@ -1,4 +1,4 @@
-"""Examining a data set: what the reports on all kinds of data have in common."""
+"""Examining a data set: shared code of the reports on all kinds of data."""
 
 __all__ = [
     "Finding", "examine_reader", "file_size", "load_row", "sizes_of", "survey", "tell_batches", "tell_labels",
@@ -36,15 +36,15 @@ _MOST_SIZES = 5
 
 @dataclass
 class Finding:
-    """What one sample showed.
+    """Findings on one sample.
 
     Attributes:
         problem: why it cannot be used.
-        misfit: why it cannot be used with these options, which others would have, too.
+        misfit: why it cannot be used with these options; other samples may have the same misfit.
         on_disk, in_training: width and height of the first file and of the training sample.
-        labels: how many pixels have each label.
+        labels: number of pixels of each label.
         packed: bytes in the records, for the first samples.
-        more: what a kind of data wants to know besides.
+        more: further findings of a kind of data.
     """
 
     problem: str = ""
@@ -65,7 +65,7 @@ def file_size(row: Row) -> Size:
 def load_row(
     reader: Reader, index: int, on_disk: Callable[[Row], Size] = file_size
 ) -> tuple[Finding, dict[str, np.ndarray] | None]:
-    """What loading a row as training does shows, and what it loaded, None where it cannot be used."""
+    """Load a row as training does: the findings, and the loaded arrays, None if it cannot be used."""
     finding, row = Finding(), reader.rows[index]
     try:
         finding.on_disk = on_disk(row)
@@ -83,7 +83,7 @@ def load_row(
 
 
 def survey(check: Callable[[int], Result], count: int, options: Config) -> list[Result]:
-    """What ``check`` finds in every sample, in ``num_workers`` threads, with a bar."""
+    """The findings of ``check`` on every sample, in ``num_workers`` threads, with a progress bar."""
     with ThreadPoolExecutor(max(1, options.num_workers)) as pool:
         return list(track(pool.map(check, range(count)), "checking", total=count, unit="samples"))
 
@@ -98,11 +98,11 @@ def examine_reader(
     """Load every sample of a reader as training would, and collect what is wrong with them.
 
     Args:
-        make: makes the reader; a ``UserError`` is the one problem then.
-        options: those of the kind of data.
-        check: what to note of a sample.
-        tell: adds what the kind of data has to say.
-        report: what is known already.
+        make: makes the reader; a ``UserError`` is then the only problem.
+        options: options of the kind of data.
+        check: returns the findings on a sample.
+        tell: adds the facts of the kind of data to the report.
+        report: facts that are known already.
     """
     report = report or Report()
     try:
@@ -138,15 +138,15 @@ def sizes_of(sizes: Iterable[Size | None]) -> str:
 
 
 def tell_sizes(report: Report, findings: Sequence[Finding], of: str = "") -> None:
-    """Sizes on disk and in training; ``of`` says of what."""
+    """Sizes on disk and in training; ``of`` names the set."""
     report.facts.append((f"sizes on disk{of}", sizes_of(finding.on_disk for finding in findings)))
     report.facts.append((f"sizes in training{of}", sizes_of(finding.in_training for finding in findings)))
 
 
 def tell_labels(report: Report, histograms: Iterable[np.ndarray | None], label_nc: int | None = None) -> np.ndarray:
-    """Which labels there are and how much of the images they cover, every file counting the same.
+    """Report the labels and the fraction of the images that each covers, with equal weight for every file.
 
-    ``label_nc``, where it is known, says which labels are out of range. Returns the labels that there are.
+    Labels from ``label_nc`` on, if it is known, are out of range. Returns the labels that occur.
     """
     found = [histogram for histogram in histograms if histogram is not None and histogram.sum()]
     fractions = np.zeros(max(map(len, found), default=0))

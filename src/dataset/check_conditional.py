@@ -25,7 +25,7 @@ def _check(reader: ConditionalReader, index: int) -> Finding:
             ids = reader.layout.label_ids(reader.rows[index])
             finding.labels = None if ids is None else np.bincount(ids.ravel())
         except UserError:
-            # said already, by what load_row found
+            # load_row has reported it already
             finding.labels = None
     return finding
 

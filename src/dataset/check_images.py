@@ -1,4 +1,4 @@
-"""Examining square images: what becomes of other shapes and sizes, and what is held out."""
+"""Examining square images: the effect of other shapes and sizes, and the held-out images."""
 
 __all__ = ["examine"]
 
@@ -40,7 +40,7 @@ def _tell_held_out(report: Report, options: Config) -> None:
 
 
 def _tell_fit(report: Report, reader: ImageReader, findings: Sequence[Finding]) -> None:
-    """What ``image_fit`` does to images that are not square, and how far small ones are enlarged."""
+    """Report the effect of ``image_fit`` on images that are not square, and the enlargement of small images."""
     sizes = [finding.on_disk for finding in findings if finding.on_disk]
     ratios = [max(size) / min(size) for size in sizes if size[0] != size[1]]
     if ratios:

@@ -23,7 +23,7 @@ from .transforms import resize_ids
 
 @dataclass(frozen=True)
 class ConditionalRequest:
-    """What a system needs of conditional data.
+    """The conditional data that a system needs.
 
     Attributes:
         size: (height, width) of both sides.
@@ -40,13 +40,13 @@ class ConditionalRequest:
 
 
 class Preparation:
-    """Brings arrays of any size to what the network takes: those of files, and those of callers from Python.
+    """Converts arrays of any size, from files or from Python callers, to the input of the network.
 
     Columns are ``condition``, ``image`` and ``boundary``, see :class:`ConditionalReader`.
 
     Args:
-        request: what the system needs.
-        options: those of conditional data.
+        request: the data that the system needs.
+        options: options of conditional data.
 
     Raises:
         UserError: a ``mapping`` that the data set does not have, or channels that its images cannot have.
@@ -66,7 +66,7 @@ class Preparation:
         self._check_channels()
 
     def coded(self, ids: np.ndarray) -> np.ndarray:
-        """What the data set holds for a label map (H, W) of class numbers: colours (H, W, 3) uint8, or ``ids``."""
+        """A label map (H, W) of class numbers as the data set stores it: colours (H, W, 3) uint8, or ``ids``."""
         return self._layout.coded(ids, self._options)
 
     def stored(self, column: str, array: np.ndarray) -> np.ndarray:
@@ -110,7 +110,7 @@ class Preparation:
         return array
 
     def normalised(self, column: str, array: np.ndarray) -> np.ndarray:
-        """What :meth:`stored` returned as float32 (C, H, W)."""
+        """The result of :meth:`stored` as float32 (C, H, W)."""
         if column == "boundary":
             return np.repeat(array.astype(np.float32)[None] / np.float32(255.0), 3, 0)
         if column == "condition" and self.planes:
@@ -119,17 +119,17 @@ class Preparation:
         return image_to_unit(np.atleast_3d(array))
 
     def prepared(self, column: str, array: np.ndarray) -> np.ndarray:
-        """The column of a sample that :meth:`stored` and :meth:`normalised` make of an array."""
+        """An array as a column of a sample: :meth:`stored`, then :meth:`normalised`."""
         return self.normalised(column, self.stored(column, array))
 
 
 class ConditionalReader(Reader):
     """Reads conditions and images (see :class:`src.dataset.reader.Reader`); nothing is cropped or flipped.
 
-    Columns of a sample: ``condition`` and ``image`` float32 (C, H, W) in [-1, 1], and where requested
-    ``boundary`` float32 (3, H, W) in [0, 1]. H and W are those of the request, whatever the size of the files: they
-    are resized bilinearly, as published, or with ``label_resize nearest`` label maps and boundaries without
-    blending. Outside training ``image`` is left out where the data set has no folder for it.
+    Columns of a sample: ``condition`` and ``image`` float32 (C, H, W) in [-1, 1], and where requested ``boundary``
+    float32 (3, H, W) in [0, 1]. H and W are those of the request, whatever the size of the files: they are resized
+    bilinearly, as published, or with ``label_resize nearest`` label maps and boundaries without blending. Outside
+    training ``image`` is left out where the data set has no folder for it.
     """
 
     kind = "conditional"

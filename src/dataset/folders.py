@@ -100,8 +100,8 @@ def _walk(folder: Path) -> Iterator[str]:
 def tell_skipped(place: str | Path, names: Iterable[str]) -> None:
     """Warn once about the files of ``place`` that are not read, with their number by suffix.
 
-    Nothing is said of texts, annotations and files of file browsers, which are expected beside images (suffixes
-    ``.csv .db .html .ini .json .log .md .txt .xml .yaml .yml``).
+    Nothing is said of texts, annotations and files of file browsers, which are expected beside images (suffixes ``.csv
+    .db .html .ini .json .log .md .txt .xml .yaml .yml``).
     """
     suffixes = Counter(os.path.splitext(name.lower())[1] or "without a suffix" for name in names)
     told = [(suffix, count) for suffix, count in suffixes.most_common() if suffix not in _COMPANIONS]
@@ -117,8 +117,8 @@ def names_of(
     """A unique name for every sample that is one file, in the order of ``files``.
 
     The name is the stem. Where files in different folders have the same stem, every name begins with the path below
-    ``folder``. Files that still share a name keep their suffix, ``x_png`` and ``x_jpg``. What is still not unique,
-    such as a file that is listed again, gets a number; see :func:`src.imaging.names.unique_names`.
+    ``folder``. Files that still share a name keep their suffix, ``x_png`` and ``x_jpg``. What is still not unique, such
+    as a file that is listed again, gets a number; see :func:`src.imaging.names.unique_names`.
 
     Args:
         files: the files; one may be listed more than once.

@@ -1,4 +1,4 @@
-"""Sizes, crops and flips: what becomes of an image's size in training and in evaluation, for all kinds of data.
+"""Sizes, crops and flips: the geometry of images in training and in evaluation, for all kinds of data.
 
 Sources: the published preparations of pix2pixHD (Wang et al., 2018: resize, then a crop that may leave the image),
 CycleGAN (Zhu et al., 2017: resize, then a random crop) and Hierarchy Flow (Fan et al., 2023: random resized crop).
@@ -69,7 +69,7 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class Geometry:
-    """What becomes of an image's size.
+    """The geometry of a kind of data: resizing, cropping and flipping.
 
     ``scale_width`` resizes the width to ``load_size``, ``scale_short`` the short side and ``resize`` both sides;
     ``..._and_crop`` then cuts a window of ``width`` x ``height`` out at random, and ``crop`` cuts only. ``squash``

@@ -44,7 +44,7 @@ def _read(stream: gzip.GzipFile | BufferedReader, path: Path) -> np.ndarray:
     axes = head[3]
     shape = struct.unpack(f">{axes}I", stream.read(4 * axes).ljust(4 * axes, b"\0"))
     count = math.prod(shape)
-    # no more than the header says, because a small gzip file can expand to more than any memory holds
+    # read no more than the header announces, because a small gzip file can expand to more than fits into memory
     values = np.frombuffer(stream.read(min(count, _LARGEST) + 1), np.uint8)
     if values.size != count or not count:
         holds = "more" if values.size > min(count, _LARGEST) else values.size

@@ -1,7 +1,7 @@
 """Square images without labels, for models of images: a folder of images, at any depth.
 
-Where ``data_root`` holds ``{phase}_img``, the images of a phase are those. Otherwise all images below ``data_root``
-are one set, in the order of their paths: the last ``held_out`` of them are the phase ``test``, the others ``train``.
+Where ``data_root`` holds ``{phase}_img``, the images of a phase are those. Otherwise all images below ``data_root`` are
+one set, in the order of their paths: the last ``held_out`` of them are the phase ``test``, the others ``train``.
 """
 
 __all__ = ["FITS", "IMAGES", "ImageReader", "ImagesRequest", "image_rows", "to_square"]

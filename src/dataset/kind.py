@@ -1,4 +1,4 @@
-"""A kind of data: what a system may ask of it, how it is opened, examined and imitated."""
+"""A kind of data: its request, and how it is opened, examined and imitated by an example batch."""
 
 __all__ = ["DataKind"]
 
@@ -21,11 +21,11 @@ class DataKind:
     """A kind of data set.
 
     Attributes:
-        name: for messages and records.
-        owners: whose options the functions below may read, besides those of every run.
+        name: name in messages and records.
+        owners: owners whose options the functions below may read, besides those of every run.
         request: a frozen dataclass: stride, channels and columns that the data must deliver.
         opens: ``(request, options, phase, rank, world, training)`` to a pipeline; ``options`` are those of ``owners``.
-        examines: ``(request, options, phase)`` to a report on what training would trip over.
+        examines: ``(request, options, phase)`` to a report on faults that would stop training.
         counts: ``(request, options, phase)`` to the number of training samples, going by names of files alone.
         training_size: ``(request, options)`` to the height and width that training is compiled for.
         example: ``(request, batch_size, size, training)`` to a batch of zeros as the data delivers it.
@@ -54,15 +54,15 @@ class DataKind:
         """Open the data that ``config`` names.
 
         Args:
-            request: what the system needs.
+            request: the data that the system needs.
             config: all options of the run.
             phase: part of the data set.
             rank, world: this process among those that share the data.
-            training: records, crops, flips, equal batches on every rank; or every sample once, in order, whole, as
-                its file is. None means training where ``phase`` is ``train``.
+            training: records, crops, flips, equal batches on every rank; or every sample once, in order, whole, as its
+                file is. None means training where ``phase`` is ``train``.
 
         Raises:
-            UserError: everything a user can mend, before the first batch.
+            UserError: any error that a user can correct, before the first batch.
         """
         trains = phase == "train" if training is None else training
         return self.opens(request, config.part(*self.owners), phase, rank, world, trains)
@@ -72,11 +72,11 @@ class DataKind:
         return self.counts(request, config.part(*self.owners), phase)
 
     def examine(self, request: Any, config: Config, phase: str) -> Report:
-        """What training on ``phase`` would trip over."""
+        """Report on faults that would stop training on ``phase``."""
         return self.examines(request, config.part(*self.owners), phase)
 
     def report(self, request: Any, config: Config) -> int:
-        """Print what training on ``config.phase`` would trip over; 1 if there are problems, else 0."""
+        """Print the faults that would stop training on ``config.phase``; 1 if there are problems, else 0."""
         report = self.examine(request, config, config.phase)
         write_line(f"data set {config.data_root}, phase {config.phase}\n{report.text()}", sys.stdout)
         return 1 if report.problems else 0

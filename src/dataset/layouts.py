@@ -56,25 +56,25 @@ class Layout(ABC):
 
     @classmethod
     def classes(cls, options: Config) -> int:
-        """How many classes label maps have; 0 where the data set keeps none."""
+        """Number of classes of label maps; 0 if the data set has none."""
         return cls.planes
 
     @classmethod
     def coded(cls, ids: np.ndarray, options: Config) -> np.ndarray:
-        """What stands for a label map (H, W) of class numbers: its colours (H, W, 3), or itself with planes."""
+        """The stored form of a label map (H, W) of class numbers: its colours (H, W, 3), or the map with planes."""
         return ids if cls.planes else colour_labels(ids, cls.classes(options))
 
     def has(self, name: str) -> bool:
-        """Whether the data set has a folder for what ``name`` names."""
+        """Whether the data set has a folder for ``name``."""
         return True
 
     @abstractmethod
     def rows(self, needed: tuple[str, ...]) -> list[Row]:
-        """All samples, sorted by name; ``needed`` names what :meth:`read` will be asked for."""
+        """All samples, sorted by name; ``needed`` are the names that :meth:`read` will be called with."""
 
     @abstractmethod
     def read(self, row: Row, needed: tuple[str, ...]) -> dict[str, np.ndarray]:
-        """What ``needed`` names, (H, W) or (H, W, 3) uint8, all of one size."""
+        """The arrays that ``needed`` names, (H, W) or (H, W, 3) uint8, all of one size."""
 
     def size_on_disk(self, row: Row) -> tuple[int, int]:
         """Width and height of a row's files."""
@@ -92,8 +92,8 @@ class Layout(ABC):
 class Cityscapes(Layout):
     """``leftImg8bit/PHASE/CITY/*_leftImg8bit.png`` and ``gtFine/PHASE/CITY/*_gtFine_color.png``.
 
-    Boundaries come from ``*_gtFine_boundary.png``, or are made from ``*_gtFine_instanceIds.png``. Phase
-    ``test`` reads ``val``, because the labels of the test set are not public.
+    Boundaries come from ``*_gtFine_boundary.png``, or are made from ``*_gtFine_instanceIds.png``. Phase ``test`` reads
+    ``val``, because the labels of the test set are not public.
     """
 
     directions = {

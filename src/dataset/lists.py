@@ -20,8 +20,8 @@ def read_list(path: str | Path, root: str | Path) -> list[Path]:
     Spaces around a line and blank lines at the end are ignored.
 
     Raises:
-        UserError: a missing or unreadable list, a blank line between others or one that names no image (with its
-            number and text), or files that ``root`` does not hold (up to five are named).
+        UserError: a missing or unreadable list, a blank line between others or one that names no image (with its number
+            and text), or files that ``root`` does not hold (up to five are named).
     """
     path, root = Path(path), Path(root)
     try:

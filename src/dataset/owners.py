@@ -1,4 +1,4 @@
-"""Owners of the options of each kind of data; importing this reads nothing."""
+"""Owners of the options of each kind of data; importing this reads no file."""
 
 __all__ = ["CHANNELS", "CONDITIONAL", "CROPPING", "FLIPS", "IMAGES", "LABELS", "PAIRED", "RECORDS", "UNPAIRED"]
 

@@ -1,7 +1,7 @@
 """Paired data: a label map (or an image) and the photo it belongs to, with instance maps and feature maps.
 
-Folders under ``data_root``: ``{phase}_label`` (``{phase}_A`` when ``label_nc`` is 0), ``{phase}_inst``,
-``{phase}_img`` (``{phase}_B``) and ``{phase}_feat``. Files pair by name.
+Folders under ``data_root``: ``{phase}_label`` (``{phase}_A`` when ``label_nc`` is 0), ``{phase}_inst``, ``{phase}_img``
+(``{phase}_B``) and ``{phase}_feat``. Files pair by name.
 """
 
 __all__ = ["PAIRED", "PairedReader", "PairedRequest", "paired_folders"]
@@ -36,14 +36,14 @@ from .transforms import resize_ids, resize_photo
 
 @dataclass(frozen=True)
 class PairedRequest:
-    """What a system needs of paired data.
+    """The paired data that a system needs.
 
     Attributes:
-        stride: what both sides of a training sample must be divisible by.
+        stride: number that both sides of a training sample must be divisible by.
         label_nc: classes of the label maps; 0 where inputs are images.
-        input_channels, output_channels: of input images and of photos.
+        input_channels, output_channels: channels of input images and of photos.
         instances: whether there are instance maps.
-        regions: what features are pooled over: ``instances``, ``labels``, or empty without features.
+        regions: regions that features are pooled over: ``instances``, ``labels``, or empty without features.
         feature_channels: channels of the feature maps to read; 0 reads none.
         needs_image: photos are needed, in evaluation too.
         ways_out: for a column, what to do where its folder is missing.
@@ -63,7 +63,7 @@ class PairedRequest:
 def paired_folders(request: PairedRequest, options: Config, phase: str, training: bool) -> dict[str, Path]:
     """The folder of each column that is needed, in the order label, inst, image, feat.
 
-    Photos are needed for training and where the request says so; otherwise they are used where they are there.
+    Photos are needed for training and where the request says so; otherwise they are used if they exist.
 
     Raises:
         UserError: ``data_root`` or a folder is missing.
@@ -107,15 +107,14 @@ def _usable_photos(labels: Path, photos: Path) -> bool:
 class PairedReader(Reader):
     """Reads paired samples (see :class:`src.dataset.reader.Reader`).
 
-    Columns of a sample: ``label`` int32 ``(1, H, W)`` below ``label_nc``, or float32 ``(input_nc, H, W)`` in
-    [-1, 1] when ``label_nc`` is 0; ``inst`` int32 ``(1, H, W)``, relabelled to 0..K-1 in ascending order of
-    the original ids; ``image`` float32 ``(output_nc, H, W)`` and ``feat`` float32 ``(feat_num, H, W)`` in
-    [-1, 1]. Outside training also ``inst_id`` int32 ``(max_instances,)``: the original id of each
-    relabelled one, then -1.
+    Columns of a sample: ``label`` int32 ``(1, H, W)`` below ``label_nc``, or float32 ``(input_nc, H, W)`` in [-1, 1]
+    when ``label_nc`` is 0; ``inst`` int32 ``(1, H, W)``, relabelled to 0..K-1 in ascending order of the original ids;
+    ``image`` float32 ``(output_nc, H, W)`` and ``feat`` float32 ``(feat_num, H, W)`` in [-1, 1]. Outside training also
+    ``inst_id`` int32 ``(max_instances,)``: the original id of each relabelled one, then -1.
 
     Args:
-        request: what the system needs.
-        options: those of paired data.
+        request: the data that the system needs.
+        options: options of paired data.
         phase: prefix of the folders.
         training: samples are rounded, cropped and flipped as ``resize_or_crop`` says and must fit the network;
             otherwise they keep their resized size.

@@ -1,9 +1,8 @@
 """Batches in a reproducible order: from records for training, from the files themselves for evaluation.
 
 MindSpore's ``MindDataset`` reads, shuffles and shards the records and resumes at any position. Decoding and
-augmentation run in Python threads behind it (OpenCV and zlib leave the interpreter free), where an error is
-an exception of the caller and damage is counted in one place; measured, this is as fast as
-``per_batch_map``.
+augmentation run in Python threads after it (OpenCV and zlib release the interpreter lock), so that an error is an
+exception in the caller and damage is counted in one place. In measurements this is as fast as ``per_batch_map``.
 """
 
 __all__ = ["Pipeline"]
@@ -40,15 +39,15 @@ class Pipeline:
     """A data set as batches of NCHW arrays.
 
     Args:
-        reader: knows the files and how they become samples.
-        records: stored samples for training; None reads the files in order, one a batch, without
-            augmentation, and every file exactly once over all ranks.
+        reader: reads the files and makes samples of them.
+        records: stored samples for training; None reads the files in order, one a batch, without augmentation, and
+            every file exactly once over all ranks.
         batch_size: samples a batch (training only).
         seed: order and augmentation follow from (seed, epoch, sample).
         shuffle: whether training draws a new order each epoch.
-        rank, world: which part of the samples is delivered here.
+        rank, world: this process and the number of processes that the samples are divided among.
         threads: decoding threads.
-        tolerance: share of damaged samples above which training ends.
+        tolerance: fraction of damaged samples above which training ends.
 
     Attributes:
         columns: names of the arrays in a batch, ``id`` among them.
@@ -101,7 +100,7 @@ class Pipeline:
 
     @property
     def problems(self) -> Mapping[Any, str]:
-        """What was wrong with each damaged sample so far, by its number."""
+        """The fault of each damaged sample so far, by its number."""
         return self._problems
 
     @property
@@ -130,9 +129,9 @@ class Pipeline:
     def epochs(self, total_epochs: int, first_step: int = 0) -> Generator[tuple[int, Iterator[Batch]], None, None]:
         """Yield ``(epoch, batches)``, epochs counted from 0, from step ``first_step`` on.
 
-        ``first_step`` counts batches since the start of training. Starting at ``first_step`` continues with
-        exactly the batch an uninterrupted run would have delivered there. What the caller leaves of an
-        epoch is skipped. Raises ``UserError`` if records become unreadable or too many samples are damaged.
+        ``first_step`` counts batches since the start of training. Starting at ``first_step`` continues with exactly the
+        batch an uninterrupted run would have delivered there. The part of an epoch that the caller does not read is
+        skipped. Raises ``UserError`` if records become unreadable or too many samples are damaged.
         """
         first_epoch, done = divmod(first_step, max(1, self.steps_per_epoch))
         stream = self._batches(total_epochs, first_step)
@@ -249,9 +248,8 @@ class Pipeline:
             return index, {name: unpack(blob) for name, blob in blobs.items()}
         except (ValueError, cv2.error) as error:
             self._count_problem(index, f"the stored sample {self.name(index)} is damaged ({error})")
-        # Every rank needs a full batch at every step, so the place of a damaged sample is filled: from its
-        # own
-        # files if they are still good, else from the next sample's.
+        # Every rank needs a full batch at every step, so a damaged sample is replaced: from its own files if they are
+        # still good, else by the next sample.
         for candidate in range(index, index + min(_SUBSTITUTES, self.num_samples)):
             candidate %= self.num_samples
             with contextlib.suppress(UserError):

@@ -1,4 +1,4 @@
-"""What all kinds of data sets have in common: rows of files become arrays, and arrays become samples."""
+"""The contract of the readers of all kinds of data: rows of files become arrays, and arrays become samples."""
 
 __all__ = ["MOST_PROBLEMS", "OptionError", "Reader", "describe_problems", "inspect_rows"]
 

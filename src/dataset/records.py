@@ -58,9 +58,9 @@ class Records:
 def open_records(reader: Reader, data_root: str | Path, records_dir: str = "", shards: int = 0) -> Records:
     """Return the records of ``reader``'s rows, building them where they are missing or out of date.
 
-    Every file is read and checked while building, so that unusable data ends the run before its first step. Processes
-    of one host (and of several, where the file system has locks) build one at a time; the others wait and use the
-    result.
+    Every file is read and checked while building, so that unusable data ends the run before its first step.
+    Processes of one host (and of several, where the file system has locks) build one at a time; the others wait and
+    use the result.
 
     Args:
         data_root: folder of the data set; paths in the fingerprint are relative to it.

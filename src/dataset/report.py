@@ -1,4 +1,4 @@
-"""What an examination of a data set found."""
+"""The report of an examination of a data set."""
 
 __all__ = ["Report"]
 
@@ -11,7 +11,7 @@ _MOST_LISTED = 20
 
 @dataclass
 class Report:
-    """What was found: ``problems`` stop a run, ``notices`` are worth knowing, ``facts`` are name and value."""
+    """The findings: ``problems`` stop a run, ``notices`` are advice, ``facts`` are names and values."""
 
     facts: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)

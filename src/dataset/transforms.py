@@ -17,7 +17,7 @@ def resize_photo(
     channels = image.shape[2]
     if channels == 4 and resample == Image.Resampling.BICUBIC:
         # Pillow weights colours with alpha when it resizes RGBA; channels are independent here. Bilinear resizing has
-        # always had those weights, and stays as earlier runs know it.
+        # always had those weights and keeps them, so that earlier runs can be repeated.
         parts = [resize_photo(image[:, :, part], size) for part in (slice(3), slice(3, 4))]
         return np.concatenate(parts, axis=2)
     picture = Image.fromarray(np.ascontiguousarray(image[:, :, 0] if channels == 1 else image))

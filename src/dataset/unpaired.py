@@ -36,11 +36,11 @@ _OTHER_ORDER = 0x9E3779B1
 
 @dataclass(frozen=True)
 class UnpairedRequest:
-    """What a system needs of unpaired data.
+    """The unpaired data that a system needs.
 
     Attributes:
-        stride: what both sides of a training image must be divisible by.
-        channels: of all images.
+        stride: number that both sides of a training image must be divisible by.
+        channels: channels of all images.
         labels: whether A must have label maps.
     """
 
@@ -52,12 +52,12 @@ class UnpairedRequest:
 class UnpairedReader(Reader):
     """Reads rows that hold an image of A (with its label map, if there is one), of B, or one of each.
 
-    Columns of a sample: ``A`` and ``B`` float32 ``(input_nc, H, W)`` in [-1, 1], cropped independently of
-    each other; ``label_A`` int32 ``(1, H, W)``, cropped with A.
+    Columns of a sample: ``A`` and ``B`` float32 ``(input_nc, H, W)`` in [-1, 1], cropped independently of each other;
+    ``label_A`` int32 ``(1, H, W)``, cropped with A.
 
     Args:
-        request: what the system needs.
-        options: those of unpaired data.
+        request: the data that the system needs.
+        options: options of unpaired data.
         phase: name of the records.
         rows: the samples; rows may differ in what they hold, outside training.
         training: images are cropped and flipped to one size; otherwise they are whole.
@@ -143,8 +143,8 @@ class UnpairedReader(Reader):
 class UnpairedPipeline(Pipeline):
     """Two pipelines side by side, each in an order of its own.
 
-    An epoch is one pass over the larger set; the smaller one goes round, in a new order each time. Batches
-    hold the columns of both, ``id_A`` and ``id_B``, and ``id``, which is ``id_A``: names and files are those of A.
+    An epoch is one pass over the larger set; the smaller set is repeated, in a new order each time. Batches hold the
+    columns of both, ``id_A`` and ``id_B``, and ``id``, which is ``id_A``: names and files are those of A.
     """
 
     def __init__(self, a: Pipeline, b: Pipeline):
@@ -157,7 +157,7 @@ class UnpairedPipeline(Pipeline):
 
     @property
     def problems(self) -> Mapping[Any, str]:
-        """What was wrong with each damaged sample so far, by its set and number."""
+        """The fault of each damaged sample so far, by its set and number."""
         return {f"{d} {i}": text for d, p in (("A", self.a), ("B", self.b)) for i, text in p.problems.items()}
 
     def epochs(self, total_epochs: int, first_step: int = 0) -> Generator[tuple[int, Iterator[Batch]], None, None]:
@@ -231,7 +231,7 @@ def _open_whole(request: UnpairedRequest, options: Config, phase: str, rank: int
 
 
 def geometry_of(request: UnpairedRequest, options: Config) -> Geometry:
-    """What becomes of an image's size in training."""
+    """The geometry of images in training."""
     height, width = training_size(request, options)
     numbers = options.load_size, width, height, request.stride, options.scale_l, options.scale_h
     return Geometry("unpaired", options.resize_or_crop, *numbers)

@@ -1,4 +1,4 @@
-"""Which files unpaired data are made of: folders, lists, label maps, and what evaluation is given."""
+"""The files of unpaired data: folders, lists, label maps, and the inputs of an evaluation."""
 
 __all__ = ["LABEL", "Listed", "evaluation_rows", "images_of", "label_files", "paired_rows", "rows_of", "title_of"]
 
@@ -53,7 +53,7 @@ def paired_rows(a: Listed, b: Listed, labels: dict[Path, Path] | None = None) ->
 
 
 def evaluation_rows(options: Config, phase: str) -> tuple[list[Row], Video | None]:
-    """What is translated, and the video whose frames it is.
+    """The images to translate, and their video if they are its frames.
 
     Raises:
         UserError: files, folders or lists that are not there or hold no images.
@@ -71,7 +71,7 @@ def evaluation_rows(options: Config, phase: str) -> tuple[list[Row], Video | Non
 
 
 def title_of(given: str) -> str:
-    """What results of ``given`` are filed under: the name of a folder, or of a file without its suffix."""
+    """The name for results of ``given``: the name of a folder, or of a file without its suffix."""
     path = Path(given)
     return file_name(path.resolve().name if path.is_dir() else path.stem) if given else ""
 
