@@ -52,7 +52,7 @@ def _unary(g: Builder, node: Node, x: Any) -> Array:
 
 @_primitive(*_BINARY)
 def _binary(g: Builder, node: Node, x: Any, y: Any) -> Array:
-    # a number takes the type of the array beside it
+    # a number takes the type of the other operand, an array
     kinds = [g.array(v).dtype for v in (x, y) if isinstance(v, np.ndarray) or (isinstance(v, Array) and v.shape != ())]
     dtype = kinds[0] if kinds else node.kind.dtype
     return g.add(_BINARY[node.op], [g.array(x, dtype), g.array(y, dtype)], node.kind.dtype, node.kind.shape)
@@ -89,7 +89,7 @@ def _softmax(g: Builder, node: Node, x: Any, axis: Any) -> Array:
     return g.add("Softmax", [x], node.kind.dtype, node.kind.shape, axis=axis)
 
 
-# -- passing on -------------------------------------------------------------------------------------------------
+# -- identities -------------------------------------------------------------------------------------------------
 
 
 @_primitive("Load", "Depend", "StopGradient")
@@ -277,7 +277,7 @@ def _inverse(g: Builder, node: Node, x: Any) -> Array:
 
 @_primitive("LogMatrixDeterminant")
 def _logdet(g: Builder, node: Node, x: Any) -> tuple:
-    # the sign, the first of the two, is read by nobody
+    # the sign, the first of the two, is not used
     return None, g.cast(eliminate(g, g.array(x, DOUBLE))[1], node.kind[1].dtype)
 
 

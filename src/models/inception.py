@@ -217,7 +217,7 @@ def fold_batch_norms(arrays: dict[str, np.ndarray], source: str = "the file") ->
 
 
 def load_inception(path: str | Path) -> InceptionV3:
-    """The network with the weights of ``pt_inception-2015-12-05-6726825d.pth``, from a file of any kind.
+    """The network with the weights of ``pt_inception-2015-12-05-6726825d.pth``, from a file of any supported format.
 
     Raises:
         UserError: the file is missing, damaged or of another network.

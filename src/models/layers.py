@@ -1,6 +1,6 @@
-"""The layers whose MindSpore form is a trap or changes between versions, each defined once.
+"""Layers whose MindSpore versions have pitfalls or change between releases, each defined once.
 
-All of them are right, forward and backward, in PyNative and GRAPH mode on the CPU, and are made of operators that
+All of them are correct, forward and backward, in PyNative and GRAPH mode on the CPU, and consist of operators that
 Ascend and CUDA have too. Shapes are NCHW.
 """
 
@@ -62,7 +62,7 @@ def deconv(in_channels: int, out_channels: int, padding: tuple[int, int, int, in
 
 
 class _NoBfloat16(nn.Cell):
-    """An operator that MindSpore has for no bfloat16, on no device: such inputs are computed in float32."""
+    """An operator that MindSpore lacks in bfloat16 on every device: such inputs are computed in float32."""
 
     def __init__(self, operator: nn.Cell):
         super().__init__()
@@ -173,10 +173,10 @@ class InstanceNorm(nn.Cell):
 class NarrowConv(nn.Cell):
     """Unpadded stride-1 convolution to a few channels, such as RGB: (N, in, H, W) to (N, out, H-k+1, W-k+1).
 
-    A kernel of k rows is k horizontal convolutions whose results are shifted and summed. One convolution makes all
-    of them at once with ``out * k`` channels: the same sums as :func:`conv`, and up to five times faster, because
-    matrix units and CPUs alike starve on three output channels. The result is float32 in every precision: this is
-    the last layer of a network, and a bfloat16 picture would show bands.
+    A kernel of k rows is k horizontal convolutions whose results are shifted and summed. One convolution makes all of
+    them at once with ``out * k`` channels: the same sums as :func:`conv`, and up to five times faster, because matrix
+    units and CPUs are poorly used by three output channels. The result is float32 in every precision: this is the last
+    layer of a network, and a bfloat16 image would show bands.
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int):
@@ -223,7 +223,7 @@ def norm_layer(norm: str, channels: int) -> nn.Cell:
     Args:
         norm: ``instance`` (no parameters); ``batch`` (affine, running statistics at test time); or
             ``batch_statistics``, the same parameters with the statistics of the batch at all times.
-        channels: of its input.
+        channels: channels of the input.
     """
     if norm == "instance":
         return InstanceNorm(channels)

@@ -46,7 +46,7 @@ def load(
     folder, tag = folder_of(Path(path), str(which_epoch))
     name = newest_options(folder).get("model")
     if not name:
-        # says what is wrong with the folder
+        # raises an error that names the fault of the folder
         CheckpointReader(folder).load(tag, with_state=False)
         raise UserError(
             f"{folder} does not say which system it is of: weights from elsewhere become checkpoints with "
@@ -66,7 +66,7 @@ def load(
 
 
 def _say_nothing(text: str) -> None:
-    """A library does not print; the model knows its device."""
+    """Print nothing, because this is a library; the model holds its device."""
 
 
 def folder_of(path: Path, tag: str) -> tuple[Path, str]:

@@ -1,4 +1,4 @@
-"""The commands of the project, and how each comes to its system and options."""
+"""The commands of the project, and how each finds its system and options."""
 
 __all__ = [
     "ANY", "CONVERT", "EDIT", "EVAL", "EXPORT", "PRECOMPUTE", "TRAIN", "load_config", "read_command", "schema_of",
@@ -97,7 +97,7 @@ EDIT = Program(
     (RUN, EVALUATION, EDITING),
     opens_run=True,
 )
-#: everything that can be said of a run: for callers from Python, benchmarks and tests
+#: the options of all programs: for Python callers, benchmarks and tests
 ANY = Program(
     "mindi2i",
     ("python",),
@@ -123,7 +123,7 @@ def schema_of(program: Program, description: Description) -> Schema:
 
 
 def read_command(program: Program, argv: Sequence[str]) -> tuple[Description, Config]:
-    """The system and the options that a command line means.
+    """The system and the options of a command line.
 
     Defaults are overlaid with the preset of ``--config_path`` and the command line. The system is that of ``--model``,
     of the preset, or of the run that is opened. Prints the options and exits on ``--help``.
@@ -134,7 +134,7 @@ def read_command(program: Program, argv: Sequence[str]) -> tuple[Description, Co
     """
     wants_help = any(word in ("--help", "-h") for word in argv)
     given = parse_words([word for word in argv if word not in ("--help", "-h")])
-    # --config is what several publications call it
+    # --config is the name in several publications
     preset_path = given.pop("config_path", given.pop("config", ""))
     preset = _read_preset(preset_path) if preset_path else []
     chosen = given.get("model") or next((v["model"] for _, v in reversed(preset) if v.get("model")), "")
@@ -142,7 +142,7 @@ def read_command(program: Program, argv: Sequence[str]) -> tuple[Description, Co
         folder = _folder_of_run(given, preset)
         chosen = newest_options(folder).get("model", "")
         if {"name", "load_ckpt"} & given.keys() and not (wants_help or "fake" in given):
-            # before its options are taken for those of another system
+            # checked before its options are taken for those of another system
             require_run(folder)
     description = find_system(str(chosen or DEFAULT))
     schema = schema_of(program, description)
@@ -176,12 +176,12 @@ def _device_of(gpu_ids: str) -> dict[str, Any]:
     """The device that the originals' ``gpu_ids`` names.
 
     Raises:
-        UserError: several devices, or no number.
+        UserError: several devices, or not a number.
     """
     try:
         numbers = [int(number) for number in gpu_ids.split(",")]
     except ValueError:
-        raise UserError(f"gpu_ids {shown(gpu_ids)} is no number: pass that of a device, or -1 for the CPU") from None
+        raise UserError(f"gpu_ids {shown(gpu_ids)} is not a number: pass that of a device, or -1 for the CPU") from None
     if len(numbers) > 1:
         raise UserError(
             f"gpu_ids {shown(gpu_ids)} names {len(numbers)} devices: one program runs on one; "
@@ -196,7 +196,7 @@ def _left_behind(wide: Schema, key: str, value: Any) -> bool:
 
 
 def _read_preset(text: str) -> list[tuple[Path, dict[str, Any]]]:
-    """The values of a preset and of those that it builds on (``base``), the base first."""
+    """The values of a preset and of its bases (``base``), the base first."""
     path = Path(text)
     # os.path, because Path.exists raises on names that are too long
     if not (os.path.exists(path) or path.is_absolute()):
@@ -217,7 +217,7 @@ def _read_preset(text: str) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def _options_in(content: Mapping[str, Any], source: str) -> dict[str, Any]:
-    """The options that a file gives, which may have the layout of a publication; files of this project are flat."""
+    """The options in a file, which may have the layout of a publication; files of this project are flat."""
     if any(isinstance(value, Mapping) for value in content.values()):
         for description in descriptions():
             options = description.read_preset(content, source)

@@ -11,7 +11,7 @@ from ..options.config import Config
 from ..options.text import closest, shown
 from ..utils.errors import UserError
 
-#: folder and name of each system's description; the first is what ``model`` means where nothing says it
+#: folder and name of each system's description; the first is the default of ``model``
 SYSTEMS = {
     "pix2pixHD": "pix2pixhd:PIX2PIXHD",
     "fullglow": "glow:FULLGLOW",
@@ -32,15 +32,15 @@ def describe(name: str) -> Description:
 
 
 def descriptions() -> tuple[Description, ...]:
-    """All of them."""
+    """The descriptions of all systems."""
     return tuple(describe(name) for name in SYSTEMS)
 
 
 def find_system(name: str) -> Description:
-    """The system that ``name`` means, whatever its case, or under a name that its publication uses.
+    """The system of a name, in any case, or of a name that its publication uses.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such system.
     """
     for description in descriptions():
         if description.matches(name) is not None:

@@ -216,7 +216,7 @@ def test_the_command_line(argv, key, value):
         (["--name"], r"--name has no value"),
         (["--load_pretrain", "--lr", "1"], r"--load_pretrain has no value"),
         (["--gpu_ids", "0,1"], r"gpu_ids 0,1 names 2 devices: .*distribute_train_\*.sh 2"),
-        (["--gpu_ids", "first"], r"gpu_ids first is no number"),
+        (["--gpu_ids", "first"], r"gpu_ids first is not a number"),
     ],
 )
 def test_mistakes_on_the_command_line_are_named(argv, message):

@@ -12,8 +12,8 @@ from .layers import PUBLISHED, Layers
 class MultiscaleDiscriminator(nn.Cell):
     """``num_D`` patch discriminators over an image pyramid.
 
-    Returns one tuple per image scale, finest first: all ``n_layers + 2`` group outputs, the last being the patch
-    logits (N, 1, h, w), or with ``features=False`` the logits alone.
+    Returns one tuple per image scale, finest first: all ``n_layers + 2`` group outputs, the last being the patch logits
+    (N, 1, h, w), or with ``features=False`` the logits alone.
 
     Scale k counts from the coarsest image, as published: growing ``num_D`` from 2 to 3 together with the resolution
     keeps scale 0 and 1 on the resolutions that they were trained on, and only scale 2 is new.

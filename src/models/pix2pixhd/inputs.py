@@ -1,4 +1,4 @@
-"""From label and instance maps to what pix2pixHD's networks see (Wang et al. 2018, section 3.3 and 3.4)."""
+"""From label and instance maps to the inputs of pix2pixHD's networks (Wang et al. 2018, section 3.3 and 3.4)."""
 
 __all__ = ["NOTHING", "InputEncoder", "boundary_map", "instance_mean"]
 
@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-#: stands for an input that these options do not have
+#: placeholder of an input that these options do not have
 NOTHING = np.zeros(1, np.float32)
 
 

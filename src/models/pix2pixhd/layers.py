@@ -12,7 +12,7 @@ from ..layers import AvgPool, ReflectionPad, SameAvgPool, ZeroPad, deconv
 
 
 class Layers(NamedTuple):
-    """What pads in front of 7x7 and residual convolutions, what doubles the size, and what halves images."""
+    """The padding before 7x7 and residual convolutions, the upsampling layer, and the pooling of images."""
 
     pad: Callable[[int], nn.Cell]
     deconv: Callable[[int, int], nn.Cell]

@@ -1,4 +1,4 @@
-"""CycleGAN from Python: images of one kind to images of another."""
+"""CycleGAN from Python: images of one domain to images of the other."""
 
 __all__ = ["CycleGANModel"]
 

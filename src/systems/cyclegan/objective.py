@@ -1,4 +1,4 @@
-"""What CycleGAN minimises (Zhu et al. 2017, equations 1 to 3, identity loss of 5.2), and one step's gradients."""
+"""CycleGAN's objective (Zhu et al. 2017, equations 1 to 3, identity loss of 5.2), and one step's gradients."""
 
 __all__ = ["CycleGANObjective"]
 
@@ -133,11 +133,12 @@ class _GeneratorLoss(nn.Cell):
     """Both directions at once; each generator sees its source and its identity image in one call.
 
     Args:
-        networks: ``G_AB``, ``G_BA``, ``D_A``, ``D_B``, and ``S`` where translations are to keep what is depicted.
+        networks: ``G_AB``, ``G_BA``, ``D_A``, ``D_B``, and ``S`` where translations should keep the classes.
         lsgan: see :class:`GANLoss`.
-        factor: of each direction's terms.
-        weights: of the terms ``cycle``, ``identity`` (0 leaves it out) and ``semantic``.
-        classes: of the label maps of A, which translations are to keep; 0 takes what the segmenter sees in A.
+        factor: factor on each direction's terms.
+        weights: weights of the terms ``cycle``, ``identity`` (0 leaves it out) and ``semantic``.
+        classes: number of classes of the label maps of A, which translations should keep; 0 takes the segmenter's
+            predictions on A.
     """
 
     def __init__(

@@ -7,12 +7,12 @@ import re
 from ...contracts.published import Arrays, PublishedWeights
 from ...utils.errors import UserError
 
-# what instance norms of PyTorch before 0.4 left behind
+# arrays of instance norms of PyTorch before 0.4
 _NORM_STATE = ("running_mean", "running_var", "num_batches_tracked")
 
 
 class CycleGANWeights(PublishedWeights):
-    """Both families have our names; a generator tells its family, depth and width."""
+    """Both families use this project's names; a generator's arrays determine its family, depth and width."""
 
     # the original code calls the discriminator of A's translations D_A, although it judges images of B
     networks = {"G_A": "G_AB", "G_B": "G_BA", "D_A": "D_B", "D_B": "D_A", "G": "G_AB"}

@@ -116,12 +116,12 @@ class CycleGAN(System):
         return CycleGANObjective(self, size)
 
     def translate(self, batch: Batch, seed: int = 0, direction: str = "both") -> Batch:
-        """``fake_B`` from ``A`` and ``fake_A`` from ``B``, of those that the batch holds.
+        """``fake_B`` from ``A`` and ``fake_A`` from ``B``, for the domains that the batch holds.
 
         Args:
             batch: see the class.
             seed: not used.
-            direction: ``AtoB`` or ``BtoA`` makes that one only; ``both`` makes what there are generators for.
+            direction: ``AtoB`` or ``BtoA`` selects one direction; ``both`` selects all that have generators.
 
         Raises:
             UserError: the checkpoint lacks the generator of ``direction``.

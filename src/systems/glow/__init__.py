@@ -22,7 +22,7 @@ FULLGLOW = Description(
     (*_SHARED, _COUPLINGS, Owner("Full-Glow", _FOLDER / "fullglow.yaml")),
     __name__,
     "system:FullGlowSystem",
-    # a name with "improved" is this network whatever else it says; some runs of that name are on record
+    # every name with "improved" is this network; some published runs have such names
     also={
         "improved_1": {"n_flow": [16], "max_iter": 136000},
         "improved_1_regular*": {"n_flow": [16], "max_iter": 136000},

@@ -119,7 +119,7 @@ class ConditionalFlowModel(Model):
         batch_size: int = 1,
         output: str | None = None,
     ) -> Any:
-        """Images that latents stand for under conditions; other conditions than they were encoded with are allowed.
+        """Decode latents under conditions, which may differ from those that they were encoded with.
 
         Raises:
             UserError: latents of other shapes than :attr:`latent_shapes`, or not as many as conditions.
@@ -218,7 +218,7 @@ class ConditionalFlowModel(Model):
 
 
 def _are_maps(conditions: Any) -> bool:
-    """Whether conditions hold numbers of classes, rather than colours."""
+    """Whether conditions are class numbers rather than colours."""
     first = conditions[0] if isinstance(conditions, (list, tuple)) and conditions else conditions
     if isinstance(first, Image.Image):
         return first.mode not in ("RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "LA", "PA")

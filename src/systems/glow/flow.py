@@ -82,7 +82,7 @@ class FlowSystem(System):
         }
 
     def _memory(self) -> str:
-        """What the backward pass keeps."""
+        """What is kept for the backward pass."""
         if not self.training:
             return "store"
         if self.config.reconstruct:
@@ -139,7 +139,7 @@ class FlowSystem(System):
         raw: bool | Sequence[bool] = True,
         boundary: np.ndarray = NO_BOUNDARY,
     ) -> np.ndarray:
-        """The image (N, C, H, W), about [0, 1], that latents stand for under the condition ``x_a`` in [0, 1].
+        """Decode latents under the condition ``x_a`` in [0, 1] to the image (N, C, H, W) in about [0, 1].
 
         ``raw``, for all or for every level: latents as :meth:`analyse` returned them, or standard normal noise.
         """
@@ -213,7 +213,7 @@ class FlowSystem(System):
         return self.analyse(*network_inputs(self.network, batch))[2]
 
     def decode(self, batch: Batch, latents: Latents, raw: bool | Sequence[bool] = True) -> np.ndarray:
-        """Images in [-1, 1] that ``latents`` stand for under ``condition``; ``raw`` as in :meth:`synthesise`."""
+        """Decode ``latents`` under ``condition`` to images in [-1, 1]; ``raw`` as in :meth:`synthesise`."""
         x_a, boundary = condition_inputs(self.network, batch)
         x = self.synthesise(x_a, latents, raw, boundary)
         return np.clip(2.0 * x - 1.0, -1.0, 1.0)

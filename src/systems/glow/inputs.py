@@ -13,7 +13,7 @@ from ...models.glow.fullglow import BOUNDARY_CHANNELS
 from ...models.glow.network import ConditionalFlow
 from ...utils.errors import UserError
 
-#: what stands for the boundary map where a network has none
+#: placeholder of the boundary map for networks without one
 NO_BOUNDARY = np.zeros((1, 1, 1, 1), np.float32)
 _BINS = 256
 
@@ -53,7 +53,7 @@ def condition_inputs(network: ConditionalFlow, batch: Mapping[str, np.ndarray]) 
 
 
 def sample_ids(batch: Mapping[str, np.ndarray]) -> list[int]:
-    """What the noise of each sample follows from: its place in the data set, or in the batch."""
+    """The seed of each sample's noise: its place in the data set, or in the batch."""
     return [int(i) % 2**32 for i in batch.get("id", np.arange(len(batch["condition"])))]
 
 
@@ -72,7 +72,7 @@ def _check(what: str, x: np.ndarray, channels: int, size: tuple[int, int]) -> No
 
 
 def eagerly(function: Callable[..., Any], arrays: Sequence[np.ndarray]) -> Any:
-    """Call a walk through the network operator by operator, whatever the execution mode."""
+    """Run a walk through the network operator by operator in any execution mode."""
     mode = ms.get_context("mode")
     ms.set_context(mode=ms.PYNATIVE_MODE)
     try:

@@ -1,4 +1,4 @@
-"""What training of a conditional flow minimises: bits per dimension of the target, and of the condition."""
+"""The training objective of conditional flows: bits per dimension of the target and of the condition."""
 
 __all__ = ["FlowGradients", "FlowLoss", "FlowObjective"]
 
@@ -71,16 +71,16 @@ class FlowObjective(Objective):
 
     Args:
         network: the flow.
-        parameters: what is trained, under structural names that the network's name leads.
+        parameters: trained parameters, under structural names prefixed with the network's name.
         reg_factor: weight of the condition's own bits per dimension.
-        lr, beta1, beta2: of Adam.
-        seed: of the noise.
-        drift_freq: steps between checks of what the backward pass rebuilds; 0 where it rebuilds nothing.
+        lr, beta1, beta2: parameters of Adam.
+        seed: seed of the noise.
+        drift_freq: steps between checks of the inputs that the backward pass rebuilds; 0 where it rebuilds none.
         drift_tolerance: largest relative error of a rebuilt input.
         safeguards: options that keep all ops of such a network invertible, for messages; empty if there are none.
     """
 
-    #: sums of weights are a group of their own for their rate alone
+    #: sums of weights are a separate group, because their learning rate differs
     clips_jointly = True
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Published weights of conditional flows, and what they say about the network they belong to."""
+"""Published weights of conditional flows, and the options that they determine."""
 
 __all__ = ["CGlowWeights", "FlowWeights", "FullGlowWeights"]
 
@@ -19,7 +19,7 @@ _COUNTS_PIXELS = ("linear_net.linear_net.0.weight", "x_Linear.0.weight")
 
 
 class FlowWeights(PublishedWeights):
-    """Weights under published names, which are ours."""
+    """Weights under published names, which this project uses unchanged."""
 
     def names(self, network: str, arrays: Arrays) -> Arrays:
         return {name: array for name, array in arrays.items() if name.rpartition(".")[2] not in _CONSTANTS}

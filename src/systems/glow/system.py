@@ -1,4 +1,4 @@
-"""Full-Glow, C-Glow and DUAL-Glow: which network their options describe."""
+"""Full-Glow, C-Glow and DUAL-Glow: from options to networks."""
 
 __all__ = ["CGlowSystem", "DualGlowSystem", "FullGlowSystem"]
 
@@ -16,7 +16,7 @@ from .published import CGlowWeights, FullGlowWeights
 
 
 class FullGlowSystem(FlowSystem):
-    """Full-Glow, see :class:`src.models.glow.fullglow.FullGlow`; published names are ours."""
+    """Full-Glow, see :class:`src.models.glow.fullglow.FullGlow`; parameters have their published names."""
 
     description = FULLGLOW
     published = FullGlowWeights()
@@ -44,7 +44,7 @@ class FullGlowSystem(FlowSystem):
 
 
 class CGlowSystem(FlowSystem):
-    """C-Glow, see :class:`src.models.glow.cglow.CGlow`; published names are ours."""
+    """C-Glow, see :class:`src.models.glow.cglow.CGlow`; parameters have their published names."""
 
     description = CGLOW
     published = CGlowWeights()

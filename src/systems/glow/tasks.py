@@ -1,4 +1,4 @@
-"""What trained conditional flows can do besides sampling: likelihoods, transfer, interpolation, and their own check."""
+"""Tasks of trained conditional flows besides sampling: likelihoods, transfer, interpolation, check of the inverse."""
 
 __all__ = ["TASKS"]
 
@@ -131,7 +131,7 @@ def check_invertible(model: ConditionalFlowModel, config: Config) -> int:
     tolerance = config.drift_tolerance
     for name, error in worst.items():
         get_logger().info(f"{name}: {error:.1e} {'ok' if error <= tolerance else f'above {tolerance:.0e}'}")
-    # JSON has no word for infinity
+    # JSON has no infinity
     results.finish({name: error if np.isfinite(error) else None for name, error in worst.items()})
     return 0 if all(error <= tolerance for error in worst.values()) else 1
 

@@ -14,7 +14,7 @@ def quantise(image: np.ndarray, bits: int) -> np.ndarray:
 def dequantise(image: np.ndarray, bits: int, rng: np.random.Generator, noise_std: float = 0.0) -> np.ndarray:
     """Images in [-1, 1] to float32 in the model's [-0.5, 0.5], each value drawn uniformly from its bin.
 
-    ``noise_std`` is the standard deviation of normal noise on top, as published training has it.
+    ``noise_std`` is the standard deviation of additional normal noise, as in published training.
     """
     values = quantise(image, bits) + rng.random(image.shape) / 2.0**bits
     return (values + rng.standard_normal(image.shape) * noise_std - 0.5).astype(np.float32)

@@ -86,7 +86,7 @@ class ImageFlowModel(Model):
         return [np.concatenate(parts) for parts in zip(*latents, strict=True)]
 
     def decode(self, latents: Sequence[np.ndarray], batch_size: int = 1, output: str | None = None) -> Any:
-        """Images that latents stand for: uint8 (N, R, R, 3), or a list of PIL images.
+        """Decode latents to images: uint8 (N, R, R, 3), or a list of PIL images.
 
         Raises:
             UserError: latents of other shapes than :attr:`latent_shapes`.

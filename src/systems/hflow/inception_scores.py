@@ -46,7 +46,7 @@ def inception_scores(system: "HFlowSystem", workers: Any = Alone) -> dict[str, f
     """
     config = system.config
     problem = missing_inception(config.inception_net_path)
-    # where one worker has no weights, none may wait for its part
+    # if one worker has no weights, no other worker may wait for it
     if workers.total(np.array([bool(problem)], np.float32))[0]:
         problem = problem or "another worker has no Inception weights"
         notice_once(f"inception {config.inception_net_path}", f"{problem}. Going on without them")
@@ -59,7 +59,7 @@ def inception_scores(system: "HFlowSystem", workers: Any = Alone) -> dict[str, f
 
 
 def sampled_features(system: "HFlowSystem", workers: Any = Alone) -> tuple[np.ndarray, np.ndarray, dict[str, object]]:
-    """Features (N, 2048) of training images and of as many samples, and the protocol of what is made of them.
+    """Features (N, 2048) of training images and of as many samples, and the protocol of their comparison.
 
     Real features are kept under a key of data set, size, noise and weights beside the runs; the first worker alone may
     have them.
@@ -85,7 +85,7 @@ def sampled_features(system: "HFlowSystem", workers: Any = Alone) -> tuple[np.nd
 def _features(
     inception: Inception, batches: Iterator[Callable[[], np.ndarray]], count: int, size: int, workers: Any
 ) -> np.ndarray:
-    """Each worker makes and looks at every ``world``-th batch; all get the sum."""
+    """Each worker makes and evaluates every ``world``-th batch; all workers get the sum."""
     own = np.zeros((count, _DIMENSIONS), np.float32)
     for i, batch in enumerate(batches):
         if i % workers.world == workers.rank:
@@ -99,7 +99,7 @@ def _real_features(system: "HFlowSystem", inception: Inception, workers: Any) ->
     data = system.data.open(system.request(config, training=False), config, "train", training=False)
     count, size = min(config.fid_n_samples, data.num_samples), config.batch_size
     cache = Path(config.save_ckpt_dir) / ".features" / f"{_key(system, data, count)}.npy"
-    # what the first worker's disk holds decides for all
+    # the first worker's disk decides for all workers
     if workers.total(np.array([workers.rank == 0 and cache.is_file()], np.float32))[0]:
         if workers.rank:
             return np.zeros((count, 0), np.float32)

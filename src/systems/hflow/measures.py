@@ -1,4 +1,4 @@
-"""Bits per dimension of held-out images: what they mean, and how they are measured."""
+"""Bits per dimension of held-out images: definition and measurement."""
 
 __all__ = ["REFERENCE", "Bits", "held_out_bits", "reference_spreads"]
 
@@ -17,7 +17,7 @@ from .bins import dequantise
 if TYPE_CHECKING:
     from .system import HFlowSystem
 
-#: training images whose encodings say how large the noise on each level is
+#: number of training images whose encodings determine the noise on each level
 REFERENCE = 64
 
 
@@ -31,8 +31,8 @@ class Bits:
         loss: the weighted sum over levels that training minimises.
         levels: mean of each level, in bits per number of that level.
         count: images.
-        bound: ``mean`` is, in expectation, at least the negative log-likelihood of the images' values, each of
-            ``discretization_bits``.
+        bound: ``mean`` is, in expectation, at least the negative log-likelihood of the images' values, each
+            of ``discretization_bits``.
     """
 
     mean: float
@@ -71,11 +71,11 @@ def reference_spreads(system: "HFlowSystem") -> np.ndarray:
 def held_out_bits(system: "HFlowSystem", count: int = 0, workers: Any = Alone) -> Bits:
     """Measure the held-out images of a system's data set (``count`` of them; 0: all), each worker its part.
 
-    Each value is drawn uniformly from its bin, and each level's noise is the same where it is modelled and where
-    it is a condition; its standard deviation is a fixed multiple of :func:`reference_spreads`. The sum over levels is
-    then, in expectation over both draws, at least the negative log-likelihood of the discrete image: an upper bound of
-    the true bits, one draw an image. The bits of an image depend on it, its number, the weights and the seed, and
-    neither on the other images nor on the size of batches.
+    Each value is drawn uniformly from its bin, and each level's noise is the same where it is modelled and where it is
+    a condition; its standard deviation is a fixed multiple of :func:`reference_spreads`. The sum over levels is then,
+    in expectation over both draws, at least the negative log-likelihood of the discrete image: an upper bound of the
+    true bits, one draw an image. The bits of an image depend on it, its number, the weights and the seed, and neither
+    on the other images nor on the size of batches.
 
     Raises:
         UserError: data that cannot be read, or of another size.

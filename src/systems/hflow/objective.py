@@ -1,4 +1,4 @@
-"""What hflow's training minimises: the noise of a step, three learning rates, the average, and numbers on the way."""
+"""hflow's training objective: the noise of a step, three learning rates, the moving average, and metrics."""
 
 __all__ = ["HFlowObjective", "latent_fractions"]
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class HFlowObjective(Objective):
     """The published objective: the weighted sum of the bits per number of every level (:class:`Bound`).
 
-    It is no bound of the likelihood: levels have weights, and conditions see other noise than what is modelled. That
-    noise is scaled by the spread over the batch of a step. What a run is judged by is :meth:`metrics`.
+    It is not a bound of the likelihood: levels have weights, and conditions and targets get different noise. The noise
+    is scaled by the spread over the batch of a step. :meth:`metrics` measures the quality of a run.
     """
 
     clips_jointly = True
@@ -68,7 +68,7 @@ class HFlowObjective(Objective):
         """Rates of encoders, decoders and flows in ``epoch`` (from 1).
 
         Every second epoch after ``learning_rate_decay_start`` all decay; from ``learning_rate_cut_encoders`` on the
-        encoders stand still.
+        encoders are not trained.
         """
         config, past = self.config, epoch - 1
         decays = max(0, past // 2 - config.learning_rate_decay_start // 2)

@@ -26,7 +26,7 @@ _CLASSES = {
     "MyLinear", "OneStep", "PartitionedEndblock", "Permute", "PoolingCouplingCNN", "ResolutionSteps", "Step",
     "UnitaryPermute", "Unet",
 }  # fmt: skip
-# what else a module of PyTorch mentions: containers, bound methods, numpy numbers, devices and types
+# other names in a pickled PyTorch module: containers, bound methods, numpy numbers, devices and types
 _OTHERS = {
     ("torch.nn.modules.container", "ModuleList"),
     ("torch.nn.modules.linear", "Identity"),
@@ -45,7 +45,7 @@ _MAX_NAME, _MAX_SOURCE, _MAX_SETTINGS = 1 << 10, 16 << 20, 1 << 20
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """Weights under our names, and the settings tree, or None in files that lack it."""
+    """Weights under this project's names, and the settings tree, or None in files that lack it."""
 
     arrays: Arrays
     settings: dict[str, Any] | None

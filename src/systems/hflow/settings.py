@@ -1,4 +1,4 @@
-"""The published settings trees (``MODEL_PARAMETERS`` and their like) and the options that stand for them."""
+"""The published settings trees (``MODEL_PARAMETERS`` and others) and the corresponding options."""
 
 __all__ = ["ARCHITECTURE_KEYS", "flat_options", "model_options", "preset_options"]
 
@@ -50,7 +50,7 @@ def flat_options(settings: Mapping[str, Any], source: str = "the settings") -> d
 
 
 def preset_options(content: Mapping[str, Any], source: str) -> dict[str, Any] | None:
-    """The options that a published preset (``preset_configs/*.json``) stands for; None for any other file.
+    """The options of a published preset (``preset_configs/*.json``); None for any other file.
 
     They are under our names or under published ones, which the owners' files of options explain; the schema of the
     options checks names and values.

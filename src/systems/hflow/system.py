@@ -1,4 +1,4 @@
-"""hflow as a system: its networks, images to latents and back, samples, and what is looked at."""
+"""hflow as a system: its networks, images to latents and back, samples, and images for display."""
 
 __all__ = ["HFlowSystem", "image_grid"]
 
@@ -41,9 +41,9 @@ class HFlowSystem(System):
     """Timonen, Aittala and Lehtinen 2023, "Invertible Hierarchical Generative Model for Images".
 
     Batches: ``image`` float32 (N, 3, R, R) in [-1, 1], made from 8-bit images at the resolution of the options. ``F``
-    is trained; ``F_ema``, its moving average, is what samples, encodes and is evaluated.
+    is trained; ``F_ema``, its moving average, samples, encodes and is evaluated.
 
-    What the networks take and give is half of that, float32 (N, 3, R, R) in [-0.5, 0.5]. Latents are a list: one
+    Inputs and outputs of the networks are half of that, float32 (N, 3, R, R) in [-0.5, 0.5]. Latents are a list: one
     (N, c, r, r) for each spatial level from fine to coarse, then one (N, c, 1, 1) for each part of the top; all
     standard normal under the model. Each call is compiled once for each batch size.
     """
@@ -67,7 +67,7 @@ class HFlowSystem(System):
         for network in ("F", "F_ema") if training else ("F_ema",):
             cell = HFlow(self.options)
             init_parameters(cell, config.seed)
-            # before the network is named: what a Cell is put into renames its parameters
+            # before the network is named, because a Cell renames the parameters of its children
             self._encode, self._decode = cell, _Decode(cell)
             self.add_network(network, cell)
         if training and config.recompute:
@@ -251,7 +251,7 @@ class HFlowSystem(System):
 
     @cached_property
     def encodings(self) -> Encodings:
-        """What noise is added to, by the averaged weights."""
+        """The encodings that noise is added to, by the averaged weights."""
         return Encodings(self.networks["F_ema"])
 
     # -- use ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What ``eval.py --task`` does with a trained hflow beside reconstructing: samples, interpolations, bits and FID."""
+"""Tasks of ``eval.py --task`` for a trained hflow: samples, interpolations, bits per dimension and FID."""
 
 __all__ = ["TASKS", "bits_per_dim", "fid", "interpolate", "sample"]
 

@@ -1,4 +1,4 @@
-"""Hierarchy Flow from Python: images in the style of others."""
+"""Hierarchy Flow from Python: images in the style of other images."""
 
 __all__ = ["HierarchyFlowModel"]
 
@@ -15,7 +15,7 @@ class HierarchyFlowModel(UnpairedModel):
     offers = ("translate",)
 
     def translate(self, images: Any, style: Any, batch_size: int = 1, output: str | None = None) -> Any:
-        """Give images the style of others.
+        """Translate images into the style of other images.
 
         Args:
             images: the contents, (H, W, 3), of any size (up to ``pad_size`` the border is repeated and cut back).

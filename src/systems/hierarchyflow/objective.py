@@ -1,4 +1,4 @@
-"""What Hierarchy Flow minimises (Fan et al. 2023, section 3.3), and one step's gradients."""
+"""Hierarchy Flow's objective (Fan et al. 2023, section 3.3), and one step's gradients."""
 
 __all__ = ["HierarchyFlowObjective"]
 
@@ -23,8 +23,8 @@ class HierarchyFlowObjective(Objective):
     """One network in one group: the content loss and the aligned style loss.
 
     Raises:
-        UserError: training images of ``size`` = (height, width) are too small, weights would be trained that do
-            nothing, or the encoder's weights cannot be used.
+        UserError: training images of ``size`` = (height, width) are too small, some trained weights would have no
+            effect, or the encoder's weights cannot be used.
     """
 
     loss_names = ("content", "style", "total")

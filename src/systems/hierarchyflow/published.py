@@ -1,4 +1,4 @@
-"""Hierarchy Flow weights that the published code trained: their names are ours."""
+"""Hierarchy Flow weights of the published code, whose names this project uses unchanged."""
 
 __all__ = ["HierarchyFlowWeights"]
 

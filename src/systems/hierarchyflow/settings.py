@@ -1,4 +1,4 @@
-"""The published configuration files (YAML) and the options that stand for them."""
+"""The published configuration files (YAML) and the corresponding options."""
 
 __all__ = ["preset_options"]
 
@@ -25,13 +25,13 @@ _TRANSFORMS = ("h_flip", "v_flip", "random_resized_crop")
 
 
 def preset_options(content: Mapping[str, Any], source: str) -> dict[str, Any] | None:
-    """The options that a published configuration stands for; None for any other file.
+    """The options of a published configuration; None for any other file.
 
     Training reads ``dataset.train`` and evaluation ``dataset.test``: of these the paths may differ, where ``{phase}``
     can stand for train and test, and what has no effect here. The schema of the options checks names and values.
 
     Raises:
-        UserError: a value that has no equal here.
+        UserError: a value without a counterpart here.
     """
     if not all(isinstance(content.get(part), Mapping) for part in ("dataset", "network", "loss")):
         return None

@@ -1,4 +1,4 @@
-"""What pix2pixHD's options mean together."""
+"""Derived settings and contradictions of pix2pixHD's options."""
 
 __all__ = ["check_options", "stride_of", "uses_encoded_image", "uses_features"]
 
@@ -17,7 +17,7 @@ def uses_encoded_image(config: Config) -> bool:
 
 
 def stride_of(config: Config, encodes: bool) -> int:
-    """What the generator divides sides by, or the encoder where one sees the same images."""
+    """The divisor of the sides: the generator's, or that of an encoder with the same input images."""
     levels = config.n_downsample_global + (config.n_local_enhancers if config.netG == "local" else 0)
     return 2 ** (max(levels, config.n_downsample_E) if encodes else levels)
 

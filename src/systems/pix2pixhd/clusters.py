@@ -1,7 +1,7 @@
 """Instance styles on the host: collecting, clustering, sampling and painting them (Wang et al. 2018, section 3.4).
 
-Both files are plain 2-D arrays, readable without pickle. ``features.npy``: one row an instance, [label, feature
-values, area in units of 1/32 of the image]. Cluster file: one row a centre, [label, feature values].
+Both files are plain 2-D arrays, readable without pickle. ``features.npy``: one row an instance, [label, feature values,
+area in units of 1/32 of the image]. Cluster file: one row a centre, [label, feature values].
 """
 
 __all__ = [
@@ -24,7 +24,7 @@ from ...utils.tables import load_table
 # an instance counts for clustering above half a unit of 1/32 of the image
 _MIN_AREA = 0.5
 _AREA_UNIT = 32
-# restarts of k-means, of which the tightest is kept: sklearn's default when the published code was written
+# restarts of k-means, of which the one with the smallest error is kept: sklearn's default at the time of publication
 _RESTARTS = 10
 
 
@@ -53,8 +53,8 @@ def cluster_features(features: np.ndarray, n_clusters: int, seed: int = 0) -> np
 
     Args:
         features: (n, 1 + C + 1) rows of ``features.npy``.
-        n_clusters: at most this many centres a class; a class with fewer instances gets one centre for each.
-        seed: of the first centres.
+        n_clusters: largest number of centres a class; a class with fewer instances gets one centre for each.
+        seed: seed of the first centres.
 
     Returns:
         (m, 1 + C) rows [label, centre], sorted by label; classes without large instances have none.
@@ -82,7 +82,7 @@ def _kmeans(values: np.ndarray, n_clusters: int, rng: np.random.Generator) -> np
 
 
 class FeatureClusters:
-    """Styles by class, to draw from when there is no image to encode."""
+    """Cluster centres by class; styles are drawn from them when there is no image to encode."""
 
     def __init__(self, rows: np.ndarray):
         self.by_label = {int(label): rows[rows[:, 0] == label, 1:] for label in np.unique(rows[:, 0])}

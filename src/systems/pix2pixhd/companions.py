@@ -1,4 +1,4 @@
-"""What belongs to a run with features beside its weights: clusters to draw styles from, and a frozen encoder."""
+"""Companions of a run with features: clusters to draw styles from, and a frozen encoder."""
 
 __all__ = ["FeatureCompanions", "cluster_file"]
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 def cluster_file(config: Config, folder: Path) -> Path:
-    """The cluster file of the run in ``folder``, whether it is there or not."""
+    """The path of the cluster file of the run in ``folder``, which need not exist."""
     path = Path(config.cluster_path)
     return path if path.is_file() else folder / path
 
 
 def _check_layers(config: Config, earlier: Mapping[str, Any] | None) -> None:
-    # neither names nor shapes of weights tell
+    # neither names nor shapes of weights determine the layers
     option = config.schema.find("layers", "")
     layers = option.check((earlier or {}).get(option.name, option.default), "the options of the earlier run")
     if earlier is not None and layers != config.layers:
@@ -59,19 +59,19 @@ class FeatureCompanions(Companions):
     def adopt(
         self, system: "Pix2PixHD", networks: Mapping[str, Mapping[str, np.ndarray]], config: Mapping[str, Any]
     ) -> None:
-        """Keep the encoder that precomputed the features beside the generator, untouched by training."""
+        """Keep the encoder that precomputed the features with the generator; it is not trained."""
         if system.loads_features and "E" in networks and "E" not in system.networks:
             system.add_encoder()
             for parameter in system.networks["E"].get_parameters():
                 parameter.requires_grad = False
 
     def files(self, config: Config) -> tuple[str, ...]:
-        """The clusters, unless they lie at a place of their own."""
+        """The cluster file, unless it is outside the run's folder."""
         uses_features = config.instance_feat or config.label_feat
         return (config.cluster_path,) if uses_features and not Path(config.cluster_path).is_absolute() else ()
 
     def load(self, system: "Pix2PixHD", folder: Path) -> None:
-        """Read the styles that are drawn where no image is encoded."""
+        """Read the clusters from which styles are drawn if no image is encoded."""
         path = cluster_file(system.config, folder)
         system.cluster_file = path
         if system.uses_features and path.is_file():

@@ -84,7 +84,7 @@ class Pix2PixHDObjective(Objective):
     def phase(self, epoch: int) -> bool:
         """Whether only the outermost enhancer is trained.
 
-        So that the pretrained global generator is not spoilt by the enhancer's first gradients.
+        This protects the pretrained global generator from the enhancer's first gradients.
         """
         return self.config.netG == "local" and epoch <= self.config.niter_fix_global
 
@@ -230,8 +230,8 @@ class _DiscriminatorLoss(nn.Cell):
 class Pix2PixHDGradients(nn.Cell):
     """One generator forward and three discriminator forwards, all at the weights from before any update.
 
-    The discriminator is trained on that same fake, or on what the image pool returns for it. Loss terms are summed
-    over the scales; the order is that of :attr:`Pix2PixHDObjective.loss_names`.
+    The discriminator is trained on that same fake, or on what the image pool returns for it. Loss terms are summed over
+    the scales; the order is that of :attr:`Pix2PixHDObjective.loss_names`.
 
     Args:
         encode: label and instance maps to the condition.
@@ -240,7 +240,7 @@ class Pix2PixHDGradients(nn.Cell):
         lsgan: see :class:`GANLoss`.
         vgg_loss: None without the perceptual term.
         pool: None without a history.
-        generator_parameters, discriminator_parameters: what gradients are taken of.
+        generator_parameters, discriminator_parameters: parameters that gradients are taken of.
     """
 
     def __init__(

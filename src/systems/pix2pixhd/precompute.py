@@ -39,8 +39,8 @@ def precompute(model: PairedModel, config: Config) -> int:
     """Encode all samples of ``phase``, cluster their instances, and write feature maps beside the labels.
 
     Writes ``features.npy`` and the cluster file to the run's folder and, unless ``only_clusters``, one image for each
-    label map to ``{phase}_feat``: 8 bits a channel, at the label map's own size. What was made before from the same
-    encoder, options and files is kept as it is, and so is a file of styles that was not made here.
+    label map to ``{phase}_feat``: 8 bits a channel, at the label map's own size. Results of the same encoder, options
+    and files are kept, and so is a file of styles that was not made here.
 
     Raises:
         UserError: the run has no trained encoder, or ``{phase}_feat`` holds files of another origin.
@@ -97,7 +97,7 @@ def _fingerprint(model: PairedModel, reader: PairedReader) -> str:
         except OSError as error:
             raise explain_os_error(error, path, "read") from error
         files[os.path.relpath(path, root)] = [status.st_size, status.st_mtime_ns]
-    # a static size, which changes nothing but how much memory is held
+    # a static size, which affects only the memory
     settings = {key: value for key, value in reader.settings.items() if key != "max_instances"}
     options = {key: model.config[key] for key in _OPTIONS}
     return digest([weights.hexdigest(), reader.phase, settings, options, files])
@@ -113,7 +113,7 @@ def _encode_all(model: PairedModel, request: PairedRequest, maps: "_FeatureMaps 
     if maps:
         maps.begin()
     rows, system = [], model.system
-    # kept, because its batches end with it
+    # keep a reference, because the batches end when it is garbage collected
     epochs = data.epochs(1)
     _, batches = next(epochs)
     for batch in track(batches, "encoding", total=data.num_samples):
@@ -157,7 +157,7 @@ class _FeatureMaps:
 
     @property
     def are_current(self) -> bool:
-        """Whether all maps are there and making them again would change nothing."""
+        """Whether all maps exist and are up to date."""
         made = read_record(self._mark).get("made_from") == self._inputs
         return made and all(self._path(label).is_file() for label in self._files)
 
@@ -173,7 +173,7 @@ class _FeatureMaps:
         atomic_write(self._mark, json.dumps(self._origin, indent=1))
 
     def finish(self) -> None:
-        """Say that the maps are complete."""
+        """Mark the maps as complete."""
         atomic_write(self._mark, json.dumps(self._origin | {"made_from": self._inputs}, indent=1))
 
     def write(self, files: dict[str, Path], means: np.ndarray, batch: Batch) -> None:

@@ -1,8 +1,7 @@
 """Networks that the MindSpore predecessor of this project saved, under the published names.
 
-In a file only the names differ. The networks themselves compute something else, what option ``layers`` chooses: the
-predecessor padded with zeros instead of reflections, and its transposed convolutions and pooling windows are shifted by
-one pixel.
+In a file only the names differ. The networks differ in their layers, which option ``layers`` selects: the predecessor
+padded with zeros instead of reflections, and its transposed convolutions and pooling windows are shifted by one pixel.
 """
 
 __all__ = ["check_norms", "is_predecessor", "predecessor_arrays"]

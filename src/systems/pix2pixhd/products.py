@@ -1,4 +1,4 @@
-"""Files that precomputation makes, each with a record of what it was made from, so that nothing is made twice."""
+"""Files of the precomputation, each with a record of its inputs, so that nothing is computed twice."""
 
 __all__ = ["Product", "digest"]
 
@@ -18,7 +18,7 @@ def digest(value: Any) -> str:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A record that this program wrote; empty where there is none, or something else."""
+    """A record that this program wrote; an unreadable file is treated as not written by this project and gives {}."""
     try:
         with open(path, "rb") as stream:
             record = json.loads(stream.read(_LONGEST_RECORD))
@@ -31,8 +31,8 @@ class Product:
     """A file with its record beside it, ``NAME.json``.
 
     Args:
-        path: of the file.
-        made_from: JSON values: everything that it depends on.
+        path: path of the file.
+        made_from: JSON values: everything that the file depends on.
     """
 
     def __init__(self, path: Path, made_from: dict[str, Any]):
@@ -42,17 +42,17 @@ class Product:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the file is as this program wrote it, so that it may be replaced."""
+        """Whether the file is unchanged since this program wrote it, so that it may be replaced."""
         return self.path.is_file() and self._record.get("sha256") == sha256_file(self.path)
 
     @property
     def is_current(self) -> bool:
-        """Whether making it again would change nothing."""
+        """Whether the file is up to date."""
         return self.is_ours and self._record.get("made_from") == self.made_from
 
     @property
     def may_be_written(self) -> bool:
-        """Whether there is no file of that name, or one of ours."""
+        """Whether there is no file of that name, or one that this program wrote."""
         return self.is_ours or not self.path.exists()
 
     def write(self, content: bytes) -> None:

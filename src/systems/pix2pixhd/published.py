@@ -17,10 +17,10 @@ _CLASSES, _FEATURES = 35, 3
 
 
 class Pix2PixHDWeights(PublishedWeights):
-    """NVIDIA's names are ours, but for batch norm; widths and depths follow from shapes."""
+    """This project uses NVIDIA's names, except for batch norm; widths and depths follow from shapes."""
 
     def names(self, network: str, arrays: Arrays) -> Arrays:
-        """The arrays under our names, without counters and the unused statistics of old instance norms."""
+        """The arrays under this project's names, without counters and the unused statistics of old instance norms."""
         if is_predecessor(arrays):
             arrays = predecessor_arrays(network, arrays)
         renamed = {}
@@ -35,7 +35,7 @@ class Pix2PixHDWeights(PublishedWeights):
     def options(self, network: str, arrays: Arrays) -> dict[str, object]:
         """Widths, depths and channels of ``G``, ``D`` or ``E``.
 
-        Which inputs the channels of ``G`` and ``D`` were is a guess, and said to be one.
+        The inputs behind the channels of ``G`` and ``D`` are a guess, and the log says so.
 
         Raises:
             UserError: the arrays are no such network.

@@ -79,6 +79,6 @@ class PairedStudio(Studio):
                 continue
             if not isinstance(values, list) or not all(isinstance(v, (int, float)) for v in values):
                 raise UserError(f"the style of {region} is {values!r}: {count} numbers in [-1, 1] are expected")
-            # centres of clusters may lie a rounding outside
+            # centres of clusters may exceed the range by a rounding error
             styles[region] = np.clip(np.asarray(values, np.float32), -1, 1)
         return styles

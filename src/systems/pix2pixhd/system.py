@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .calls import PairedModel
     from .studio import PairedStudio
 
-# what the encoder's mirrored borders of 3 pixels need
+# smallest side for the encoder's mirrored borders of 3 pixels
 _SMALLEST_ENCODED = 4
 
 
@@ -91,7 +91,7 @@ class Pix2PixHD(System):
             cell.recompute_stages()
 
     def add_encoder(self) -> None:
-        """Own an encoder with fresh weights."""
+        """Add an encoder with fresh weights."""
         config = self.config
         size = config.feat_num, config.nef, config.n_downsample_E
         self._add("E", Encoder(config.output_nc, *size, self._norm, self._layers))
@@ -140,7 +140,7 @@ class Pix2PixHD(System):
 
     @property
     def encodes(self) -> bool:
-        """Whether there is an encoder that sees what the generator sees."""
+        """Whether there is an encoder whose input images have the generator's size."""
         return "E" in self.networks and not self.loads_features
 
     @property
@@ -277,7 +277,7 @@ class Pix2PixHD(System):
         return Encode(self.networks["E"], self.regions)
 
     def passes(self) -> tuple[Pass, ...]:
-        """``G`` with what encodes its maps, and ``E`` with the mean over regions, where the checkpoint has it."""
+        """``G`` with the encoding of its maps, and ``E`` with the mean over regions, if the checkpoint has it."""
         config, size = self.config, ("height", "width")
         label = Port("label", ("batch", config.input_nc, *size), "float32", "label")
         if config.label_nc:

@@ -1,4 +1,4 @@
-"""What the trained systems of unpaired data have in common: the size they work at, and where their images are."""
+"""Shared code of trained systems of unpaired data: the size of evaluation, and the folders of their images."""
 
 __all__ = ["UnpairedModel"]
 
@@ -16,7 +16,7 @@ from ...inference.model import Batch, Model
 
 
 class UnpairedModel(Model):
-    """A model that can work at the size of its training and give results of the size of their images."""
+    """A model that can translate at the size of its training and resize results to the size of their images."""
 
     def run(self, batch: Batch, seed: int = 0, **how: Any) -> Batch:
         """As :meth:`Model.run`; with ``eval_size restored`` the system sees images as training scales them."""
@@ -31,13 +31,13 @@ class UnpairedModel(Model):
         return self._whole(image) if self.config.eval_size == "training" else image
 
     def folders(self, domain: str, phase: str) -> list[Path]:
-        """Where images of ``domain`` (A or B) may be: a folder of the options, and those of the data set."""
+        """Possible folders of the images of ``domain`` (A or B): one of the options, and those of the data set."""
         own = self.config[{"A": "source_root", "B": "target_root"}[domain]].replace("{phase}", phase)
         root = Path(self.config.data_root)
         return [*([Path(own)] if own else []), *(root / f"{p}{s}{domain}" for p in (phase, "train") for s in ("", "_"))]
 
     def _shown(self, outputs: Batch) -> Batch:
-        """What is shown of translations (N, C, H, W), at the size at which they were made."""
+        """Translations (N, C, H, W) for display, at the size at which they were made."""
         return outputs
 
     @cached_property
