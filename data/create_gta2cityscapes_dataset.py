@@ -9,7 +9,7 @@ From an export with the columns imageA and imageB (one .parquet file or a folder
 
     python data/create_gta2cityscapes_dataset.py datasets/sim2real --parquet /data/sim2real
 
-The target folder then holds trainA.txt, trainB.txt, testA.txt and testB.txt (and, from an export, the pictures) and is
+The target folder then holds trainA.txt, trainB.txt, testA.txt and testB.txt (and, from an export, the images) and is
 given to train.py as --data_root. --records CONFIG writes the MindRecord shards of a configuration right away. Nothing
 that exists is overwritten, except by the same.
 """
@@ -39,7 +39,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("target", type=Path, help="folder for the lists (and the pictures of an export)")
+    parser.add_argument("target", type=Path, help="folder for the lists (and the images of an export)")
     parser.add_argument("--gta", type=Path, help="folder that holds images/ of GTA5")
     parser.add_argument("--cityscapes", type=Path, help="folder that holds leftImg8bit/")
     parser.add_argument("--parquet", type=Path, help="an export instead: a .parquet file or a folder of them")
@@ -49,10 +49,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--test_share",
         type=float,
         default=None,
-        help="share of GTA5, or of an export, that is kept for testing (default: 0.5 of GTA5, 0.1 of an export)",
+        help="fraction of GTA5, or of an export, that is kept for testing (default: 0.5 of GTA5, 0.1 of an export)",
     )
     parser.add_argument("--max_train", type=int, default=0, help="use at most so many of GTA5 for training; 0 uses all")
-    parser.add_argument("--seed", type=int, default=0, help="which pictures are kept for testing (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="which images are kept for testing (default: 0)")
     parser.add_argument("--records", metavar="CONFIG", help="also write the MindRecord shards of this configuration")
     return parser.parse_args(argv)
 
@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
 def split(number: int, share: float, seed: int) -> tuple[list[int], list[int]]:
     """Indices to train and to test on, both in ascending order; a function of the arguments alone."""
     if not 0 <= share < 1:
-        raise UserError(f"--test_share {share} is not a share: it must be at least 0 and below 1")
+        raise UserError(f"--test_share {share} is not a fraction: it must be at least 0 and below 1")
     tested = set(np.random.default_rng(seed).permutation(number)[: round(number * share)].tolist())
     return [i for i in range(number) if i not in tested], sorted(tested)
 
@@ -104,12 +104,12 @@ def from_downloads(options: argparse.Namespace) -> dict[str, list[str]]:
 
 
 def pictures_in(folder: Path, what: str, published: str) -> list[Path]:
-    """All pictures below a folder; a count that differs from the published one is said, not refused."""
+    """All images below a folder; a count that differs from the published one is said, not refused."""
     if not folder.is_dir():
         raise UserError(f"folder {folder} does not exist: give the folder that {what} was unpacked into")
     files = list_images(folder)
     if not files:
-        raise UserError(f"folder {folder} holds no pictures of {what}")
+        raise UserError(f"folder {folder} holds no images of {what}")
     expected = PUBLISHED.get(published)
     remark = f" (published: {expected})" if expected and expected != len(files) else ""
     print(f"{what}: {counted(len(files), 'image')}{remark}")
@@ -145,20 +145,20 @@ def write_list(path: Path, lines: list[str]) -> None:
     if path.exists():
         if path.read_text(encoding="utf-8") == text:
             return
-        raise UserError(f"{path} exists and lists other pictures: nothing is overwritten; choose another target folder")
+        raise UserError(f"{path} exists and lists other images: nothing is overwritten; choose another target folder")
     atomic_write(path, text)
 
 
 def from_parquet(options: argparse.Namespace) -> dict[str, list[str]]:
-    """Write the pictures of an export as they are stored, and return the lines of each list.
+    """Write the images of an export as they are stored, and return the lines of each list.
 
-    Row i holds a picture of either domain; the two have nothing to do with each other.
+    Row i holds an image of either domain; the two have nothing to do with each other.
     """
     number, rows = read_parquet(options.parquet)
     train, test = split(number, 0.1 if options.test_share is None else options.test_share, options.seed)
     phase = dict.fromkeys(train, "train") | dict.fromkeys(test, "test")
     lists: dict[str, list[str]] = {"trainA": [], "trainB": [], "testA": [], "testB": []}
-    for i, pictures in enumerate(track(rows, "pictures", total=number)):
+    for i, pictures in enumerate(track(rows, "images", total=number)):
         for domain, data in zip("AB", pictures, strict=True):
             name = f"{phase[i]}{domain}/{i:05d}{suffix(data, options.parquet, i)}"
             write_picture(options.target / name, data)
@@ -167,7 +167,7 @@ def from_parquet(options: argparse.Namespace) -> dict[str, list[str]]:
 
 
 def read_parquet(path: Path) -> tuple[int, Iterator[tuple[bytes, bytes]]]:
-    """Number of rows and an iterator over the encoded pictures of the columns imageA and imageB."""
+    """Number of rows and an iterator over the encoded images of the columns imageA and imageB."""
     try:
         import pyarrow.parquet as parquet
     except ImportError:
@@ -200,7 +200,7 @@ def read_parquet(path: Path) -> tuple[int, Iterator[tuple[bytes, bytes]]]:
 
 
 def encoded(value: object) -> bytes:
-    """The bytes of a picture, stored alone or beside its file name."""
+    """The bytes of an image, stored alone or beside its file name."""
     data = value.get("bytes") if isinstance(value, dict) else value
     return data if isinstance(data, bytes) else b""
 
@@ -210,7 +210,7 @@ def suffix(data: bytes, source: Path, row: int) -> str:
     for head, extension in _SUFFIXES.items():
         if data.startswith(head):
             return extension
-    raise UserError(f"row {row} of {source} holds no PNG or JPEG picture: the export is damaged or of another kind")
+    raise UserError(f"row {row} of {source} holds no PNG or JPEG image: the export is damaged or of another kind")
 
 
 def write_picture(path: Path, data: bytes) -> None:

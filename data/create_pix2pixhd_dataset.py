@@ -25,7 +25,7 @@ from src.utils.files import explain_os_error, temporary_name
 from src.utils.progress import track
 from src.utils.text import counted
 
-# Pictures in the published splits; a download with other numbers is reported, not refused.
+# Images in the published splits; a download with other numbers is reported, not refused.
 PUBLISHED = {"train": 2975, "val": 500, "test": 1525, "train_extra": 19998}
 SHOWN = 5
 
@@ -49,7 +49,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--train_split", default="train", help="split that becomes train_* ('' for none)")
     parser.add_argument("--test_split", default="val", help="split that becomes test_* ('' for none)")
     parser.add_argument(
-        "--skip_incomplete", action="store_true", help="leave pictures out that lack a partner, instead of stopping"
+        "--skip_incomplete", action="store_true", help="leave images out that lack a partner, instead of stopping"
     )
     return parser.parse_args(argv)
 
@@ -89,7 +89,7 @@ def plan_split(options: argparse.Namespace, phase: str, split: str) -> list[tupl
         found[kind] = {stem_of(path): path for path in sorted(folder.rglob(f"*{suffix}"))}
     every = set().union(*found.values())
     if not every:
-        raise UserError(f"there are no Cityscapes pictures in {kinds['img'][0]}")
+        raise UserError(f"there are no Cityscapes images in {kinds['img'][0]}")
     missing = {kind: sorted(every - files.keys()) for kind, files in found.items() if every - files.keys()}
     if missing:
         parts = [
@@ -102,7 +102,7 @@ def plan_split(options: argparse.Namespace, phase: str, split: str) -> list[tupl
         print(f"{message}; left out")
     complete = sorted(set.intersection(*(set(files) for files in found.values())))
     if not complete:
-        raise UserError(f"split {split} has no picture with both partners: check {options.source}")
+        raise UserError(f"split {split} has no image with both partners: check {options.source}")
     published = PUBLISHED.get(split)
     remark = f" (the published split has {published})" if published and published != len(complete) else ""
     print(f"{split} -> {phase}: {counted(len(complete), 'image')}{remark}")

@@ -92,7 +92,7 @@ def local_options(**changes):
 
 
 def test_train_512p(home, labels_512p):
-    assert "device CPU (as asked for), pynative mode" in labels_512p
+    assert "device CPU (as requested), pynative mode" in labels_512p
     assert {p.name for p in (home / "checkpoints/label2city_512p").glob("1_*")} == {
         "1_net_G.safetensors", "1_net_D.safetensors", "1_state.safetensors",
     }  # fmt: skip

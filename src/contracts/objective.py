@@ -45,7 +45,7 @@ class Objective:
     initial_samples: int = 0
 
     def __init__(self) -> None:
-        #: Cells with training state that is no network (image pools), saved with the training state; each has a
+        #: Cells with training state outside the networks (image pools), saved with the training state; each has a
         #: method ``revert(finite)`` that takes back the last forward pass unless ``finite``, a bool tensor (), is true
         self.buffers: dict[str, nn.Cell] = {}
 

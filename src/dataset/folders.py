@@ -100,8 +100,8 @@ def _walk(folder: Path) -> Iterator[str]:
 def tell_skipped(place: str | Path, names: Iterable[str]) -> None:
     """Warn once about the files of ``place`` that are not read, with their number by suffix.
 
-    Nothing is said of texts, annotations and files of file browsers, which are expected beside images (suffixes ``.csv
-    .db .html .ini .json .log .md .txt .xml .yaml .yml``).
+    There is no warning for texts, annotations and files of file browsers, which are expected beside images (suffixes
+    ``.csv .db .html .ini .json .log .md .txt .xml .yaml .yml``).
     """
     suffixes = Counter(os.path.splitext(name.lower())[1] or "without a suffix" for name in names)
     told = [(suffix, count) for suffix, count in suffixes.most_common() if suffix not in _COMPANIONS]

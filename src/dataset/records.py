@@ -135,7 +135,7 @@ def _sources(reader: Reader, data_root: Path) -> dict[str, list[int]]:
 
 
 def _find(pointer: Path, sources: dict[str, list[int]]) -> tuple[Records | None, str]:
-    """The valid records a pointer names, or why there are none ('' if there never were)."""
+    """The valid records that a pointer names, or the reason why there are none ('' if there never were any)."""
     try:
         meta = json.loads(pointer.read_text())
         build = pointer.parent / pointer.stem / meta["build"]
@@ -163,7 +163,7 @@ def _find(pointer: Path, sources: dict[str, list[int]]) -> tuple[Records | None,
 
 
 def _new_set(folder: Path, reader: Reader, identity: dict[str, object]) -> str:
-    """Why a set is built that was not there before, compared with sets of other settings."""
+    """The reason for building a new set, compared with sets of other settings."""
     others = []
     for pointer in sorted(folder.glob(f"{reader.kind}-{reader.phase}-*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -50,7 +50,7 @@ def choose_sizes(
                 "--width, or --flexible_size True for a file without fixed sizes"
             )
         if given[side] % stride:
-            raise UserError(f"--{side} {given[side]} is no multiple of {stride}, by which this network divides it")
+            raise UserError(f"--{side} {given[side]} is not a multiple of {stride}, by which this network divides it")
         if given[side] < smallest:
             raise UserError(f"--{side} {given[side]} is below {smallest}, the smallest that this network takes")
     return {name: given[name.rpartition("_")[2]] for name in names}

@@ -54,5 +54,5 @@ def _flat(value: Any) -> list[Any]:
     if isinstance(value, tuple):
         return [leaf for item in value for leaf in _flat(item)]
     if not isinstance(value, (Array, np.ndarray)):
-        raise UserError(f"the network returns {value!r}, which is no array")
+        raise UserError(f"the network returns {value!r}, which is not an array")
     return [value]

@@ -57,7 +57,7 @@ class LossCurves:
         self._points: list[_Point] = []
 
     def update(self) -> dict | None:
-        """Read on, and return the curves for the page, or None while there are none.
+        """Read new records and return the curves for the page, or None while there are none.
 
         Returns:
             ``steps`` and ``epochs``, the last of each point, and ``series``: for each loss its mean in each point, None

@@ -246,7 +246,7 @@ class Gallery:
             aside = self.path.with_name(f"index.html.unreadable-{time.strftime('%Y%m%d-%H%M%S')}")
             with explained(self.path, "replace"):
                 os.replace(self.path, aside)
-            get_logger().warning(f"{self.path} is no gallery page: it is kept as {aside.name}, a new one begins")
+            get_logger().warning(f"{self.path} is not a gallery page: it is kept as {aside.name}, a new one begins")
             return empty
         return empty | state
 

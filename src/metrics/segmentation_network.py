@@ -37,7 +37,7 @@ def _mindir(path: Path, device_target: str) -> tuple[_Network, tuple[int, int]]:
     try:
         network = nn.GraphCell(ms.load(str(path)))
     except Exception as error:  # MindSpore raises any exception on a file that is not a MINDIR
-        raise UserError(f"{path} is no MINDIR that MindSpore can load: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path} is not a MINDIR that MindSpore can load: {str(error).splitlines()[0]}") from None
 
     def run(image: np.ndarray) -> np.ndarray:
         result = network(Tensor(image))
@@ -78,7 +78,7 @@ class NetworkSegmenter:
         self.protocol = {
             "segmenter": path.name,
             "segmenter_sha256": sha256_file(path),
-            "segmenter_input": "{}, RGB / 255, mean {}, deviation {}".format(
+            "segmenter_input": "{}, RGB / 255, mean {}, standard deviation {}".format(
                 f"{self._size[1]}x{self._size[0]} (Pillow bicubic)" if all(self._size) else "the image's own size",
                 list(config.segmenter_mean),
                 list(config.segmenter_std),

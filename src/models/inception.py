@@ -209,7 +209,7 @@ def fold_batch_norms(arrays: dict[str, np.ndarray], source: str = "the file") ->
                 for part in ("weight", "bias", "running_mean", "running_var")
             )
         except KeyError as missing:
-            raise UserError(f"{source} lacks {missing}: it is no Inception v3, pass pt_inception-2015-12-05") from None
+            raise UserError(f"{source} lacks {missing}: it is not Inception v3, pass pt_inception-2015-12-05") from None
         scale = gamma / np.sqrt(variance + _EPS)
         folded[f"{name}.weight"] = (arrays[key] * scale[:, None, None, None]).astype(np.float32)
         folded[f"{name}.bias"] = (beta - mean * scale).astype(np.float32)

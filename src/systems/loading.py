@@ -81,7 +81,7 @@ def folder_of(path: Path, tag: str) -> tuple[Path, str]:
         return path, tag
     if not match:
         raise UserError(
-            f"{path} is no checkpoint file of a run (TAG_net_NAME.safetensors): convert published weights with "
+            f"{path} is not a checkpoint file of a run (TAG_net_NAME.safetensors): convert published weights with "
             "data/convert_checkpoint.py first, then pass the folder it wrote"
         )
     if not os.path.exists(path):

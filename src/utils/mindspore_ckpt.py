@@ -43,7 +43,7 @@ _TYPES = {
     "Float64": "float64",
     "BFloat16": "bfloat16",
 }
-# a text that was saved beside the parameters; it is no array
+# a string that was saved with the parameters; it is not an array
 _TEXT = "str"
 _MAX_PARAMETERS = 100_000
 _MAX_DIMENSIONS = 8
@@ -99,7 +99,7 @@ def _check_head(head: bytes, path: Path) -> None:
         raise UserError(f"{path} is encrypted: save it anew with mindspore.save_checkpoint without enc_key")
     guess = describe_head(head)
     if guess:
-        raise UserError(f"{path} is no checkpoint of MindSpore: {guess}: download it again or use another one")
+        raise UserError(f"{path} is not a checkpoint of MindSpore: {guess}: download it again or use another one")
 
 
 def _end(stream: BufferedReader) -> int:
@@ -165,7 +165,7 @@ def _tensors(stream: BufferedReader, end: int, path: Path) -> dict[str, _Tensor]
         if name not in tensors:
             tensors[name] = tensor
         elif name != last or (tensor.kind, tensor.shape) != (tensors[name].kind, tensors[name].shape):
-            raise ValueError(f"{name} is there twice")
+            raise ValueError(f"{name} occurs twice")
         else:
             tensors[name].pieces += tensor.pieces
         last = name
@@ -180,7 +180,7 @@ def _parameter(stream: BufferedReader, start: int, end: int) -> tuple[str, _Tens
         elif (number, kind) == (2, _BYTES):
             tensor = _tensor(stream, place, place + length)
         else:
-            raise ValueError("it holds a parameter that is no tensor")
+            raise ValueError("it holds a parameter that is not a tensor")
     if not name or tensor is None:
         raise ValueError("it holds a parameter without a name or a value")
     return name, tensor

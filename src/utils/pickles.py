@@ -68,7 +68,7 @@ class Budget:
         """
         self._left -= count
         if self._left < 0:
-            raise Damaged("its values unfold to far more bytes than the file has")
+            raise Damaged("its values expand to far more bytes than the file has")
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class _Reader(pickle._Unpickler):
         if not isinstance(kind, _Name) or (kind.module, kind.name) not in _STORAGES:
             raise Refused(f"a storage of the type {kind}" if isinstance(kind, _Name) else "a storage without a type")
         if not isinstance(key, str) or len(key) > _MAX_TEXT:
-            raise Damaged("the name of a storage is no short text")
+            raise Damaged("the name of a storage is not a short string")
         if type(count) is not int or not 0 <= count <= _MAX_COUNT:
             raise Damaged(f"storage {shown(key)} claims an impossible size")
         if len(item) == 6 and item[5] is not None:

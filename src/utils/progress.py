@@ -1,4 +1,4 @@
-"""Progress bars: tqdm's, with plain lines where the output is no terminal and a speed of steady steps."""
+"""Progress bars: tqdm's, with plain lines where the output is not a terminal, and the speed without the first step."""
 
 __all__ = ["Progress", "track", "write_line"]
 
@@ -52,7 +52,7 @@ class Progress(tqdm):
         first: extra work of the first step (``compiling``): one line announces it, another gives its duration.
     """
 
-    # tqdm's monitor thread only revives bars of adaptive refresh; ours go by time, and threads hurt forks
+    # tqdm's monitor thread only serves bars with adaptive refresh; these bars refresh by time, and threads harm forks
     monitor_interval = 0
 
     def __init__(

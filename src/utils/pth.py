@@ -117,7 +117,7 @@ def _collect(
     for kind in ("_parameters", "_buffers", "_modules"):
         entries = module.attributes.get(kind, {})
         if not isinstance(entries, dict):
-            raise Damaged(f"the {kind} of a {shown(module.name)} are no dictionary")
+            raise Damaged(f"the {kind} of a {shown(module.name)} are not a dictionary")
         for key, value in entries.items():
             resolver.visit(depth)
             name = resolver.join(prefix, key)
@@ -284,7 +284,7 @@ class _Resolver:
             )
         self._budget -= count * flat.itemsize
         if self._budget < 0:
-            raise Damaged(f"its tensors (one of shape {ref.size}) unfold to far more bytes than the file has")
+            raise Damaged(f"its tensors (one of shape {ref.size}) expand to far more bytes than the file has")
         if count == 0:
             return np.zeros(ref.size, flat.dtype)
         steps = [step * flat.itemsize for step in ref.stride]

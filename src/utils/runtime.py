@@ -37,7 +37,7 @@ def choose_target(wanted: str, number: int = 0) -> tuple[str, str]:
     The test runs in a separate process, because a failed attempt leaves MindSpore unusable.
     """
     if wanted != "auto":
-        return wanted, "as asked for"
+        return wanted, "as requested"
     reasons = []
     for target, devices in (("Ascend", "/dev/davinci[0-9]*"), ("GPU", "/dev/nvidia[0-9]*")):
         if not glob.glob(devices):

@@ -8,7 +8,7 @@ _UNDECODED = re.compile("[\udc80-\udcff]+")
 
 
 def readable(text: str, encoding: str | None = "utf-8") -> str:
-    """Return ``text`` in characters that ``encoding`` has; others are escaped (``\\xdf``). None stands for UTF-8.
+    """Return ``text`` in characters that ``encoding`` has; others are escaped (``\\xdf``). None means UTF-8.
 
     Python keeps the bytes of a file name that the locale cannot decode as surrogates (PEP 383). They become the
     characters that they are in UTF-8, so that a file has one name under every locale.

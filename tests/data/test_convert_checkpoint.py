@@ -172,7 +172,9 @@ def test_weights_of_something_else_are_named_with_their_file(tmp_path):
     """The differences stay, and what the weights are not is said after them."""
     _, words = reference_generator()
     save_zip(tmp_path / "G_AB.pth", state_dict(**{"head.weight": Tensor(np.zeros((2, 2), np.float32))}))
-    with pytest.raises(UserError, match=r"(?s)G_AB\.pth does not fit.*these weights are no CycleGAN generator.*head"):
+    with pytest.raises(
+        UserError, match=r"(?s)G_AB\.pth does not fit.*these weights are not a CycleGAN generator.*head"
+    ):
         convert("--source", "G_AB.pth", *words)
 
 

@@ -56,7 +56,7 @@ def test_lists_from_downloads(tmp_path, downloads, capsys):
     assert "published: 24966" in capsys.readouterr().out
 
     create.main(command)  # the same again changes nothing
-    with pytest.raises(UserError, match="lists other pictures: nothing is overwritten"):
+    with pytest.raises(UserError, match="lists other images: nothing is overwritten"):
         create.main([*command, "--seed", "1"])
     create.main([str(tmp_path / "few"), *command[1:], "--max_train", "2"])
     assert len((tmp_path / "few" / "trainA.txt").read_text().split()) == 2
@@ -80,7 +80,7 @@ def test_missing_downloads_are_explained(tmp_path, downloads):
         (["--gta", str(tmp_path), "--cityscapes", str(cityscapes)], "images does not exist"),
         (["--gta", str(gta), "--cityscapes", str(gta)], "Cityscapes train was unpacked into"),
         (["--gta", str(gta), "--parquet", "x"], "give one or the other"),
-        (["--gta", str(gta), "--cityscapes", str(cityscapes), "--test_share", "1.5"], "1.5 is not a share"),
+        (["--gta", str(gta), "--cityscapes", str(cityscapes), "--test_share", "1.5"], "1.5 is not a fraction"),
     ):
         with pytest.raises(UserError, match=message):
             create.main([str(tmp_path / "lists"), *command])
@@ -157,7 +157,7 @@ def test_pairs_from_translations(tmp_path, pattern):
 
 def test_pairs_of_different_sizes_are_explained(tmp_path):
     picture(tmp_path / "in" / "a.png", (0, 0, 0))
-    with pytest.raises(UserError, match="holds no pictures|does not exist"):
+    with pytest.raises(UserError, match="holds no images|does not exist"):
         pair.main([str(tmp_path / name) for name in ("in", "made", "out")])
     picture(tmp_path / "made" / "b_fake_B.png", (0, 0, 0))
     with pytest.raises(UserError, match="no translation of an image"):

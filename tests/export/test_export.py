@@ -218,7 +218,7 @@ def test_what_cannot_be_checked_leaves_no_file(cell, reason, tmp_path):
     ("words", "reason"),
     [
         ([], "pass --height and --width, or --flexible_size True"),
-        (["--height=30", "--width=32"], "--height 30 is no multiple of 4"),
+        (["--height=30", "--width=32"], "--height 30 is not a multiple of 4"),
         (["--file_format=air", "--height=32", "--width=32"], "AIR files only on Ascend"),
     ],
 )

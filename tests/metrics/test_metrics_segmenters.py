@@ -182,7 +182,7 @@ def test_names_are_not_confused_with_longer_ones(tmp_path):
     [
         ({"segmenter": "none.onnx"}, "segmenter none.onnx does not exist"),
         ({"segmenter": "broken.onnx"}, "cannot open broken.onnx"),
-        ({"segmenter": "broken.mindir"}, "broken.mindir is no MINDIR"),
+        ({"segmenter": "broken.mindir"}, "broken.mindir is not a MINDIR"),
         ({"segmenter": "good.onnx", "segmenter_size": "[10,10]"}, "takes images of 32x24 only"),
         ({"segmenter": "good.onnx", "segmenter_mean": "[0.5]"}, "should be three numbers"),
         ({"segmenter": "good.onnx", "segmenter_output": "colours"}, "colours is for folders"),

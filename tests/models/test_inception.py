@@ -87,7 +87,7 @@ def test_other_files_are_refused(published, tmp_path):
     with pytest.raises(UserError, match="Mixed_7c.branch1x1.weight: not in the file"):
         load_inception(tmp_path / "a.pth")
     save_zip(tmp_path / "b.pth", state_dict(**{"layer.conv.weight": TorchTensor(np.zeros((1, 1, 1, 1), np.float32))}))
-    with pytest.raises(UserError, match="it is no Inception v3"):
+    with pytest.raises(UserError, match="it is not Inception v3"):
         load_inception(tmp_path / "b.pth")
     with pytest.raises(UserError, match="does not exist"):
         load_inception(tmp_path / "gone.pth")

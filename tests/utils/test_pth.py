@@ -292,7 +292,7 @@ def test_views_that_leave_their_storage(tmp_path, save, tensor):
 def test_a_small_storage_cannot_unfold_to_a_huge_tensor(tmp_path, save):
     block = Block(np.arange(6, dtype=np.float32))
     huge = Tensor(0, block=block, size=(10**7,), stride=(0,))
-    with pytest.raises(UserError, match="unfold to far more bytes than the file has"):
+    with pytest.raises(UserError, match="expand to far more bytes than the file has"):
         read_pth(save(tmp_path / "a.pth", {"w": huge}))
 
 

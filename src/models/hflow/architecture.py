@@ -125,7 +125,7 @@ def _flags(text: str, known: Collection[str], key: str, source: str) -> set[str]
 
 def _splits(kind: str, layers: int, source: str) -> tuple[str, ...]:
     if kind not in _SPLITS:
-        raise UserError(f"{source}: flow_split_types {kind!r} is none of {', '.join(_SPLITS)}")
+        raise UserError(f"{source}: flow_split_types {kind!r} is not one of {', '.join(_SPLITS)}")
     names = _SPLITS[kind]
     if layers % len(names):
         raise UserError(

@@ -146,7 +146,7 @@ class HierarchyCoupling(nn.Cell):
                 "each entry of the list must be a multiple of the entry in front of it (the image has 3)"
             )
         if weight_type not in WEIGHT_TYPES:
-            raise UserError(f"weight_type {weight_type!r} is none of {', '.join(WEIGHT_TYPES)}")
+            raise UserError(f"weight_type {weight_type!r} is not one of {', '.join(WEIGHT_TYPES)}")
         if reverse not in ("exact", "public"):
             raise UserError(f"reverse {reverse!r} is neither exact nor public")
         self.in_channel = in_channel

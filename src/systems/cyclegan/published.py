@@ -32,7 +32,7 @@ class CycleGANWeights(PublishedWeights):
         first = arrays.get("model.1.weight")
         if not blocks or first is None or first.ndim != 4:
             raise UserError(
-                "these weights are no CycleGAN generator with residual blocks: expected names such as "
+                "these weights are not a CycleGAN generator with residual blocks: expected names such as "
                 f"model.1.weight and model.10.block.1.weight, found {', '.join(sorted(arrays)[:5]) or 'nothing'}"
             )
         transposed = any(".conv_block." in name for name in arrays)

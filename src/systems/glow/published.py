@@ -12,7 +12,7 @@ from ...contracts.published import Arrays, PublishedWeights
 from ...contracts.system import System
 from ...utils.errors import UserError
 
-#: constant parts of the published LU mixings, which are no state here
+#: constant parts of the published LU mixings, which are not state here
 _CONSTANTS = ("l_eye", "l_mask", "u_mask")
 #: the first dense layer behind an image without pooling: its inputs count pixels
 _COUNTS_PIXELS = ("linear_net.linear_net.0.weight", "x_Linear.0.weight")

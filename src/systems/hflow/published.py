@@ -95,7 +95,7 @@ def read_published(path: str | Path) -> PublishedModel:
     """
     path = Path(path)
     if not is_published_file(path):
-        raise UserError(f"{path} is no published hflow checkpoint: pass a model_iter_*.bin file")
+        raise UserError(f"{path} is not a published hflow checkpoint: pass a model_iter_*.bin file")
     try:
         with open_regular(path) as stream:
             _block(stream, path, _MAX_NAME, "module name")

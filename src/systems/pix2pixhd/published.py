@@ -50,7 +50,7 @@ class Pix2PixHDWeights(PublishedWeights):
             options = known[network](convolutions)
         except (KeyError, IndexError, ValueError):
             found = ", ".join(sorted(arrays)[:5]) or "nothing"
-            raise UserError(f"these weights are no {network} of pix2pixHD: found {found}") from None
+            raise UserError(f"these weights are not network {network} of pix2pixHD: found {found}") from None
         norm = "batch" if any(name.endswith(".gamma") for name in arrays) else "instance"
         return options | {"norm": norm} | layers
 

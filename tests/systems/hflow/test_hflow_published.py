@@ -173,7 +173,7 @@ class Call:
 def test_files_that_were_cut_short(published, tmp_path, keep):
     path = write(tmp_path / "m.bin", *published)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(UserError, match=r"cut short|damaged|no published"):
+    with pytest.raises(UserError, match=r"cut short|damaged|not a published"):
         read_published(path)
 
 
@@ -188,7 +188,7 @@ def test_what_is_a_published_file(published, tmp_path):
     assert is_published_file(write(tmp_path / "m.bin", *published))
     assert not is_published_file(FOLDER / "model.pth")
     assert not is_published_file(tmp_path / "gone.bin")
-    with pytest.raises(UserError, match="no published hflow checkpoint"):
+    with pytest.raises(UserError, match="not a published hflow checkpoint"):
         read_published(FOLDER / "model.pth")
 
 

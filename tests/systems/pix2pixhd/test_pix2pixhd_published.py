@@ -101,7 +101,7 @@ def test_the_options_build_the_network():
 @pytest.mark.parametrize("network", "GDE")
 def test_weights_of_something_else_are_refused(network):
     for arrays in ({}, {"features.0.weight": np.zeros((4, 3, 3, 3))}, {"model.1.weight": np.zeros(3)}):
-        with pytest.raises(UserError, match=f"these weights are no {network} of pix2pixHD"):
+        with pytest.raises(UserError, match=f"these weights are not network {network} of pix2pixHD"):
             Pix2PixHDWeights().options(network, arrays)
 
 
