@@ -167,7 +167,7 @@ def tell_labels(report: Report, histograms: Iterable[np.ndarray | None], label_n
 
 
 def tell_records(report: Report, findings: Sequence[Finding]) -> None:
-    """How large the records will be, by the first samples."""
+    """Report the expected size of the records, estimated from the first samples."""
     packed = [finding.packed for finding in findings if finding.packed]
     if packed:
         each = sum(packed) / len(packed)

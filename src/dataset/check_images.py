@@ -24,7 +24,7 @@ def examine(request: ImagesRequest, options: Config, phase: str) -> Report:
 
 
 def _tell_held_out(report: Report, options: Config) -> None:
-    """Which images are for evaluation."""
+    """Report the images for evaluation."""
     root = Path(options.data_root)
     if not root.is_dir():
         return

@@ -55,7 +55,7 @@ class Preparation:
     def __init__(self, request: ConditionalRequest, options: Config):
         self.request, self._options, self._layout = request, options, LAYOUTS[options.dataset]
         condition, image = self._layout.sides_of(options)
-        #: what each column is made from
+        #: source of each column
         self.sources = {"condition": condition, "image": image, "boundary": "boundary"}
         #: channels of a condition that is a class number instead of an image, else 0
         self.planes = self._layout.planes

@@ -87,7 +87,7 @@ class Geometry:
         mode: one of its modes.
         load_size: side that is resized to, in pixels.
         width, height: the window in pixels.
-        stride: what the network needs both sides to be divisible by in training.
+        stride: number that both sides must be divisible by in training.
         scale_low, scale_high: limits of the fraction of the area.
 
     Raises:
@@ -130,7 +130,7 @@ class Geometry:
     # -- sizes -----------------------------------------------------------------------------------------------
 
     def resized(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height in training before anything is drawn: what records hold of an image of that size."""
+        """Width and height in training before random crops: the size that records hold for an image of that size."""
         scale = _MODES[self.mode].scale
         if scale == "width":
             return self.load_size, max(1, self.load_size * height // width)
@@ -238,7 +238,7 @@ class Geometry:
     # -- arrays ----------------------------------------------------------------------------------------------
 
     def store(self, arrays: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-        """The part of the work that is the same every time: what records hold.
+        """The deterministic part of the preparation, whose results are stored in records.
 
         Args:
             arrays: images ``(H, W, C)`` uint8 and ids ``(H, W)``, all of one size.

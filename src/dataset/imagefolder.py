@@ -78,7 +78,7 @@ def image_rows(data_root: str | Path, phase: str, held_out: int) -> list[Row]:
 
 @dataclass(frozen=True)
 class ImagesRequest:
-    """What a system needs of square images: height and width in pixels."""
+    """The square images that a system needs: height and width in pixels."""
 
     resolution: int
 
@@ -86,7 +86,7 @@ class ImagesRequest:
 class ImageReader(Reader):
     """Reads images as ``image``: float32 (3, R, R) in [-1, 1], mirrored at random in training.
 
-    R is the resolution of the request; ``image_fit`` says how images that are not square become so.
+    R is the resolution of the request; ``image_fit`` selects how images are made square.
     """
 
     kind = "images"

@@ -1,4 +1,4 @@
-"""Where data sets of conditions and images keep their files, and how one pair of them is read."""
+"""Layouts of data sets of conditions and images: the places of their files, and reading one pair."""
 
 __all__ = ["LAYOUTS", "Layout"]
 

@@ -77,7 +77,7 @@ class Pipeline:
         self.columns = (*reader.columns, "id")
         self.num_samples = len(reader.rows)
         self._problems: dict[int, str] = {}
-        #: what the samples are if they are not a phase of the data set, and the video whose frames they are
+        #: name of the samples if they are not a phase of the data set, and their video if they are its frames
         self.source = ""
         self.video: Video | None = None
         #: folder of the true label maps, where it is not that of the data set

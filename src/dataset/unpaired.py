@@ -191,7 +191,7 @@ def _merge(a: Batch, b: Batch) -> Batch:
 
 
 def _digest(rows: list[Row]) -> str:
-    """Which files a row holds: a list may order or pair the same files in another way."""
+    """A digest of the files of all rows, because a list may order or pair the same files in another way."""
     text = "\n".join(str(path) for row in rows for path in row.files.values())
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:12]
 

@@ -25,7 +25,7 @@ class FeatureStatistics:
 
     @classmethod
     def of(cls, features: np.ndarray) -> "FeatureStatistics":
-        """Of (N, D) features, N at least 2."""
+        """Statistics of (N, D) features, N at least 2."""
         features = np.asarray(features, np.float64)
         if features.ndim != 2 or len(features) < 2:
             raise UserError(f"features of shape {features.shape} have no covariance: at least 2 images are needed")

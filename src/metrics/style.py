@@ -21,11 +21,11 @@ _WINDOW = 8
 
 
 def layout_kept(source: np.ndarray, output: np.ndarray) -> float:
-    """How well edges of (C, H, W) images of one size agree, from 0 (unrelated) to 1 (in the same places).
+    """Agreement of the edges of (C, H, W) images of one size, from 0 (unrelated) to 1 (in the same places).
 
     Mean over windows of 8x8 pixels of the absolute correlation of their greys, weighted with the source's contrast: new
-    colours, brightness and contrast cost nothing, moved or lost edges do. It is the structure term of SSIM (Wang et al.
-    2004) without its sign.
+    colours, brightness and contrast do not lower it, moved or lost edges do. It is the structure term of SSIM (Wang et
+    al. 2004) without its sign.
     """
     a, b = (_windows(picture.mean(0)) for picture in (source, output))
     a, b = (w - w.mean(1, keepdims=True) for w in (a, b))

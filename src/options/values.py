@@ -42,7 +42,7 @@ def check_allowed(key: str, value: Any, allowed: Any, source: str) -> None:
 
 
 def convert(key: str, value: Any, default: Any, source: str) -> Any:
-    """Give ``value`` the type of ``default``; text from the command line is read as YAML.
+    """Convert ``value`` to the type of ``default``; text from the command line is read as YAML.
 
     Raises:
         UserError: the value is of another type, not finite, or too large.

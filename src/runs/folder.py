@@ -30,7 +30,7 @@ class RunLock:
         self._made = made
 
     def withdraw(self) -> None:
-        """Give the folder back after a start that failed: one that was made for it and holds no run goes again."""
+        """Release the folder after a failed start; a folder that was made for it and holds no run is removed."""
         if self._made and not _holds_run(self.folder):
             with contextlib.suppress(OSError):
                 for name in (_RUN_FILE, _OPTIONS_FILE, _LOCK_FILE):
@@ -40,7 +40,7 @@ class RunLock:
         self.release()
 
     def release(self) -> None:
-        """Give the folder back; safe to call twice."""
+        """Release the folder; safe to call twice."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None

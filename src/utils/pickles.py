@@ -156,7 +156,7 @@ class _Reader(pickle._Unpickler):
     pop_mark: Callable[[], list[Any]]
 
     def __init__(self, stream: BinaryIO, budget: Budget, knows: Callable[[str, str], bool]):
-        # Python 2 has no bytes: what it wrote as texts may be anything
+        # Python 2 has no bytes type, so its strings may hold any bytes
         super().__init__(stream, encoding="latin1")
         self.storages: dict[str, Storage] = {}
         self._budget, self._knows, self._numbers = budget, knows, 0

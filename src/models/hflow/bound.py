@@ -1,4 +1,4 @@
-"""The bits that each level spends on a noisy encoding: what training minimises, and a bound of the likelihood.
+"""The bits that each level spends on a noisy encoding: the training objective, and a bound of the likelihood.
 
 B_l = -(log N(z_l; 0, sigma_l) + logdet_l + H_l) / (dim_l ln 2), with H_l the entropy of the noise added to y_l. The
 loss is the weighted sum over levels, each divided by its own dimension, as published; the joint bound divides the sum

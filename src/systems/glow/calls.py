@@ -69,8 +69,8 @@ class ConditionalFlowModel(Model):
             conditions: label maps or images, see the class.
             temperature: 0 is the mode, 1 the model's distribution; one for all levels or one for each, from fine to
                 coarse; by default ``temp`` of the run.
-            seed: of the noise, one for all levels or one for each. A sample depends on it, its place and its number
-                alone; evaluation draws the same.
+            seed: seed of the noise, one for all levels or one for each. A sample depends on it, its place and its
+                number alone; evaluation draws the same.
             n: images for each condition; None is one, without an axis of its own.
             instances: for models with boundary maps.
             batch_size, output: see :class:`Model`.

@@ -144,7 +144,7 @@ class FlowObjective(Objective):
         eagerly(self.network.initialise, network_inputs(self.network, batch, (self.seed, 0)))
 
     def explain_failure(self, batch: Batch, step: int = 0) -> str:
-        """Which op first makes something that is not finite of this batch, and what to do about it."""
+        """Name the first op whose result on this batch is not finite, and the remedy."""
         place = eagerly(self.network.first_failure, network_inputs(self.network, batch, (self.seed, step)))
         if place is None:
             return "On this batch every op is finite: it is a gradient that is not."

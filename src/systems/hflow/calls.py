@@ -54,7 +54,7 @@ class ImageFlowModel(Model):
             n: images, at least 1; image i depends on ``seed`` and i alone.
             std: standard deviation of the spatial levels (the top keeps 1), or one for each latent; by default
                 ``sample_base_sigma`` of the run. At least 0.
-            seed: of the noise.
+            seed: seed of the noise.
             batch_size: images computed together; 0 takes all.
             output: ``numpy``, ``pil`` or ``float``.
 

@@ -126,7 +126,7 @@ class HFlowSystem(System):
         return total
 
     def lost_orthogonality(self, network: str) -> str:
-        """Which levels of a network have channel mixes that should be orthogonal and are not; empty if none."""
+        """Name the levels whose channel mixes should be orthogonal and are not; empty if there are none."""
         names = [
             name
             for name, chain in zip(self.level_names, self.networks[network].chains, strict=True)

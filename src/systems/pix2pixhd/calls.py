@@ -69,7 +69,7 @@ class PairedModel(Model):
                 number of a cluster of the instance's class, the most frequent label of its pixels, or ``feat_num``
                 numbers in [-1, 1], such as :meth:`encode` returns. Instances that are not named are given a random
                 cluster of their class (zeros where it has none), as evaluation does for the image of this place.
-            seed: of the random styles.
+            seed: seed of the random styles.
             batch_size: images of one size that are computed together.
             output: ``numpy``, ``pil`` or ``float``; by default as ``labels``.
 
@@ -94,10 +94,10 @@ class PairedModel(Model):
         return form.pictures(made, output)
 
     def encode(self, images: Any, labels: Any, instances: Any = None, batch_size: int = 1) -> Any:
-        """Styles of the instances in real images: what the encoder sees, averaged over every instance.
+        """Styles of the instances in real images: the encoder's features, averaged over every instance.
 
         Args:
-            images: of the size of their label map.
+            images: images of the size of their label map.
             labels, instances, batch_size: as for :meth:`translate`.
 
         Returns:

@@ -151,7 +151,7 @@ class _FeatureMaps:
             )
 
     def _path(self, label: Path) -> Path:
-        """Of the map of a label map: as their files pair, by name, or by folder and name where names repeat."""
+        """The path of a label map's feature map: by its name, or by folder and name where names repeat."""
         inside = Path(os.path.relpath(label, self.labels)).parent if self._in_folders else Path()
         return self.folder / inside / f"{label.stem}.png"
 

@@ -111,7 +111,7 @@ def _encoder(convolutions: Shapes) -> dict[str, object]:
 
 
 def _inputs(channels: int, what: str, features: bool = True) -> dict[str, object]:
-    """What ``channels`` of condition and features may stand for; the log says so, because other sums are as good."""
+    """A guess of the options whose channels add up to ``channels``, which is logged because other sums are possible."""
     if channels < 1:
         raise ValueError(channels)
     if channels <= 4:
