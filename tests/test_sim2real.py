@@ -85,7 +85,7 @@ def test_a_continued_run_equals_an_uninterrupted_one(teacher):
 def test_cyclegan_translates_both_ways_and_says_how_well(streets, teacher):
     folder = streets.parent
     said = script("eval_cyclegan.sh", "--data_root", streets, "--name", "teacher", "--mode", "pynative", folder=folder)
-    assert "fake_B: layout of A kept" in said and "distance to the look of A" in said
+    assert "fake_B: layout of A kept" in said and "distance to the style of A" in said
     results = folder / "results" / "predict" / "teacher" / "test_2"
     made = sizes(results / "images")
     assert made == dict.fromkeys(("testA0_fake_B.png", "testA1_fake_B.png", "testB0_fake_A.png"), (43, 32))
