@@ -311,7 +311,7 @@ def test_what_load_takes(runs):
     assert opened(folder, which_epoch=1, temp=0.1).config.temp == 0.1
     for path, options, message in (
         (folder.parent / "fulglow", {}, "there is no run .*fulglow; did you mean fullglow"),
-        (folder / "manifest.json", {}, "no checkpoint file"),
+        (folder / "manifest.json", {}, "not a checkpoint file"),
         (folder, {"which_epoch": 7}, "no checkpoint '7'"),
         (folder, {"tempp": 0.1}, "did you mean temp"),
         (folder, {"temp": "hot"}, "temp hot is not a number"),

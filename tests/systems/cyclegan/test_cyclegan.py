@@ -104,7 +104,7 @@ def test_names_of_both_families(upsampling, names):
 
 
 def test_weights_of_another_network_are_explained():
-    with pytest.raises(UserError, match="no CycleGAN generator"):
+    with pytest.raises(UserError, match="not a CycleGAN generator"):
         CycleGANWeights().options("G_AB", {"features.0.weight": np.zeros((64, 3, 3, 3), np.float32)})
 
 
