@@ -17,6 +17,7 @@ from ..options.text import closest
 from ..utils.errors import UserError, shown
 from ..utils.files import explain_os_error, read_small, sha256_file
 from ..utils.tensorfile import read_arrays, read_metadata
+from ..utils.text import counted
 from .manifest import (
     FORMAT_VERSION,
     MANIFEST,
@@ -258,11 +259,13 @@ def require_run(folder: Path) -> None:
         others = sorted(_runs_in(folder.parent))
     except OSError as error:
         raise explain_os_error(error, folder, "read") from error
+    if folder.is_file():
+        raise UserError(f"{shown(str(folder))} is a file: pass the run's folder, {shown(str(folder.parent))}")
     there = ", ".join(shown(name, 60) for name in others[:_MOST_LISTED]) or "no run"
-    more = f" and {len(others) - _MOST_LISTED} others" if len(others) > _MOST_LISTED else ""
+    more = f" and {counted(len(others) - _MOST_LISTED, 'other')}" if len(others) > _MOST_LISTED else ""
     raise UserError(
         f"there is no run {shown(str(folder))}{closest(folder.name, others)}; {shown(str(folder.parent))} holds "
-        f"{there}{more}: check its name and --save_ckpt_dir, or train it first"
+        f"{there}{more}: check the name and the folder, or train it first"
     )
 
 

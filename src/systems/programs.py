@@ -166,10 +166,21 @@ def read_command(program: Program, argv: Sequence[str]) -> tuple[Description, Co
         option = schema.find(key, "", "--")
         values[option.name] = option.check(value, COMMAND_LINE)
         explicit.append(option.name)
+    _check_name(values["name"])
     if values["gpu_ids"]:
         values |= _device_of(values["gpu_ids"])
     values["model"] = description.name
     return description, Config(values, explicit, schema, kept)
+
+
+def _check_name(name: str) -> None:
+    """Raise ``UserError`` unless ``name`` stands for a folder inside the folder of all runs."""
+    parts = Path(name).parts
+    if not parts or ".." in parts or Path(name).is_absolute() or not name.isprintable():
+        raise UserError(
+            f"name {shown(ascii(name))} is not the name of a folder inside save_ckpt_dir: pass a --name such as my_run "
+            "(--save_ckpt_dir is for other places)"
+        )
 
 
 def _device_of(gpu_ids: str) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def train(system: type[System], config: Config) -> int:
     # quick checks first: building a network or record takes minutes
     check_start(system, config)
     if config.check_start:
+        get_logger().info("options, data, files and packages are there: the run can start")
         return 0
     device = start(config, join=config.run_distribute)
     folder = Path(config.save_ckpt_dir) / config.name

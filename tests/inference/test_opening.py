@@ -32,9 +32,9 @@ def test_a_wrong_name_lists_the_runs_there_are(tmp_path):
         read_command(EVAL, words)
     said = str(caught.value)
     assert "there is no run" in said and "; did you mean label2city?" in said
-    assert "holds label2city, run00, run01," in said and "run08 and 3 others: check its name" in said
+    assert "holds label2city, run00, run01," in said and "run08 and 3 others: check the name" in said
     assert "notes" not in said and len(said.splitlines()) == 1
-    with pytest.raises(UserError, match="holds no run: check its name and --save_ckpt_dir, or train it first"):
+    with pytest.raises(UserError, match="holds no run: check the name and the folder, or train it first"):
         read_command(EVAL, [f"--save_ckpt_dir={tmp_path / 'nowhere'}", "--name=city"])
     with pytest.raises(UserError, match="cannot read .*: File name too long|there is no run"):
         read_command(EVAL, [f"--save_ckpt_dir={tmp_path}", f"--name={'n' * 5000}"])

@@ -412,3 +412,15 @@ def test_a_mistake_ends_the_program_with_status_2_and_no_traceback():
     done = subprocess.run([sys.executable, ROOT / "train.py", "--nitre", "3"], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.strip() == "error: unknown option --nitre; did you mean niter?"
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/../../x", "/abs", "a\nb", "\x1b[2J"])
+@pytest.mark.parametrize("program", [TRAIN, EVAL])
+def test_a_name_stands_for_a_folder_among_the_runs(program, name):
+    with pytest.raises(UserError, match=r"name .* is not the name of a folder inside save_ckpt_dir"):
+        read_command(program, ["--model=hflow", f"--name={name}"])
+
+
+@pytest.mark.parametrize("name", ["a b", "ü/x", "run.1", "a/b"])
+def test_other_names_are_taken(name):
+    assert read_command(TRAIN, [f"--name={name}"])[1].name == name

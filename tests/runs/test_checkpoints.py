@@ -247,7 +247,7 @@ def test_nonfinite_weights_are_told_otherwise(tmp_path):
 
 
 def test_clear_errors(run, tmp_path):
-    with pytest.raises(UserError, match=r"there is no run .*run; .* holds no run: check its name and --save_ckpt_dir"):
+    with pytest.raises(UserError, match=r"there is no run .*run; .* holds no run: check the name and the folder"):
         run.store.load()
     run.folder.mkdir(parents=True)
     with pytest.raises(UserError, match="holds no checkpoint 'latest': it holds none at all"):

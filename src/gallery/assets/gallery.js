@@ -38,7 +38,7 @@
 
   function shots(entry, title, columns, open) {
     return h("div", { class: "shots", style: `--columns:${columns.length}` }, columns.map((name) =>
-      h("figure", {}, picture(entry.images[name], name, title, columns.length, () => open(name)), h("figcaption", {}, name))));
+      h("figure", {}, picture(entry.images[name], name, title, columns.length, () => open(name)), h("figcaption", {}, name.replaceAll("_", " ")))));
   }
 
   // -- results ------------------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@
       for (const chip of chips.children) chip.setAttribute("aria-pressed", String(columns().includes(chip.dataset.column)));
       shownCount.textContent = visible.length === entries.length ? "" : `${visible.length} of ${entries.length}`;
       heads.style.setProperty("--columns", columns().length);
-      heads.replaceChildren(...columns().map((name) => h("span", {}, name)));
+      heads.replaceChildren(...columns().map((name) => h("span", {}, name.replaceAll("_", " "))));
       summary();
       watcher.disconnect();
       list.replaceChildren(...visible.map(card));

@@ -168,6 +168,8 @@ class Pix2PixHD(System):
         check_options(config, loads)
         encoded = not training and uses_encoded_image(config)
         ways_out = {
+            "label": "check --data_root and --phase; images (PHASE_A and PHASE_B) instead of label maps need "
+            "--label_nc 0 --no_instance True",
             "inst": "pass --no_instance True to do without instance maps",
             "feat": "make it with precompute_feature_maps.py, or pass --load_features False",
         }
