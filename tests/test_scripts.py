@@ -392,7 +392,7 @@ def test_runs_stay_what_they_are(data, capfd):
     assert "train_feat holds files that were not made here: move them away, nothing was overwritten" in said
     # sampling needs clusters, which nobody made
     said = refused_keeping_run(capfd, eval_command, data, "--name", "feat")
-    assert "features_clustered_010.npy does not exist: make it with precompute_feature_maps.py" in said
+    assert "feat/features_clustered_010.npy, and there is no such file: make it with precompute_feature_maps.py" in said
 
 
 def test_rgb_to_rgb_trains_and_never_precomputes(data, capfd):

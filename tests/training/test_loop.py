@@ -351,7 +351,7 @@ def test_how_many_and_the_checkpoint_are_chosen(whole, data, tmp_path, capsys):
         (["--instance_feat", "False"], r"--instance_feat False contradicts .* instance_feat True"),
         (["--norm", "batch"], r"--norm batch contradicts"),
         (["--which_epoch", "77"], r"77"),
-        (["--name", "nobody"], r"nobody does not exist"),
+        (["--name", "nobody"], r"there is no run .*nobody; .* holds label2city"),
     ],
 )
 def test_options_that_contradict_the_checkpoint_are_refused(whole, data, tmp_path, option, message):
