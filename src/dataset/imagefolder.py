@@ -47,7 +47,7 @@ def image_rows(data_root: str | Path, phase: str, held_out: int) -> list[Row]:
     """The images of a phase, named by their paths below the folder.
 
     Raises:
-        UserError: no such folder, no images in it, or not more than are held out.
+        UserError: no such folder, no images in it, or no more for training than are held out.
     """
     root = Path(data_root)
     if not root.is_dir():
@@ -64,12 +64,12 @@ def image_rows(data_root: str | Path, phase: str, held_out: int) -> list[Row]:
         raise UserError(f"folder {folder} holds no images ({', '.join(IMAGE_EXTENSIONS)}): check --data_root")
     if folder is own:
         return rows
-    if held_out >= len(rows):
-        raise UserError(
-            f"held_out {held_out} leaves nothing to train on: {root} holds {counted(len(rows), 'image')}; pass a "
-            f"smaller --held_out, such as {max(1, len(rows) // 10)}"
-        )
     if phase == "train":
+        if held_out >= len(rows):
+            raise UserError(
+                f"held_out {held_out} leaves nothing to train on: {root} holds {counted(len(rows), 'image')}; pass a "
+                f"smaller --held_out, such as {-(-len(rows) // 10) if len(rows) > 1 else 0}"
+            )
         return rows[: len(rows) - held_out]
     if not held_out:
         notice_once(str(root), f"held_out is 0: evaluation uses images of {root} that training has seen")

@@ -23,6 +23,16 @@ class _Loader(yaml.SafeLoader):
             raise yaml.composer.ComposerError(None, None, "an alias (*name), which options have no use for", mark)
         return super().compose_node(parent, index)
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        first: dict[str, yaml.Node] = {}
+        for key in keys:
+            # PyYAML keeps the last of equal keys without a word
+            if first.setdefault(key.value, key) is not key:
+                problem = f"{shown(key.value)} is given twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        return super().construct_mapping(node, deep)
+
     def fetch_flow_collection_start(self, token_class: type) -> None:
         # the scanner's time grows with the square of the open brackets
         if self.flow_level > _MOST_NESTED:
@@ -71,4 +81,5 @@ def _reason(error: Exception) -> str:
         line = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
         return f"{error.problem}{line}"
     text = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-    return shown(text.splitlines()[0] if text else type(error).__name__)
+    # what follows is Python's advice to programmers
+    return shown(text.splitlines()[0].partition("; use sys.")[0] if text else type(error).__name__)

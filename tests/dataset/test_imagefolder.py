@@ -41,6 +41,19 @@ def test_phases_share_the_pictures_and_the_last_are_held_out(folder):
     assert len(image_rows(folder, "train", 0)) == 10 and len(image_rows(folder, "test", 0)) == 10
 
 
+def test_evaluation_needs_nothing_left_for_training(tmp_path):
+    write(tmp_path / "a.png")
+    assert [row.stem for row in image_rows(tmp_path, "test", 2)] == ["a"]
+    # the advice works
+    with pytest.raises(UserError, match="pass a smaller --held_out, such as 0"):
+        image_rows(tmp_path, "train", 1)
+    assert len(image_rows(tmp_path, "train", 0)) == 1
+    write(tmp_path / "b.png")
+    with pytest.raises(UserError, match="such as 1"):
+        image_rows(tmp_path, "train", 2)
+    assert len(image_rows(tmp_path, "train", 1)) == 1
+
+
 def test_a_folder_of_the_phase_is_the_phase(tmp_path):
     for i in range(4):
         write(tmp_path / "train_img" / f"{i}.png", seed=i)

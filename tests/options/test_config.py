@@ -258,6 +258,8 @@ def test_a_relative_overlay_is_found_in_the_working_folder_and_in_the_project(tm
         ("- a\n- b\n", r"each document must map option names to values"),
         ("3: 4\n", r"each document must map option names to values"),
         ("niter: [\n", r"cannot read configuration"),
+        ("ngf: 4\nnef: 3\nngf: 8\n", r"cannot read configuration .*mine.yaml: ngf is given twice in line 3$"),
+        (f"ngf: {'9' * 6000}\n", r"cannot read configuration .*mine.yaml: [^;]*digits$"),
     ],
 )
 def test_mistakes_in_a_file_are_named(tmp_path, text, message):
