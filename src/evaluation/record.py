@@ -15,7 +15,7 @@ from ..dataset.pipeline import Pipeline
 from ..inference.model import Model
 from ..metrics.owners import INCEPTION, METRICS
 from ..runs.checkpoint_reader import CheckpointReader
-from ..utils.files import atomic_write, explained, open_unlinked, read_small
+from ..utils.files import atomic_write, explained, make_folders, open_unlinked, read_small
 
 _WITHOUT_EFFECT = ("how_many", "num_workers")
 _RECORD, _JOURNAL = "translated.json", "written.jsonl"
@@ -81,7 +81,7 @@ class Results:
         """The path of a file that is about to be written below the folder.
 
         Raises:
-            UserError: the journal cannot be written, for example on a full disk.
+            UserError: the journal cannot be written, for example on a full disk, or a folder on the way is a link.
         """
         journal = self.folder / _JOURNAL
         with explained(journal, "write"):
@@ -90,6 +90,8 @@ class Results:
                 os.write(handle, (json.dumps("/".join(parts)) + "\n").encode())
             finally:
                 os.close(handle)
+        with explained(self.folder.joinpath(*parts[:-1]), "write into"):
+            make_folders(self.folder, *parts[:-1])
         return self.folder.joinpath(*parts)
 
     def finish(self, mark: str, outputs: Mapping[str, Mapping[int, Path]]) -> None:

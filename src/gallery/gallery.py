@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..utils.errors import UserError
-from ..utils.files import atomic_write, explain_os_error, explained, leftovers
+from ..utils.files import atomic_write, explain_os_error, explained, leftovers, make_folders
 from ..utils.logging import get_logger
 from ..utils.text import readable
 from .curves import LossCurves
@@ -60,10 +60,10 @@ class Gallery:
         self._unwanted: set[Path] = set()
         self._curves: LossCurves | None = None
         try:
-            for name in ("images/results", "images/training"):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            for name in ("results", "training"):
+                make_folders(Path(folder), "gallery", "images", name)
         except (OSError, UnicodeEncodeError) as error:
-            raise explain_os_error(error, self.folder, "create") from error
+            raise explain_os_error(error, getattr(error, "filename", None) or self.folder, "create") from error
         self._remove_leftovers()
         self._state = self._load()
         if title is not None:

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from ..options.text import shown
 from ..utils.errors import UserError
 from ..utils.files import atomic_write, explained, open_unlinked, read_small
 
@@ -114,15 +115,21 @@ def _check_run(
     if held and run_file.is_file():
         try:
             stored = json.loads(read_small(run_file))["fingerprint"]
+            # not every run of version 0.1 names its system
+            model = stored.setdefault("model", fingerprint.get("model"))
             earlier = {key: defaults[key] for key in fingerprint if key in defaults} | stored
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             raise UserError(f"{run_file} is damaged ({error}): delete it to go on without this check") from error
+        if model != fingerprint.get("model"):
+            raise UserError(
+                f"{folder} holds a run of {shown(model)}, not of {fingerprint.get('model')}: pass another --name"
+            )
         now = json.loads(json.dumps(fingerprint))
         differing = sorted(key for key in earlier.keys() | now.keys() if earlier.get(key) != now.get(key))
         if differing:
-            shown = "; ".join(f"{key} was {earlier.get(key)!r}, is {now.get(key)!r}" for key in differing[:20])
+            changes = "; ".join(f"{key} was {earlier.get(key)!r}, is {now.get(key)!r}" for key in differing[:20])
             raise UserError(
-                f"{folder} holds a run with other options ({shown}): pass the earlier values or another --name"
+                f"{folder} holds a run with other options ({changes}): pass the earlier values or another --name"
             )
         return
     atomic_write(run_file, json.dumps({"fingerprint": fingerprint}, indent=1, sort_keys=True) + "\n")

@@ -58,7 +58,7 @@ def train(system: type[System], config: Config) -> int:
     folder = Path(config.save_ckpt_dir) / config.name
     lock = None
     if device.rank == 0:
-        fixed = {key: config[key] for key in system.architecture_keys}
+        fixed = {"model": system.description.name} | {key: config[key] for key in system.architecture_keys}
         lock = claim_run_folder(folder, fixed, config.continue_train, config.schema.defaults())
     try:
         return _Trainer(system, config, device, folder).run()

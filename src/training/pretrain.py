@@ -29,9 +29,14 @@ def load_pretrained(
     from ``source`` to ``run_folder``, so that the run can be evaluated on its own; None copies nothing.
 
     Raises:
-        UserError: less than half of a network's parameters are filled.
+        UserError: the checkpoint has none of the networks, or fills less than half of a network's parameters.
     """
     system.companions.adopt(system, checkpoint.networks, checkpoint.config)
+    if not system.networks.keys() & checkpoint.networks.keys():
+        raise UserError(
+            f"{source} holds {', '.join(sorted(checkpoint.networks))}, none of the networks of "
+            f"{system.description.name} ({', '.join(sorted(system.networks))}): pass --load_pretrain with a run of it"
+        )
     for name, cell in system.networks.items():
         if name not in checkpoint.networks:
             say(f"pretrained {source}: has no network {name}, it starts new")

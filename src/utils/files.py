@@ -5,6 +5,7 @@ __all__ = [
     "explain_os_error",
     "explained",
     "leftovers",
+    "make_folders",
     "open_regular",
     "open_unlinked",
     "read_small",
@@ -80,6 +81,17 @@ def _free_space(path: Path) -> str:
 def open_unlinked(path: str | os.PathLike, flags: int) -> int:
     """Open a file as ``os.open`` does, but never through a link at ``path`` (``OSError`` with ``ELOOP``)."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def make_folders(top: Path, *parts: str) -> Path:
+    """Make the folder ``top/parts...`` and return it; a link among ``parts`` is an ``OSError`` with ``ELOOP``."""
+    top.mkdir(parents=True, exist_ok=True)
+    for part in parts:
+        top = top / part
+        if top.is_symlink():
+            raise OSError(errno.ELOOP, "it is a link", str(top))
+        top.mkdir(exist_ok=True)
+    return top
 
 
 def open_regular(path: str | os.PathLike) -> BufferedReader:

@@ -116,6 +116,10 @@ def test_links_lead_nowhere(tmp_path):
     with pytest.raises(UserError, match="written.jsonl: it is a link"):
         results.path("images", "a.png")
     assert (outside / "thesis").read_text() == "mine"
+    os.unlink(folder / "written.jsonl")
+    (folder / "images").symlink_to(outside)
+    with pytest.raises(UserError, match="images: it is a link"):
+        results.path("images", "a.png")
 
 
 def test_a_folder_that_is_a_link_is_the_users(tmp_path):

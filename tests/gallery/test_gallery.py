@@ -283,6 +283,17 @@ def test_a_page_that_is_no_gallery_is_kept_aside(tmp_path, change, capsys):
     assert "is kept as index.html.unreadable" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("link", ["gallery", "gallery/images", "gallery/images/results"])
+def test_a_folder_that_is_a_link_is_not_written_through(tmp_path, link):
+    (tmp_path / "mine").mkdir()
+    path = tmp_path / "run" / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "mine")
+    with pytest.raises(UserError, match=rf"cannot create .*{link}: it is a link"):
+        Gallery(tmp_path / "run")
+    assert not list((tmp_path / "mine").iterdir())
+
+
 def test_training_and_evaluation_may_write_the_same_page(tmp_path):
     training, evaluation = Gallery(tmp_path, "t"), Gallery(tmp_path)
     training.add_training(1, 1, {"a": flat(1)})

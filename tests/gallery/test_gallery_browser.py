@@ -229,7 +229,8 @@ def test_the_training_timeline(page, run):
     before = int(page.texts("#lightbox-title")[0].split()[1])
     page.key("ArrowRight")
     page.key("Escape")
-    assert page.texts("#snapshot-name") == [f"Epoch {before + 1}"], "the timeline follows the large picture"
+    # the timeline follows the large image when the dialog tells that it is closed
+    page.wait_for(f"document.getElementById('snapshot-name').textContent === 'Epoch {before + 1}'", 10)
 
 
 def test_the_loss_curves(page, run):

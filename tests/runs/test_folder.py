@@ -26,6 +26,19 @@ def test_a_folder_with_a_run_is_refused(tmp_path):
         claim_run_folder(folder, {"netG": "global"}, continue_run=True)
 
 
+def test_the_run_of_another_system_is_named(tmp_path):
+    claim_run_folder(tmp_path, {"model": "pix2pixHD", "netG": "global"}).release()
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    with pytest.raises(UserError, match="holds a run of pix2pixHD, not of cyclegan: pass another --name"):
+        claim_run_folder(tmp_path, {"model": "cyclegan", "n_blocks": 9}, True)
+
+
+def test_a_run_that_does_not_name_its_system_goes_on(tmp_path):
+    claim_run_folder(tmp_path, {"n_blocks": 9}).release()
+    (tmp_path / "log.jsonl").write_text("{}\n")
+    claim_run_folder(tmp_path, {"model": "cyclegan", "n_blocks": 9}, True, {"model": ""}).release()
+
+
 def test_what_a_run_of_an_earlier_version_does_not_name_was_the_default(tmp_path):
     claim_run_folder(tmp_path, {"netG": "local"}).release()
     (tmp_path / "log.jsonl").write_text("{}\n")

@@ -22,6 +22,7 @@ from tests.tiny_runs import make_streets, options_of
 # three epochs of four steps: at the full rate, again (the first of the decay), and at half of it
 OPTIONS = {"niter": 1, "niter_decay": 2, "instance_feat": True, "pool_size": 2, "print_freq": 1}
 STEPS = 12
+LEGACY = Path(__file__).resolve().parents[1] / "fixtures" / "runs_0_1"
 
 
 @pytest.fixture(scope="module")
@@ -238,6 +239,8 @@ def test_pretrained_weights_of_another_network_are_refused(whole, data, tmp_path
         run(data, save_ckpt_dir=tmp_path, load_pretrain=whole, ngf=3)
     with pytest.raises(UserError, match=r"there is no run .*nowhere"):
         run(data, save_ckpt_dir=tmp_path, name="other", load_pretrain=tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"cyclegan holds G_AB, G_BA, none of the networks of pix2pixHD \(D, E, G\)"):
+        run(data, save_ckpt_dir=tmp_path, name="other", load_pretrain=LEGACY / "cyclegan")
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------
