@@ -228,6 +228,7 @@ def test_the_training_timeline(page, run):
     page.wait_for("document.querySelector('dialog').open")
     before = int(page.texts("#lightbox-title")[0].split()[1])
     page.key("ArrowRight")
+    page.wait_for(f"document.getElementById('lightbox-title').textContent.startsWith('Epoch {before + 1}')", 10)
     page.key("Escape")
     # the timeline follows the large image when the dialog tells that it is closed
     page.wait_for(f"document.getElementById('snapshot-name').textContent === 'Epoch {before + 1}'", 10)
