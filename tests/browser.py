@@ -80,6 +80,8 @@ class Browser:
             self._session = attached["sessionId"]
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self.send(f"{domain}.enable")
+            # keys arrive whatever other windows the machine shows
+            self.send("Emulation.setFocusEmulationEnabled", enabled=True)
             self.resize(width, height)
         except BaseException:
             self.close()
