@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from src.imaging.video import Video, write_video
+from src.runs.checkpoint_reader import CheckpointReader
 
 ROOT = Path(__file__).resolve().parents[1]
 CYCLEGAN = "--load_size 36 --fine_size 32 --ngf 4 --ndf 4 --n_residual_blocks 1 --batch_size 2 --pool_size 3"
@@ -111,8 +112,8 @@ def test_student_learns_from_the_teacher(streets, teacher):
 def test_hierarchy_flow_trains_by_steps_and_names_its_results(streets):
     folder = streets.parent
     options = ["--data_root", streets, "--name", "flow", "--mode", "pynative"]
-    said = script("train_hierarchyflow.sh", *options, *HIERARCHY.split(), "--max_iter", 4, folder=folder)
-    assert "4/4 steps" in said
+    script("train_hierarchyflow.sh", *options, *HIERARCHY.split(), "--max_iter", 4, folder=folder)
+    assert CheckpointReader(folder / "checkpoints" / "flow").load("latest").state["run.step"] == 4
     script("eval_hierarchyflow.sh", *options, folder=folder)
     results = folder / "results" / "predict" / "flow" / "test_2.1"
     assert sizes(results / "images") == {f"testA{i}_to_testB0.png": (32, 24) for i in (0, 1)}
