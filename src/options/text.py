@@ -7,19 +7,21 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
+from ..utils import errors
+
 _MOST_SHOWN = 120
 _brief = reprlib.Repr()
 _brief.maxstring = _brief.maxother = _MOST_SHOWN
 
 
 def shown(value: Any) -> str:
-    """A value as it was given, cut to a readable length."""
+    """A value as it was given, cut to a readable length; control characters are escaped."""
     if not isinstance(value, str):
         try:
             value = _brief.repr(value)
         except ValueError:
             return "of thousands of digits"
-    return value if len(value) <= _MOST_SHOWN else f"{value[:_MOST_SHOWN]}..."
+    return errors.shown(value, _MOST_SHOWN)
 
 
 def closest(word: str, words: Iterable[Any]) -> str:

@@ -9,8 +9,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..options.text import shown
-from ..utils.errors import UserError
+from ..utils.errors import UserError, shown
 from ..utils.files import atomic_write, explained, open_unlinked, read_small
 
 try:

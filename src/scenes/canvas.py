@@ -137,15 +137,23 @@ class Canvas:
 
         ``colour`` is RGB or a function of pixel coordinates (x, y); ``instance`` defaults to the label.
         """
-        low = np.clip(np.floor(points.min(0)).astype(int), 0, [self.width, self.height])
-        high = np.clip(np.ceil(points.max(0)).astype(int) + 1, 0, [self.width, self.height])
-        size = high - low
-        if min(size) <= 0:
-            return
-        mask = np.zeros((size[1], size[0]), np.uint8)
-        fixed = np.rint(np.clip(points - low, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], (1,), shift=_SUBPIXEL_BITS)
-        self.fill_mask(mask.astype(bool), (int(low[0]), int(low[1])), label, colour, depth, instance)
+        mask, (left, top) = self._polygon(points, 0, 1)
+        if mask.size:
+            self.fill_mask(mask.astype(bool), (left, top), label, colour, depth, instance)
+
+    def _polygon(self, points: np.ndarray, before: int, after: int) -> tuple[np.ndarray, tuple[int, int]]:
+        """The mask of a polygon (uint8; 1 inside) in its bounding box, and the box's left and top.
+
+        The box has ``before`` more pixels at its left and top, ``after`` at its right and bottom, and ends at the
+        canvas; a polygon outside of it has an empty mask.
+        """
+        low = np.clip(np.floor(points.min(0)).astype(int) - before, 0, [self.width, self.height])
+        high = np.clip(np.ceil(points.max(0)).astype(int) + after, 0, [self.width, self.height])
+        mask = np.zeros((high - low)[::-1], np.uint8)
+        if mask.size:
+            fixed = np.rint(np.clip(points - low, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
+            cv2.fillPoly(mask, [fixed], (1,), shift=_SUBPIXEL_BITS)
+        return mask, (int(low[0]), int(low[1]))
 
     def fill_mask(
         self,
@@ -199,23 +207,18 @@ class Canvas:
         With ``softness`` (pixels) the polygon darkens by ``colour`` (a factor) with a soft edge.
         """
         margin = int(3 * softness) + 1
-        low = np.clip(np.floor(points.min(0)).astype(int) - margin, 0, [self.width, self.height])
-        high = np.clip(np.ceil(points.max(0)).astype(int) + margin, 0, [self.width, self.height])
-        size = high - low
-        if min(size) <= 0:
+        mask, (left, top) = self._polygon(points, margin, margin)
+        if not mask.size:
             return
-        mask = np.zeros((size[1], size[0]), np.float32)
-        fixed = np.rint(np.clip(points - low, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], (1.0,), shift=_SUBPIXEL_BITS)
-        window = self.colour[low[1] : high[1], low[0] : high[0]]
+        window = self.colour[top : top + mask.shape[0], left : left + mask.shape[1]]
         if softness:
-            mask = cv2.GaussianBlur(mask, (0, 0), softness)[:, :, None]
-            window *= 1 - mask + mask * np.asarray(colour, np.float32)
+            soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), softness)[:, :, None]
+            window *= 1 - soft + soft * np.asarray(colour, np.float32)
             return
         rows, columns = np.nonzero(mask)
         values = colour
         if callable(colour):
-            values = colour((columns + low[0]).astype(np.float32), (rows + low[1]).astype(np.float32))
+            values = colour((columns + left).astype(np.float32), (rows + top).astype(np.float32))
         window[rows, columns] = values
 
     def tint_world(self, points: Points, colour: Colour, softness: float = 0.0) -> None:

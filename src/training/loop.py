@@ -15,7 +15,7 @@ from ..dataset.pipeline import Pipeline
 from ..gallery.gallery import Gallery
 from ..models.parameters import count_parameters, load_arrays, state_arrays
 from ..options.config import Config
-from ..runs.checkpoint_reader import Checkpoint
+from ..runs.checkpoint_reader import Checkpoint, CheckpointReader
 from ..runs.checkpoints import CheckpointStore, Position
 from ..runs.folder import claim_run_folder
 from ..runs.log import RunLog
@@ -88,7 +88,7 @@ class _Trainer:
         elif config.continue_train:
             self.say(f"{folder} holds no checkpoint yet: beginning at step 0")
         if config.load_pretrain and not checkpoint:
-            pretrained = CheckpointStore(config.load_pretrain).load(config.which_epoch, with_state=False)
+            pretrained = CheckpointReader(config.load_pretrain).load(config.which_epoch, with_state=False)
         self.config = config = system.companions.complete(
             config, checkpoint.config if checkpoint else None, pretrained.config if pretrained else None
         )

@@ -257,6 +257,7 @@ def test_a_relative_overlay_is_found_in_the_working_folder_and_in_the_project(tm
         ("base: mine.yaml\n", r"mine.yaml is its own base"),
         ("- a\n- b\n", r"each document must map option names to values"),
         ("3: 4\n", r"each document must map option names to values"),
+        ('netG: "\\e[2J"\n', r"netG \\x1b\[2J is not one of"),
         ("niter: [\n", r"cannot read configuration"),
         ("ngf: 4\nnef: 3\nngf: 8\n", r"cannot read configuration .*mine.yaml: ngf is given twice in line 3$"),
         (f"ngf: {'9' * 6000}\n", r"cannot read configuration .*mine.yaml: [^;]*digits$"),
