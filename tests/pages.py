@@ -68,7 +68,7 @@ class Section:
         """The numbers of each row of a table, cell by cell."""
         lines = zip(self.prose, self._text(SPAN, LINK).split("\n"), strict=False)
         for (number, _), text in lines:
-            cells = [sorted(map(value_of, NUMBER.finditer(cell))) for cell in text.strip("| ").split("|")]
+            cells = [sorted(map(value_of, NUMBER.finditer(cell))) for cell in text.split("|")[1:-1]]
             if text.startswith("|") and any(cells):
                 yield number, " | ".join(" ".join(cell) for cell in cells)
 

@@ -47,7 +47,7 @@ def differences(english, chinese):
             "code in a sentence": (ours.spans(), theirs.spans()),
             "option or path in a comment": (ours.words_of_code(), theirs.words_of_code()),
             "number": (ours.numbers(), theirs.numbers()),
-            "numbers of a row": (list(ours.rows()), list(theirs.rows())),
+            "numbers of a row:": (list(ours.rows()), list(theirs.rows())),
             "link to": (list(links(english, ours, chinese)), list(links(chinese, theirs))),
             "part of the text:": (ours.parts(), theirs.parts()),
         }
@@ -150,7 +150,7 @@ def compared(chinese):
         (
             "| 7 GB | 4 s",
             "| 4 s | 7 GB",
-            "numbers of a row  | 7 GB | 4: 1 in docs/data.md (line 13), 0 in docs/zh/data.md",
+            "numbers of a row:  | 7 GB | 4: 1 in docs/data.md (line 13), 0 in docs/zh/data.md",
         ),
         ("16位", "8位", "number 16: 1 in docs/data.md (line 18), 0 in docs/zh/data.md"),
         ("--batch_size 2", "--batchsize 2", "code in a sentence --batch_size 2: 1 in docs/data.md (line 5), 0 in"),
