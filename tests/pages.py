@@ -21,8 +21,8 @@ LINK = re.compile(r"\]\(([^()\s]+)\)")
 NUMBER = re.compile(
     r"(?:(?<![\w.])|(?<=\dx))(\d+(?:,\d{3})*(?:\.\d+)*)(\s?(?:[kMGT]i?B|G?TFLOPS?|ms|%)(?!\w))?", re.ASCII
 )
-#: options, names with an underscore and paths, as they stand in comments
-WORD_OF_CODE = re.compile(r"--\w+|[\w.-]*\w[_/][\w./-]*\b", re.ASCII)
+#: options, names with an underscore, paths, and lists of values without spaces, as they stand in comments
+WORD_OF_CODE = re.compile(r"--\w+|[\w.-]*\w[_/][\w./-]*\b|[a-z]\w*(?:,[a-z]\w*)+", re.ASCII)
 ITEM = re.compile(r"\s*(?:[-*]|\d+\.) ")
 
 

@@ -45,7 +45,7 @@ def differences(english, chinese):
         kinds = {
             "line of code": (ours.code, theirs.code),
             "code in a sentence": (ours.spans(), theirs.spans()),
-            "option or path in a comment": (ours.words_of_code(), theirs.words_of_code()),
+            "code in a comment": (ours.words_of_code(), theirs.words_of_code()),
             "number": (ours.numbers(), theirs.numbers()),
             "numbers of a row:": (list(ours.rows()), list(theirs.rows())),
             "link to": (list(links(english, ours, chinese)), list(links(chinese, theirs))),
@@ -154,7 +154,7 @@ def compared(chinese):
         ),
         ("16位", "8位", "number 16: 1 in docs/data.md (line 18), 0 in docs/zh/data.md"),
         ("--batch_size 2", "--batchsize 2", "code in a sentence --batch_size 2: 1 in docs/data.md (line 5), 0 in"),
-        ("或--no_instance", "或--instance", "option or path in a comment --instance: 0 in docs/data.md, 1 in"),
+        ("或--no_instance", "或--instance", "code in a comment --instance: 0 in docs/data.md, 1 in"),
         ("bash scripts/train_512p.sh\n", "", "line of code bash scripts/train_512p.sh: 1 in docs/data.md (line 19), 0"),
         ("--check_data True", "--check_data", "line of code python train.py --check_data: 0 in docs/data.md, 1 in"),
         ("](../flows.md)", "](../data.md)", "link to docs/data.md: 0 in docs/data.md, 1 in docs/zh/data.md (line 5)"),
