@@ -16,8 +16,10 @@ from src.systems.programs import ANY, EDIT, EVAL, EXPORT, PRECOMPUTE, TRAIN, rea
 from src.systems.programs import CONVERT as CONVERTING
 from src.systems.registry import SYSTEMS, descriptions
 from src.utils.errors import UserError, run_command
+from tests.pages import Page
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EVERY_LANGUAGE = [*PAGES, ROOT / "README_CN.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
 SCRIPTS = "tests/test_scripts.py::"
 SIM2REAL = "tests/test_sim2real.py::"
 CONVERT = "tests/data/test_convert_checkpoint.py::"
@@ -312,11 +314,15 @@ def test_the_named_tests_are_there(place):
     assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", EVERY_LANGUAGE, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+    page = Page(page)
+    for line, target in page.links():
+        if target.startswith("https://"):
+            continue
+        path, anchor = page.resolve(target)
+        assert path.exists(), f"{page.name}, line {line}: there is no {target}"
+        assert not anchor or anchor in Page(path).anchors, f"{page.name}, line {line}: no heading has {target}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
