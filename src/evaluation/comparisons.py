@@ -13,6 +13,7 @@ from ..imaging.images import read_image, to_rgb, unit_to_image
 from ..inference.model import Model
 from ..metrics.labels import Named, true_labels
 from ..metrics.measure import PAIRED, SETS, Comparison, Item, Tools, stand_in
+from ..metrics.prdc import check_enough
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
 from .translate import Plan
@@ -51,6 +52,9 @@ class RunComparisons:
                 raise UserError(
                     f"{_listed(SETS, tools)} need real images, and the data set has none: pass --real FOLDER"
                 )
+        if "prdc" in wanted:
+            for name in expected:
+                check_enough(self._count(name), self._real_count(name), config.prdc_k)
         self._truths = _truths(model, job) if tools.segmenter else None
         if tools.segmenter:
             without = [name for name in map(data.name, range(job.count)) if not self._truth(name)]
@@ -79,8 +83,23 @@ class RunComparisons:
             "data": {k: v for k, v in data.reader.settings.items() if k != "rows"},
             "translation": job.fingerprint[:16],
         } | ({"real": str(Path(config.real).resolve())} if config.real else {})
-        reals = self._reals.get(model.system.styles.get(output, ("", ""))[1]) if self._given is None else self._given
-        return Comparison(output, items, tuple(columns), reals, subject)
+        return Comparison(output, items, tuple(columns), self._reals_of(output), subject)
+
+    def _reals_of(self, output: str) -> Sequence[Callable[[], np.ndarray]] | None:
+        """Real images that belong to no sample; None where samples have their own."""
+        if self._given is not None:
+            return self._given
+        return self._reals.get(self._model.system.styles.get(output, ("", ""))[1])
+
+    def _count(self, output: str) -> int:
+        """How many images of an output the translation makes."""
+        styles, data = self._model.system.styles, self._job.data
+        # the two sides of unpaired data are different samples
+        return sum(output not in styles or styles[output][0] in data.files(i) for i in range(self._job.count))
+
+    def _real_count(self, output: str) -> int:
+        reals = self._reals_of(output)
+        return self._job.count if reals is None else len(reals)
 
     def _columns(self, output: str) -> dict[str, str]:
         """The columns of the data set that an output is compared with, by their role."""
@@ -113,7 +132,8 @@ def _column(model: Model, column: str) -> list[Callable[[], np.ndarray]]:
     try:
         data = kind.open(model.system.request(config, False), config, config.phase, training=False)
     except UserError as reason:
-        raise UserError(f"fid and kid compare with all images {column}: {reason}; or pass --real FOLDER") from None
+        names = ", ".join(SETS)
+        raise UserError(f"{names} compare with all images {column}: {reason}; or pass --real FOLDER") from None
     numbers = {data.files(i)[column]: i for i in range(data.num_samples) if column in data.files(i)}
     return [partial(_read_column, data, number, column) for number in numbers.values()]
 

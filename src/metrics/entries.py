@@ -12,6 +12,7 @@ import numpy as np
 from ..utils.text import counted
 from .fid import SUBSET_SIZE, SUBSETS, fid, kid
 from .labels import LabelScores
+from .prdc import expected_coverage, prdc
 from .similarity import PSNR_VARIANT, SSIM_VARIANT
 
 REALISM, SEMANTICS = "realism", "semantics"
@@ -78,11 +79,12 @@ def of_sets(
     real: np.ndarray,
     protocol: Mapping[str, object],
     seed: int,
+    k: int = 0,
 ) -> list[Entry]:
-    """FID and KID of two sets of Inception features.
+    """FID, KID, and precision, recall, density and coverage with ``k`` neighbours, of two sets of Inception features.
 
     Raises:
-        UserError: fewer than two images of a kind.
+        UserError: fewer than two images of a kind, or not more than ``k``.
     """
     counts = {"count_fake": len(fake), "count_real": len(real)}
     fewest, entries = min(len(fake), len(real)), []
@@ -122,6 +124,16 @@ def of_sets(
         entries.append(
             Entry(output, REALISM, "kid", value, len(fake), own | dict(protocol), None if whole else spread, warnings)
         )
+    if "prdc" in wanted:
+        own = counts | {"variant": "Naeem et al. 2020", "k": k}
+        warnings = [f"with {counted(fewest, 'image')} the estimate is mostly chance"] if fewest < _FEW else []
+        # what two halves of one set have, without which the number cannot be judged
+        equal = {"density": "1", "coverage": f"{expected_coverage(len(real), len(fake), k):.4f}"}
+        for metric, value in prdc(real, fake, k).items():
+            floor = {"expected_of_equal_sets": equal[metric]} if metric in equal else {}
+            entries.append(
+                Entry(output, REALISM, metric, value, len(fake), own | floor | dict(protocol), warnings=warnings)
+            )
     return entries
 
 

@@ -17,6 +17,7 @@ from ..utils.logging import get_logger
 from ..utils.text import counted
 from .labels import Named, true_labels
 from .measure import PAIRED, SETS, Comparison, Item
+from .prdc import check_enough
 
 _SHOWN = 3
 
@@ -34,7 +35,9 @@ def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
     if not others and set(wanted) & {*PAIRED, *SETS}:
         raise UserError(f"{', '.join(wanted)} compare images with others: pass --real FOLDER (or --source FOLDER)")
     if "real" not in others and set(wanted) & set(SETS):
-        raise UserError("fid and kid compare with real images: pass --real FOLDER")
+        raise UserError(f"{', '.join(SETS)} compare with real images: pass --real FOLDER")
+    if "prdc" in wanted:
+        check_enough(len(fakes.files), len(others["real"].files), config.prdc_k)
     pairs = {}
     for name, other in others.items():
         partners = {path: other.owner(name) for name, path in fakes.by_stem.items()}
@@ -46,7 +49,7 @@ def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
         raise UserError(
             f"{', '.join(sorted(set(wanted) & set(PAIRED)))} compare each image with its partner, and the names of "
             f"{fakes.folder} ({shown}, ...) have none in common with those of the other folder ({names}, ...): rename "
-            "the files, or measure fid and kid only"
+            f"the files, or measure {', '.join(SETS)} only"
         )
     has_truths = "miou" in wanted and config.truth
     truths = true_labels(config.truth, Path(config.data_root), config.phase) if has_truths else None
@@ -83,7 +86,7 @@ def _all_paired(
             f"{other.folder} lacks the partners of {len(lacking)} of {counted(len(fakes.files), 'image')} of "
             f"{fakes.folder} ({', '.join(lacking[:_SHOWN])}{more}): add them or remove these"
         )
-    possible = " and ".join(SETS) if name == "real" else "nothing"
+    possible = ", ".join(SETS) if name == "real" else "nothing"
     get_logger().info(
         f"{fakes.folder} ({len(fakes.files)}) and {other.folder} ({len(other.files)}) do not pair by name: "
         f"they are two sets, for {possible}"

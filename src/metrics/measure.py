@@ -26,7 +26,7 @@ from .segmentation_network import NetworkSegmenter, open_segmenter
 from .similarity import psnr, ssim
 
 #: metrics of an image and its partner, and of two sets of images
-PAIRED, SETS = ("lpips", "psnr", "ssim"), ("fid", "kid")
+PAIRED, SETS = ("lpips", "psnr", "ssim"), ("fid", "kid", "prdc")
 METRICS = tuple(sorted((*PAIRED, *SETS, "miou")))
 _PIXELS = {"psnr": psnr, "ssim": ssim}
 _PIXELS_A_BATCH = 1 << 20
@@ -57,7 +57,7 @@ class Comparison:
         output: what the images show, in one or two words.
         items: the images.
         references: which of ``real`` and ``source`` every item loads.
-        reals: real images that belong to no item, for FID and KID; None compares with the items' own.
+        reals: real images that belong to no item, for comparisons of sets; None compares with the items' own.
         subject: where the images come from, for the record.
     """
 
@@ -69,7 +69,7 @@ class Comparison:
 
     @property
     def has_reals(self) -> bool:
-        """Whether FID and KID have something to compare with."""
+        """Whether sets have something to compare with."""
         return self.reals is not None or "real" in self.references
 
 
@@ -221,8 +221,8 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
         fake, real = sets["fake"].array(), sets["real"].array()
         tools.inception.store.save()
         wanted = [name for name in SETS if name in tools.wanted]
-        seed = tools.config.seed
-        entries += of_sets(comparison.output, wanted, fake, real, common | against | tools.inception.protocol, seed)
+        protocol = common | against | tools.inception.protocol
+        entries += of_sets(comparison.output, wanted, fake, real, protocol, tools.config.seed, tools.config.prdc_k)
     return entries + (labels.entries() if labels else [])
 
 

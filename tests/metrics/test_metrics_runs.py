@@ -115,6 +115,10 @@ def test_an_unpaired_run(data, weights, tmp_path):
         assert content["pictures"][stem] == pytest.approx(ssim(fake, blocks(int(stem[1]))))
     protocol = found["fake_B", "realism", "kid"]["protocol"]
     assert (protocol["count_fake"], protocol["count_real"], protocol["size_real"]) == (2, 3, "64x48")
+    # known before anything is translated again
+    with pytest.raises(UserError, match="prdc_k 5 asks .* there are 2 measured and 3 real images"):
+        evaluate(command("cyclegan", "prdc", data, "cyclegan.yaml", direction="AtoB", seed=1, **options, **weights))
+    assert measurements(folder).keys() == found.keys()
     numbers = read_page(folder / "gallery" / "index.html")["results"]["a1"]["numbers"]
     assert numbers["ssim to source"] == content["pictures"]["a1"]
     evaluate(command("cyclegan", "ssim", data, "cyclegan.yaml", **options))
@@ -139,7 +143,7 @@ def test_styles_are_compared_with_all_images_that_have_them(data, weights, tmp_p
     assert [(p["count_fake"], p["count_real"], p["size_real"]) for p in protocols] == [(2, 3, "48x48")] * 2
     # of images of the user's own there is no such side
     own = {"input": data / "testA", "style": data / "testB"} | weights
-    with pytest.raises(UserError, match="kid compare with all images B: .*elsewhere.*; or pass --real FOLDER"):
+    with pytest.raises(UserError, match="kid, prdc compare with all images B: .*elsewhere.*; or pass --real FOLDER"):
         evaluate(command("hierarchyflow", "kid", "elsewhere", **own))
     evaluate(command("hierarchyflow", "kid", "elsewhere", real=data / "testB", **own))
     with pytest.raises(UserError, match="^command line: test_pairs False is not one of True$"):
