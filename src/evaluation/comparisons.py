@@ -14,6 +14,7 @@ from ..inference.model import Model
 from ..metrics.labels import Named, true_labels
 from ..metrics.measure import PAIRED, SETS, Comparison, Item, Tools, stand_in
 from ..metrics.prdc import check_enough
+from ..metrics.steadiness import check_frames
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
 from .translate import Plan
@@ -54,7 +55,11 @@ class RunComparisons:
                 )
         if "prdc" in wanted:
             for name in expected:
-                check_enough(self._count(name), self._real_count(name), config.prdc_k)
+                check_enough(len(self._numbers(name)), self._real_count(name), config.prdc_k)
+        self._flows = _flows(model, job) if "warp_error" in wanted else None
+        if "warp_error" in wanted:
+            for name, found in zip(expected, columns, strict=True):
+                self._check_frames(name, found)
         self._truths = _truths(model, job) if tools.segmenter else None
         if tools.segmenter:
             without = [name for name in map(data.name, range(job.count)) if not self._truth(name)]
@@ -73,7 +78,8 @@ class RunComparisons:
             name = data.name(number)
             # with several outputs, a prediction with the sample's name could belong to any of them
             names = (path.stem, name) if alone else (path.stem,)
-            items.append(Item(name, names, partial(_load, data, number, path, columns), self._truth(name)))
+            load = partial(_load, data, number, path, columns)
+            items.append(Item(name, names, load, self._truth(name), _frame(data, number), self._flow(number)))
         subject = {
             "run": str(model.folder),
             "checkpoint": model.tag,
@@ -83,7 +89,8 @@ class RunComparisons:
             "data": {k: v for k, v in data.reader.settings.items() if k != "rows"},
             "translation": job.fingerprint[:16],
         } | ({"real": str(Path(config.real).resolve())} if config.real else {})
-        return Comparison(output, items, tuple(columns), self._reals_of(output), subject)
+        given = self._flows.folder if self._flows else None
+        return Comparison(output, items, tuple(columns), self._reals_of(output), subject, given)
 
     def _reals_of(self, output: str) -> Sequence[Callable[[], np.ndarray]] | None:
         """Real images that belong to no sample; None where samples have their own."""
@@ -91,11 +98,22 @@ class RunComparisons:
             return self._given
         return self._reals.get(self._model.system.styles.get(output, ("", ""))[1])
 
-    def _count(self, output: str) -> int:
-        """How many images of an output the translation makes."""
+    def _numbers(self, output: str) -> list[int]:
+        """The samples that an output is made from."""
         styles, data = self._model.system.styles, self._job.data
         # the two sides of unpaired data are different samples
-        return sum(output not in styles or styles[output][0] in data.files(i) for i in range(self._job.count))
+        return [i for i in range(self._job.count) if output not in styles or styles[output][0] in data.files(i)]
+
+    def _check_frames(self, output: str, columns: Mapping[str, str]) -> None:
+        numbers = self._numbers(output)
+        if not (self._flows or columns):
+            raise UserError("warp_error needs images that are partners of the outputs, or --flow FOLDER")
+        has_flow = (lambda i: self._flow(numbers[i]) is not None) if self._flows else None
+        folder = self._flows.folder if self._flows else ""
+        check_frames([_frame(self._job.data, number) for number in numbers], has_flow, folder)
+
+    def _flow(self, number: int) -> Path | None:
+        return self._flows.owner(Path(_frame(self._job.data, number)).name) if self._flows else None
 
     def _real_count(self, output: str) -> int:
         reals = self._reals_of(output)
@@ -140,6 +158,18 @@ def _column(model: Model, column: str) -> list[Callable[[], np.ndarray]]:
 
 def _read_column(data: Pipeline, number: int, column: str) -> np.ndarray:
     return to_rgb(unit_to_image(data.reader.sample(data.reader.load(number), None)[column]))
+
+
+def _frame(data: Pipeline, number: int) -> str:
+    """The name of a sample as a frame: that of the file it is made from, because styles have numbers, too."""
+    return str(next(iter(data.files(number).values())).with_suffix(""))
+
+
+def _flows(model: Model, job: Plan) -> Named | None:
+    """Files of optical flow: those that the options name, or those of the data set."""
+    own = Path(model.config.data_root, f"{model.config.phase}_flow")
+    given = model.config.flow or (own if own.is_dir() and not job.data.source else "")
+    return Named(given) if given else None
 
 
 def _truths(model: Model, job: Plan) -> Named | None:

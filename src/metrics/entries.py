@@ -1,11 +1,11 @@
 """Measured numbers with what is needed to compare them: protocol, counts and warnings."""
 
-__all__ = ["REALISM", "SEMANTICS", "Entry", "of_labels", "of_pictures", "of_sets", "over_samplings"]
+__all__ = ["REALISM", "SEMANTICS", "Entry", "of_frames", "of_labels", "of_pictures", "of_sets", "over_samplings"]
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from .fid import SUBSET_SIZE, SUBSETS, fid, kid
 from .labels import LabelScores
 from .prdc import expected_coverage, prdc
 from .similarity import PSNR_VARIANT, SSIM_VARIANT
+from .steadiness import WarpErrors
 
-REALISM, SEMANTICS = "realism", "semantics"
+REALISM, SEMANTICS, STEADINESS = "realism", "semantics", "steadiness of a video"
 _GROUPS = {"real": "closeness to the real image", "source": "content kept from the source"}
 _VARIANTS = {"psnr": PSNR_VARIANT, "ssim": SSIM_VARIANT}
 _FEATURES = 2048
@@ -70,6 +71,19 @@ def of_pictures(
     return Entry(
         output, _GROUPS[reference], metric, value, len(numbers), own | dict(protocol), spread, warnings, dict(values)
     )
+
+
+def of_frames(output: str, errors: WarpErrors, protocol: Mapping[str, object]) -> list[Entry]:
+    """The warping error of translated frames, and that of the original frames, below which it need not go."""
+    entries = []
+    for kind, values in errors.errors.items():
+        numbers, own = np.array(list(values.values())), {"count": len(values)} | errors.protocol | dict(protocol)
+        name = output if kind == "fake" else f"{kind} images (floor)"
+        spread = float(numbers.std()) if len(numbers) > 1 else None
+        shown = values if kind == "fake" else {}
+        entry = Entry(name, STEADINESS, "warp_error", float(numbers.mean()), len(numbers), own, spread, errors.warnings)
+        entries.append(replace(entry, pictures=shown))
+    return entries
 
 
 def of_sets(

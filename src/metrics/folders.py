@@ -18,6 +18,7 @@ from ..utils.text import counted
 from .labels import Named, true_labels
 from .measure import PAIRED, SETS, Comparison, Item
 from .prdc import check_enough
+from .steadiness import check_frames
 
 _SHOWN = 3
 
@@ -54,12 +55,24 @@ def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
     has_truths = "miou" in wanted and config.truth
     truths = true_labels(config.truth, Path(config.data_root), config.phase) if has_truths else None
     titles = names_of(fakes.files, fakes.folder, attrgetter("stem"))
+    flows = Named(config.flow) if config.flow else None
+    if "warp_error" in wanted:
+        stems = list(fakes.by_stem)
+        frames = [str(path.with_suffix("")) for path in fakes.by_stem.values()]
+        check_frames(frames, (lambda i: flows.owner(stems[i]) is not None) if flows else None, config.flow)
+        if not (flows or pairs):
+            raise UserError(
+                f"warp_error needs the frames that those of {fakes.folder} were made from, paired by name: pass "
+                "--source FOLDER, or --flow FOLDER with their optical flow"
+            )
     items = [
         Item(
             title,
             (title, name),
             partial(_load, {"fake": path} | {column: partners[path] for column, partners in pairs.items()}),
             truths.owner(name) if truths else None,
+            str(path.with_suffix("")),
+            flows.owner(name) if flows else None,
         )
         for title, (name, path) in zip(titles, fakes.by_stem.items(), strict=True)
     ]
@@ -69,7 +82,8 @@ def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
         if sorted(partners) != sorted(others["real"].files):
             reals = [partial(read_image, path, 3) for path in others["real"].files]
     subject = {name: str(Path(config[name]).resolve()) for name in ("fake", *others)}
-    return Comparison(fakes.folder.name or "pictures", items, tuple(pairs), reals, subject)
+    given = flows.folder if flows else None
+    return Comparison(fakes.folder.name or "pictures", items, tuple(pairs), reals, subject, given)
 
 
 def _all_paired(

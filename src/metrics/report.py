@@ -32,6 +32,7 @@ _STYLES = {
     "psnr": (" dB", 2, 1, "higher"),
     "recall": ("", 4, 1, "higher"),
     "ssim": ("", 4, 1, "higher"),
+    "warp_error": ("", 6, 1, "lower"),
 }
 
 

@@ -207,7 +207,7 @@ def test_unpaired_sets_have_sizes_and_counts_of_their_own(folders, tmp_path, wei
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
-        ("ssim,pnsr", "pnsr is not one of fid, kid, lpips, miou, prdc, psnr, ssim; did you mean psnr"),
+        ("ssim,pnsr", "pnsr is not one of fid, kid, lpips, miou, prdc, psnr, ssim, warp_error; did you mean psnr"),
         (",", "names none of fid"),
         ("fid", "inception_net_path is empty: FID, KID and prdc need the Inception weights"),
         ("lpips", "LPIPS needs two files: --lpips_weights alex.pth"),
