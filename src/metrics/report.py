@@ -21,13 +21,18 @@ _SHOWN_CLASSES = 5
 #: metric to its unit, digits, factor, and whether more or less is better
 _STYLES = {
     "class_accuracy": (" %", 2, 100, "higher"),
+    "coverage": ("", 4, 1, "higher"),
+    "density": ("", 4, 1, "higher"),
     "fid": ("", 3, 1, "lower"),
     "kid": ("", 5, 1, "lower"),
     "lpips": ("", 4, 1, "lower"),
     "miou": (" %", 2, 100, "higher"),
     "pixel_accuracy": (" %", 2, 100, "higher"),
+    "precision": ("", 4, 1, "higher"),
     "psnr": (" dB", 2, 1, "higher"),
+    "recall": ("", 4, 1, "higher"),
     "ssim": ("", 4, 1, "higher"),
+    "warp_error": ("", 6, 1, "lower"),
 }
 
 

@@ -13,7 +13,6 @@ from ...evaluation.record import Results
 from ...imaging.images import unit_to_image, write_png
 from ...imaging.video import write_video
 from ...metrics.entries import of_sets
-from ...metrics.measure import SETS
 from ...metrics.report import Report, lines_of
 from ...options.config import Config
 from ...utils.errors import UserError
@@ -117,7 +116,7 @@ def fid(model: ImageFlowModel, config: Config) -> int:
     """
     folder = _folder(model, config)
     real, fake, protocol = sampled_features(model.system)
-    entries = of_sets("samples", SETS, fake, real, protocol, config.seed)
+    entries = of_sets("samples", ("fid", "kid"), fake, real, protocol, config.seed)
     subject = {"run": str(model.folder), "checkpoint": model.tag}
     for line in lines_of(entries, subject):
         get_logger().info(line)
