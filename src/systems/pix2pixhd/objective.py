@@ -235,7 +235,7 @@ class _DiscriminatorLoss(nn.Cell):
 
 
 class Pix2PixHDGradients(nn.Cell):
-    """One generator forward and three discriminator forwards, all at the weights from before any update.
+    """One step's gradients of every group, all at the weights from before any update.
 
     The discriminator is trained on that same fake, or on what the image pool returns for it. Loss terms are summed over
     the scales; the order is that of :attr:`Pix2PixHDObjective.loss_names`.
@@ -274,6 +274,7 @@ class Pix2PixHDGradients(nn.Cell):
         real, fake = (_DiscriminatorLoss(discriminator, lsgan, real) for real in (True, False))
         self.of_real = ms.value_and_grad(real, None, discriminator_parameters, has_aux=True)
         self.of_fake = ms.value_and_grad(fake, None, discriminator_parameters, has_aux=True)
+        self.generate, self.compiles = generator_loss.generate, ms.get_context("mode") == ms.GRAPH_MODE
         self.of_generator = ms.value_and_grad(generator_loss, None, generator_parameters, has_aux=True)
 
     def construct(
@@ -297,7 +298,11 @@ class Pix2PixHDGradients(nn.Cell):
         (_, terms, fake), grads_generator = self.of_generator(
             scale, condition, regions, image, features, real_outputs, real_maps, draws
         )
-        pair = ops.concat((condition, ops.stop_gradient(fake).astype(condition.dtype)), 1)
+        if self.compiles:
+            # the compiler merges equal forward passes, of the generator and of the discriminator that judges the same
+            # fake twice, but not with what comes out of a gradient function beside its value
+            fake = self.generate(condition, regions, image, features)
+        pair = ops.concat((condition, fake.astype(condition.dtype)), 1)
         if self.has_pool:
             pair = self.pool(pair.astype(ms.float32), slots).astype(condition.dtype)
         (_, loss_fake, _), grads_fake = self.of_fake(scale, self.augment(pair, draws))
