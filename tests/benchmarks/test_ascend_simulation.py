@@ -54,7 +54,7 @@ def test_every_mode_compiles(cann, compiled):
 
 def test_a_flow_needs_few_collectives(cann):
     words = ("--config_path", str(ROOT / "configs" / "fullglow_streets.yaml"), "--coupling_filters", "8")
-    report = compile_graph(Job("train", (*words, "--n_flow", "1", "--n_block", "1"), 8, (10, 20)), cann)
+    report = compile_graph(Job("train", (*words, "--n_flow", "1", "--n_block", "1", "--img_size", "10,20"), 8), cann)
     assert report.problems == [] and report.operators["Adam"][1] > 32
     assert 0 < report.operators["AllReduce"][1] <= COLLECTIVES
     # the norm and the mask read buckets
