@@ -7,6 +7,7 @@ Ascend and CUDA have too. Shapes are NCHW.
 __all__ = [
     "AvgPool",
     "BatchStatistics",
+    "FoldedConv",
     "InstanceNorm",
     "LeakyReLU",
     "MaxPool",
@@ -19,8 +20,10 @@ __all__ = [
     "deconv",
     "mean_pool",
     "norm_layer",
+    "weightless_conv",
 ]
 
+from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
@@ -204,6 +207,41 @@ class NarrowConv(nn.Cell):
         for i in range(1, self.kernel):
             y = y + z[:, i * self.out_channels : (i + 1) * self.out_channels, i : i + height]
         return self.add_bias(y, self.bias)
+
+
+class FoldedConv(nn.Cell):
+    """Convolution without weights of its own, odd ``kernel``, stride 1, zeros around so that the size stays.
+
+    ``construct(x, weight)``: (N, in, H, W) and (out, in, kernel, kernel) to (N, out, H, W). In training a 1x1
+    convolution makes what every tap adds, ``out * kernel^2`` channels, and folding shifts and sums them. These are the
+    same products, but CPUs copy every input of a wider kernel once for each tap, forward and twice backward, which for
+    few output channels costs more than the products. Otherwise it is ``ops.Conv2D``, which exports.
+    """
+
+    def __init__(self, out_channels: int, kernel: int):
+        super().__init__()
+        self.out_channels, self.taps = out_channels, kernel * kernel
+        self.plain = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=kernel // 2)
+        self.turn, self.transpose, self.reshape = ops.ReverseV2((2, 3)), ops.Transpose(), ops.Reshape()
+        self.pixels = ops.Conv2D(out_channels * self.taps, 1)
+        self.fold = ops.Col2Im(kernel, 1, kernel // 2, 1)
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        if not self.training:
+            return self.plain(x, weight)
+        n, c, height, width = x.shape
+        weight = self.transpose(self.turn(weight), (0, 2, 3, 1))
+        added = self.pixels(x, self.reshape(weight, (self.out_channels * self.taps, c, 1, 1)))
+        added = self.reshape(added, (n, self.out_channels, self.taps, height * width))
+        return self.fold(added, Tensor((height, width), ms.int32))
+
+
+def weightless_conv(in_channels: int, out_channels: int, kernel: int, padding: int, stride: int = 1) -> Callable:
+    """Convolution of ``(x, weight)`` with ``padding`` zeros at each border, in the form that this device has."""
+    keeps_size = kernel > 1 and kernel % 2 == 1 and padding == kernel // 2 and stride == 1
+    if keeps_size and in_channels >= 4 * out_channels and ms.get_context("device_target") == "CPU":
+        return FoldedConv(out_channels, kernel)
+    return ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)
 
 
 class BatchStatistics(nn.BatchNorm2d):

@@ -7,6 +7,7 @@ from mindspore import Tensor, nn, ops
 
 from src.models.layers import (
     AvgPool,
+    FoldedConv,
     InstanceNorm,
     LeakyReLU,
     NarrowConv,
@@ -228,6 +229,35 @@ def test_narrow_convolution_equals_the_plain_one(mode, kernel, channels):
     assert got[1].keys() == want[1].keys() == {"weight", "bias"}
     for name in got[1]:
         np.testing.assert_allclose(got[1][name], want[1][name], rtol=1e-4, atol=1e-3)
+
+
+class _WithWeight(nn.Cell):
+    """A convolution that is given its weight."""
+
+    def __init__(self, conv, shape):
+        super().__init__()
+        self.conv = conv
+        self.weight = ms.Parameter(Tensor(random(*shape, seed=3)), name="weight")
+
+    def construct(self, x):
+        return self.conv(x, self.weight)
+
+
+@pytest.mark.parametrize("kernel, channels", [(3, 2), (5, 1)])
+def test_folded_convolution_equals_the_plain_one(mode, kernel, channels):
+    shape = (channels, 5, kernel, kernel)
+    folded = _WithWeight(FoldedConv(channels, kernel), shape)
+    plain = _WithWeight(ops.Conv2D(channels, kernel, pad_mode="pad", pad=kernel // 2), shape)
+    x = random(2, 5, 7, 9)
+    want = plain(Tensor(x)).asnumpy()
+    for training in (True, False):
+        folded.set_train(training)
+        np.testing.assert_allclose(folded(Tensor(x)).asnumpy(), want, atol=1e-5)
+    folded.set_train()
+    upstream = random(*want.shape, seed=2)
+    got, want = backward(folded, x, upstream), backward(plain, x, upstream)
+    np.testing.assert_allclose(got[0], want[0], atol=1e-5)
+    np.testing.assert_allclose(got[1]["weight"], want[1]["weight"], rtol=1e-5, atol=1e-4)
 
 
 def test_leaky_relu(mode):
