@@ -15,6 +15,7 @@ from mindspore import Parameter, Tensor, nn, ops
 
 from ..contracts.objective import UpdateGroup
 from .optimizers import Adam
+from .overflow import LARGEST_NORM, LARGEST_SCALE, OverflowMark
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,12 @@ class StepOptions:
 
     Attributes:
         loss_scale: factor on the loss while gradients are computed; gradients are divided by it before they are used.
-        dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps.
+        dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps, up to 2**24.
         accumulation: steps whose gradients are averaged into one update.
         clip_norm: largest global norm of a group's gradient; 0 leaves it alone.
         clip_jointly: measure that norm over all groups together instead of each by itself.
         world: number of devices whose gradients are averaged.
+        saturates_at: on devices that only saturate, the number that an overflow gives; 0 where it gives infinity.
     """
 
     loss_scale: float = 1.0
@@ -37,6 +39,7 @@ class StepOptions:
     clip_norm: float = 0.0
     world: int = 1
     clip_jointly: bool = False
+    saturates_at: float = 0.0
 
 
 class TrainStep(nn.Cell):
@@ -77,6 +80,9 @@ class TrainStep(nn.Cell):
             self.optimizers = nn.CellList([Adam(group) for group in groups])
         self.statistics, self.buffers = ms.ParameterTuple(kept[0]), tuple(kept[1])
         self.finite = _scalar(1, "finite")
+        self.saturates = options.saturates_at > 0
+        if self.saturates:
+            self.overflow = OverflowMark(options.saturates_at, ms.get_context("device_target") == "Ascend")
         self.reduces = options.world > 1
         if self.reduces:
             self.all_reduce = ops.AllReduce()
@@ -95,7 +101,11 @@ class TrainStep(nn.Cell):
             # copied before the forward pass changes them
             before = self.map(_copy, self.statistics)
             scale = ops.depend(scale, before)
+        if self.saturates:
+            scale, inputs = self.overflow.clear(scale, inputs)
         losses, gradients, outputs = self.gradients(scale, *inputs)
+        if self.saturates:
+            gradients = self.overflow(losses, gradients)
         if self.reduces:
             losses = self.all_reduce(losses) / self.options.world
         factor = 1.0 / (self.scale.value() * self.options.accumulation)
@@ -113,6 +123,8 @@ class TrainStep(nn.Cell):
             norms = norms + (norm,)
         norms = ops.stack(norms)
         finite = ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
+        if self.saturates:
+            finite = ops.logical_and(finite, (norms < LARGEST_NORM).all())
         losses = ops.depend(losses, self._revert(before, finite))
         if self.applies:
             self._count(finite)
@@ -149,7 +161,9 @@ class TrainStep(nn.Cell):
         ops.assign(self.bad_steps, ops.select(finite, ops.zeros_like(self.bad_steps), self.bad_steps + 1.0))
         if self.options.dynamic_loss_scale:
             grown = good >= self.options.scale_window
-            scale = ops.select(grown, self.scale * 2.0, self.scale * 1.0)
+            # a scale that was given above the bound stays
+            doubled = ops.maximum(ops.minimum(self.scale * 2.0, LARGEST_SCALE), self.scale * 1.0)
+            scale = ops.select(grown, doubled, self.scale * 1.0)
             ops.assign(self.scale, ops.select(finite, scale, ops.maximum(scale * 0.5, ops.ones_like(scale))))
             good = ops.select(grown, ops.zeros_like(good), good)
         ops.assign(self.good_steps, good)
