@@ -7,7 +7,7 @@ Facts, with their source:
 * HF32: CANN, option ``allow_hf32`` of atc: A2, A3 and 950 have it; the Atlas training series has not. It is on for
   convolutions and off for matrix products unless said otherwise.
 * float32 lowered to float16: MindSpore, ``op_precision.precision_mode``: by default ``force_fp16`` on the Atlas
-  training series and ``must_keep_origin_dtype`` on others (2.5); 2.10 names the latter for all, so here it is always said.
+  training series and ``must_keep_origin_dtype`` on others (2.5); 2.10 names the latter for all. Here it is always said.
 * overflow: CANN, ``aclrtFloatOverflowMode``: the Atlas training series only saturates (+-MAX in the place of infinity
   and 0 in that of NaN), Atlas A2 and A3 give infinity and NaN by default, 950 always.
 * bfloat16: every series but the Atlas training series.
