@@ -29,6 +29,7 @@ from .checks import check_start
 from .clock import HourClock
 from .distribution import Workers
 from .guards import FiniteWatch, StopRequest
+from .overflow import largest_number
 from .pretrain import load_pretrained
 from .schedules import learning_rate_factor, total_epochs, total_steps
 from .state import apply_state, collect_state, kept_parameters, trained_parameters
@@ -55,6 +56,8 @@ def train(system: type[System], config: Config) -> int:
         get_logger().info("options, data, files and packages are there: the run can start")
         return 0
     device = start(config, join=config.run_distribute)
+    # checkpoints hold what the device did, which may be less than what was asked for
+    config = config.replace(conv_precision=device.conv_precision)
     folder = Path(config.save_ckpt_dir) / config.name
     lock = None
     if device.rank == 0:
@@ -115,6 +118,7 @@ class _Trainer:
             clip_norm=config.clip_norm,
             world=device.world,
             clip_jointly=self.objective.clips_jointly,
+            saturates_at=largest_number(config.precision, device),
         )
         self.first_step = 0
         self.state: dict[str, np.ndarray] = {}

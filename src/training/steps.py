@@ -16,6 +16,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from ..contracts.objective import UpdateGroup
 from .buckets import Average, averaging_buckets, joining_buckets
 from .optimizers import Adam
+from .overflow import LARGEST_NORM, LARGEST_SCALE, OverflowMark
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,12 @@ class StepOptions:
 
     Attributes:
         loss_scale: factor on the loss while gradients are computed; gradients are divided by it before they are used.
-        dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps.
+        dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps, up to 2**24.
         accumulation: steps whose gradients are averaged into one update.
         clip_norm: largest global norm of a group's gradient; 0 leaves it alone.
         clip_jointly: measure that norm over all groups together instead of each by itself.
         world: number of devices whose gradients are averaged.
+        saturates_at: on devices that only saturate, the number that an overflow gives; 0 where it gives infinity.
     """
 
     loss_scale: float = 1.0
@@ -38,6 +40,7 @@ class StepOptions:
     clip_norm: float = 0.0
     world: int = 1
     clip_jointly: bool = False
+    saturates_at: float = 0.0
 
 
 class TrainStep(nn.Cell):
@@ -81,6 +84,9 @@ class TrainStep(nn.Cell):
             self.optimizers = nn.CellList([Adam(group, own) for group, own in zip(groups, self.buckets, strict=True)])
         self.statistics, self.buffers = ms.ParameterTuple(kept[0]), tuple(kept[1])
         self.finite = _scalar(1, "finite")
+        self.saturates = options.saturates_at > 0
+        if self.saturates:
+            self.overflow = OverflowMark(options.saturates_at, ms.get_context("device_target") == "Ascend")
         # without a loss scale the backward pass begins with this device's share of the mean, which costs nothing
         self.begins_with_share = self.averages and not self.rescales
         self.share_value = _scalar(self.share, "share")
@@ -97,7 +103,11 @@ class TrainStep(nn.Cell):
             # copied before the forward pass changes them
             before = self.map(_copy, self.statistics)
             scale = ops.depend(scale, before)
+        if self.saturates:
+            scale, inputs = self.overflow.clear(scale, inputs)
         losses, gradients, outputs = self.gradients(scale, *inputs)
+        if self.saturates:
+            gradients = self.overflow(losses, gradients)
         losses, ready = self._mean(losses, self._joined(gradients))
         norms = ()
         for i in range(self.n_groups):
@@ -146,10 +156,12 @@ class TrainStep(nn.Cell):
             losses = self.all_reduce(losses)
         return losses * self.share, joined
 
-    @staticmethod
-    def _finite(losses: Tensor, norms: Tensor) -> Tensor:
+    def _finite(self, losses: Tensor, norms: Tensor) -> Tensor:
         """Whether everything is: a bool tensor (), equal on all devices before an update."""
-        return ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
+        finite = ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
+        if self.saturates:
+            finite = ops.logical_and(finite, (norms < LARGEST_NORM).all())
+        return finite
 
     def _revert(self, before: tuple[Tensor, ...], finite: Tensor) -> tuple:
         """Restore running statistics and buffers after the forward pass of a bad step."""
@@ -175,7 +187,9 @@ class TrainStep(nn.Cell):
         ops.assign(self.bad_steps, ops.select(finite, ops.zeros_like(self.bad_steps), self.bad_steps + 1.0))
         if self.options.dynamic_loss_scale:
             grown = good >= self.options.scale_window
-            scale = ops.select(grown, self.scale * 2.0, self.scale * 1.0)
+            # a scale that was given above the bound stays
+            doubled = ops.maximum(ops.minimum(self.scale * 2.0, LARGEST_SCALE), self.scale * 1.0)
+            scale = ops.select(grown, doubled, self.scale * 1.0)
             ops.assign(self.scale, ops.select(finite, scale, ops.maximum(scale * 0.5, ops.ones_like(scale))))
             good = ops.select(grown, ops.zeros_like(good), good)
         ops.assign(self.good_steps, good)
