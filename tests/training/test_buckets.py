@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from mindspore import Tensor, nn
 
+from src.systems.registry import SYSTEMS, create_system
 from src.training import steps
 from src.training.buckets import COLLECTIVES, Buckets, averaging_buckets, joining_buckets
 from src.training.steps import StepOptions, TrainStep
 from tests.training.test_steps import NAN, Given, everything, given, groups_of
+from tests.training.two_workers import config_of, size_of
 
 
 def complete(spans, count):
@@ -29,6 +31,18 @@ def test_several_devices_need_few_collectives(seed):
         assert complete(own.chunks, len(sizes)) and sum(own.sizes) == sum(sizes)
         assert max(last - first for first, last in own.chunks) <= 32
         assert max(own.sizes) < limit + max(sizes)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_needs_few_collectives(name):
+    """Its groups as they are, and thousands of times as large."""
+    config = config_of(name)
+    groups = create_system(config).objective(size_of(config)).groups(1)
+    for larger in (1, 5000):
+        sizes = [[larger * parameter.size for parameter in group.parameters.values()] for group in groups]
+        buckets = averaging_buckets(sizes)
+        assert sum(len(own.sizes) for own in buckets) <= COLLECTIVES
+        assert all(complete(own.chunks, len(own_sizes)) for own, own_sizes in zip(buckets, sizes, strict=True))
 
 
 def test_one_device_joins_small_neighbours():
