@@ -13,7 +13,9 @@ from typing import Any
 
 import mindspore as ms
 
+from .cann import cann_notice, installed_cann
 from .errors import UserError
+from .tuning import prepare_compiler, prepare_memory
 
 _PROOF = (
     "import mindspore as ms, numpy as np; ms.set_device({target!r}, {device}); "
@@ -68,6 +70,7 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
     target, why = choose_target(config.device_target, number)
     if target == "CPU" and config.precision == "bf16":
         raise UserError("precision bf16 needs Ascend or a GPU: MindSpore has no bf16 convolution for CPUs")
+    prepare_compiler(config)
     if config.deterministic:
         ms.set_deterministic(True)
     ms.set_context(mode=ms.GRAPH_MODE if config.mode == "graph" else ms.PYNATIVE_MODE)
@@ -82,6 +85,7 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
             f"device {target} {number} does not work: {_first_lines(error)}\n"
             "Choose another with --device_target (Ascend, GPU, CPU) or DEVICE_TARGET."
         ) from None
+    prepare_memory(config, target, say)
     if join:
         rank, world = _join()
     if target == "CPU" and config.mode == "pynative":
@@ -91,6 +95,10 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
     if rank == 0:
         workers = f", {world} workers" if world > 1 else ""
         say(f"device {target}{'' if target == 'CPU' else f' {number}'} ({why}), {config.mode} mode{workers}")
+        # in the simulation there may be no CANN
+        notice = target == "Ascend" and "MS_SIMULATION_LEVEL" not in os.environ
+        if notice and (words := cann_notice(ms.__version__, installed_cann())):
+            say(f"warning: {words}")
     return Device(target, number, rank, world)
 
 
