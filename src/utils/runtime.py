@@ -14,8 +14,10 @@ from typing import Any
 import mindspore as ms
 
 from .arithmetic import set_conv_precision
+from .cann import cann_notice, installed_cann
 from .chips import Chip, find_chip, read_chip_name
 from .errors import UserError
+from .tuning import prepare_compiler, prepare_memory
 
 _PROOF = (
     "import mindspore as ms, numpy as np; ms.set_device({target!r}, {device}); "
@@ -80,6 +82,7 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
     target, why = choose_target(config.device_target, number)
     if target == "CPU" and config.precision == "bf16":
         raise UserError("precision bf16 needs Ascend or a GPU: MindSpore has no bf16 convolution for CPUs")
+    prepare_compiler(config)
     if config.deterministic:
         ms.set_deterministic(True)
     ms.set_context(mode=ms.GRAPH_MODE if config.mode == "graph" else ms.PYNATIVE_MODE)
@@ -94,10 +97,11 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
             f"device {target} {number} does not work: {_first_lines(error)}\n"
             "Choose another with --device_target (Ascend, GPU, CPU) or DEVICE_TARGET."
         ) from None
+    prepare_memory(config, target, say)
     chip = find_chip(read_chip_name()) if target == "Ascend" else None
     if chip:
         _check_precision(config.precision, chip)
-        if chip.whole_graphs and config.mode == "graph":
+        if chip.whole_graphs and config.mode == "graph" and config.jit_level == "auto":
             ms.set_context(jit_config={"jit_level": "O0"})
     notices: list[str] = []
     convolutions = set_conv_precision(target, chip, config.conv_precision, notices.append)
@@ -113,6 +117,10 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
         say(f"device {target}{place} ({why}), {config.mode} mode{workers}, convolutions {convolutions}")
         for notice in notices:
             say(notice)
+        # in the simulation there may be no CANN
+        checks = target == "Ascend" and "MS_SIMULATION_LEVEL" not in os.environ
+        if checks and (words := cann_notice(ms.__version__, installed_cann())):
+            say(f"warning: {words}")
     return Device(target, number, rank, world, convolutions, chip)
 
 
