@@ -75,6 +75,9 @@ def eagerly(function: Callable[..., Any], arrays: Sequence[np.ndarray]) -> Any:
     """Run a walk through the network operator by operator in any execution mode."""
     mode = ms.get_context("mode")
     ms.set_context(mode=ms.PYNATIVE_MODE)
+    if ms.get_context("device_target") == "CPU":
+        # the asynchronous pipeline stalls on few cores
+        ms.runtime.launch_blocking()
     try:
         return function(*(Tensor(array) for array in arrays))
     finally:
