@@ -81,6 +81,7 @@ RUN_BY = {
     r"convert_checkpoint\.py": "tests/data/test_converting_page.py::test_conversions_of_the_page",
     r"check_reference\.py": "tests/test_reference.py::test_the_command_checks_both_modes_and_sees_a_wrong_number",
     r"simulate_ascend\.sh": "tests/benchmarks/test_ascend_simulation.py::test_the_command_writes_what_it_prints",
+    r"ascend_report\.sh": "tests/benchmarks/test_ascend_report.py::test_the_script_writes_a_report",
     r"setup_cuda\.sh --dry_run": "tests/benchmarks/test_setup_cuda.py::test_a_dry_run_changes_nothing",
     r"(train|eval|precompute_feature_maps|export)\.py (--model \w+ )?--help": (
         "tests/test_docs.py::test_help_lists_the_options"
@@ -108,7 +109,9 @@ NEEDS = (
     r"benchmarks/hflow\.py",
     r"setup_cuda\.sh$",
     r"WORKER_NUM=",
-    r"DEVICE_TARGET=GPU",
+    r"DEVICE_TARGET=(GPU|Ascend)",
+    r"set_env\.sh",
+    r"scripts/setup\.sh",
     r"cuda11/env\.sh",
 )
 #: options of a program's own, besides those that have owners

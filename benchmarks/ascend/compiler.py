@@ -1,6 +1,6 @@
 """Run one compilation in a process of its own and read from MindSpore's log what it chose."""
 
-__all__ = ["Report", "compile_graph", "read_kernels"]
+__all__ = ["Report", "compile_graph", "on_host", "read_kernels"]
 
 import csv
 import json
@@ -97,7 +97,7 @@ def _fill(report: Report, result: dict, status: int, text: str, folder: Path) ->
         report.problems.append(f"the compiler ended with status {status}: {' '.join(lines[-3:])[:600]}")
     report.problems += [result[key] for key in ("mistake", "error") if key in result]
     compiled = text.partition("== compiling")[2]
-    report.problems += [f"Ascend has no kernel for {node}" for node in sorted(set(_ON_HOST.findall(compiled)))]
+    report.problems += [f"Ascend has no kernel for {node}" for node in on_host(compiled)]
     report.kernels = read_kernels(compiled)
     report.peak_gib = result.get("peak_bytes", 0) / 2**30
     report.seconds = result.get("seconds", 0.0)
@@ -108,6 +108,11 @@ def _fill(report: Report, result: dict, status: int, text: str, folder: Path) ->
     report.operators = {name: (kinds.get(name, "other"), counts[name]) for name in sorted(counts)}
     if report.passed and not report.kernels:
         report.problems.append("MindSpore's log names no kernel: this version words it in another way")
+
+
+def on_host(log: str) -> list[str]:
+    """Operators that the log says have no kernel on the device, so that the host computes them."""
+    return sorted(set(_ON_HOST.findall(log)))
 
 
 def read_kernels(log: str) -> dict[str, int]:

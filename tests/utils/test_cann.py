@@ -1,7 +1,10 @@
 """Which CANN belongs to which MindSpore, read from folders as CANN lays them out."""
 
+import re
+
 import pytest
 
+from src.options.owner import ROOT
 from src.utils.cann import PAIRS, cann_notice, installed_cann
 
 
@@ -35,3 +38,11 @@ def test_a_cann_that_does_not_match_names_the_pair_that_would():
 
 def test_every_known_pair_has_its_source():
     assert all(bool(pair) == source.startswith("https://") for pair, source in PAIRS.values())
+
+
+def test_the_page_has_the_same_pairs():
+    page = (ROOT / "docs" / "ascend.md").read_text(encoding="utf-8")
+    rows = {row[0]: row[1:] for row in re.findall(r"^\| (2\.\d+\.\d+) \| (\S+) \| .*? \| (.*) \|$", page, re.MULTILINE)}
+    assert rows.keys() == PAIRS.keys()
+    for version, (pair, source) in PAIRS.items():
+        assert rows[version][0] == (pair or "unknown") and source in rows[version][1]
