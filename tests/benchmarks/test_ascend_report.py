@@ -92,6 +92,16 @@ def test_lines_of_the_comparison_are_read():
     ]
 
 
+def test_the_page_names_the_largest_error_of_a_set():
+    rows = [("same", "0.00e+00", "0.00e+00", "ok"), ("fake", "5.0e-05", "1.0e-04", "ok"), ("loss", "3", "2", "FAIL")]
+    keys = ("quantity", "error", "tolerance", "verdict")
+    found = {"graph": [dict(zip(keys, row, strict=True)) for row in rows]}
+    part = {"name": "reference tiny", "module": "reference", "passed": False, "seconds": 1, "found": found}
+    page = page_of({"target": "CPU", "parts": [part | {"problem": "graph: loss beyond the tolerance"}]})
+    assert "<td>tiny</td><td>graph</td>" in page and "<td>1.5 (loss)</td>" in page
+    assert "<td>loss 3 (tolerance 2)</td>" in page
+
+
 def test_the_page_escapes_what_parts_say():
     part = {"name": "x", "module": "timing", "passed": False, "seconds": 1, "found": {}, "problem": "<script>"}
     page = page_of({"target": "CPU", "parts": [part]})
