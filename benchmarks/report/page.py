@@ -113,8 +113,21 @@ def _references(parts: list[dict]) -> str:
             name = part["name"].removeprefix("reference ")
             bad = [row for row in quantities if row["verdict"] != "ok"]
             words = "; ".join(f"{r['quantity']} {r['error']} (tolerance {r['tolerance']})" for r in bad)
-            rows.append((name, mode, len(quantities), len(bad), words))
-    return _table("Published numbers", ("set", "mode", "quantities", "beyond", "which"), rows)
+            rows.append((name, mode, len(quantities), _largest(quantities), len(bad), words))
+    head = ("set", "mode", "quantities", "largest error, of its tolerance", "beyond", "which")
+    return _table("Published numbers", head, rows)
+
+
+def _largest(quantities: list[dict[str, str]]) -> str:
+    """The largest error as a part of its tolerance, and whose it is; some quantities have no tolerance."""
+    # quantities that must be equal have a tolerance of 0
+    shares = [
+        (float(q["error"]) / max(float(q["tolerance"]), 1e-30), q["quantity"]) for q in quantities if q["tolerance"]
+    ]
+    if not shares:
+        return "none"
+    share, quantity = max(shares)
+    return f"{share:.2g} ({quantity})"
 
 
 def _on_host(parts: list[dict]) -> str:

@@ -23,7 +23,7 @@ def measure(target: str, words: list[str], folder: str) -> dict[str, Any]:
         data_root=data, save_ckpt_dir=home, mode="graph", device_target=target, no_html=True, profile_steps="3:4"
     )
     done = subprocess.run([sys.executable, str(ROOT / "train.py"), *options, *words], capture_output=True, text=True)
-    print(done.stdout[-5000:], done.stderr[-5000:], flush=True)
+    print(done.stdout, done.stderr, flush=True)
     if done.returncode:
         raise RuntimeError(f"train.py ended with status {done.returncode}: {done.stderr[-400:]}")
     traces = sorted(home.rglob("trace_view.json"))

@@ -54,7 +54,7 @@ def measure(target: str, words: list[str], count: int, folder: str) -> dict[str,
 
 def _run(command: list[str], environment: dict[str, str]) -> None:
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace")
-    print(done.stdout[-5000:], done.stderr[-5000:], flush=True)
+    print(done.stdout, done.stderr, flush=True)
     if done.returncode:
         raise RuntimeError(f"the workers ended with status {done.returncode}: {(done.stdout + done.stderr)[-400:]}")
 

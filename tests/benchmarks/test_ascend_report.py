@@ -22,14 +22,15 @@ MODULES = {"versions", "precision", "reference", "timing", "simulated", "workers
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A report of one part of each kind that runs in seconds, and two that are broken on purpose."""
+    """A report of one part of each kind that runs in seconds, and three that are broken on purpose."""
     output = tmp_path_factory.mktemp("made") / "report"
     parts = parts_of("CPU", True, 2, ["512p"], output, ["--mode=pynative"])
     small = [part for part in parts if part.module in ("versions", "precision", "timing", "trace")]
-    # one that raises, and one that the system kills
+    # one whose program fails, one that the system kills, one that raises
     broken = [
         Part("reference nowhere", "reference", {"target": "CPU", "folder": "nowhere"}),
         Part("crash", "tests.benchmarks.crashing_part"),
+        Part("raise", "nothing"),
     ]
     status = ascend_report.report([*broken, *small], "CPU", output)
     return status, json.loads((output / "report.json").read_text()), (output / "report.html").read_text()
@@ -46,13 +47,14 @@ def test_a_part_that_fails_is_named_and_the_rest_goes_on(made):
     status, report, page = made
     verdicts = {part["name"]: part["passed"] for part in report["parts"]}
     assert status == 1
-    assert verdicts == {"reference nowhere": False, "crash": False} | dict.fromkeys(
+    assert verdicts == dict.fromkeys(["reference nowhere", "crash", "raise"], False) | dict.fromkeys(
         ["versions", "precision", "steps 512p", "trace"], True
     )
-    first, second = report["parts"][:2]
+    first, second, third = report["parts"][:3]
     assert "io.npz does not exist" in first["problem"] and second["problem"] == "ended with status -11"
     assert "the last words" in second["last_words"]
-    assert "not passed: reference nowhere, crash" in page
+    assert third["problem"] == "ModuleNotFoundError: No module named 'benchmarks.report.nothing'"
+    assert "not passed: reference nowhere, crash, raise" in page
 
 
 def test_what_the_parts_found(made):
@@ -92,6 +94,16 @@ def test_lines_of_the_comparison_are_read():
         {"quantity": "step 0 G_GAN", "error": "2.0e-07", "tolerance": "1e-03", "verdict": "FAIL"},
         {"quantity": "shape", "error": "shape (2,) instead of (3,)", "tolerance": "", "verdict": "FAIL"},
     ]
+
+
+def test_the_page_names_the_largest_error_of_a_set():
+    rows = [("same", "0.00e+00", "0.00e+00", "ok"), ("fake", "5.0e-05", "1.0e-04", "ok"), ("loss", "3", "2", "FAIL")]
+    keys = ("quantity", "error", "tolerance", "verdict")
+    found = {"graph": [dict(zip(keys, row, strict=True)) for row in rows]}
+    part = {"name": "reference tiny", "module": "reference", "passed": False, "seconds": 1, "found": found}
+    page = page_of({"target": "CPU", "parts": [part | {"problem": "graph: loss beyond the tolerance"}]})
+    assert "<td>tiny</td><td>graph</td>" in page and "<td>1.5 (loss)</td>" in page
+    assert "<td>loss 3 (tolerance 2)</td>" in page
 
 
 def test_the_page_escapes_what_parts_say():
