@@ -12,7 +12,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
-from ..layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, conv, deconv
+from ..layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, cancel_bias, conv, deconv
 from ..recompute import recompute_stages
 
 #: receptive fields of the discriminators, and the smallest height and width for which they have an output
@@ -27,15 +27,17 @@ class UpsampleConv(nn.Cell):
 
     The two together are exactly one transposed convolution with a 4x4 kernel that is a fixed linear map of the 3x3
     kernel: 2.2 times fewer multiplications and no doubled copy of the input. ``weight`` keeps its 3x3 form, so files
-    and gradients are those of the published pair of layers.
+    and gradients are those of the published pair of layers. ``norm``: see :func:`src.models.layers.conv`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, norm: str = ""):
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, 3, 3), np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), name="bias")
+        self.has_bias = True
+        cancel_bias(self, norm)
         self._taps = Tensor(np.ascontiguousarray(np.kron(_NEAREST_TAPS, _NEAREST_TAPS).T))
         self.conv_transpose = ops.Conv2DTranspose(in_channels, 4, pad_mode="pad", pad=(1, 1, 1, 1), stride=2)
         self.bias_add = ops.BiasAdd()
@@ -51,7 +53,7 @@ class UpsampleConv(nn.Cell):
         kernel = kernel.reshape(self.out_channels, self.in_channels, 4, 4).transpose(1, 0, 2, 3)
         dtype = self.compute_type
         y = self.conv_transpose(x.astype(dtype), kernel.astype(dtype), (n, self.out_channels, 2 * h, 2 * w))
-        return self.bias_add(y, self.bias.astype(dtype))
+        return self.bias_add(y, self.bias.astype(dtype)) if self.has_bias else y
 
 
 class ResidualBlock(nn.Cell):
@@ -64,11 +66,11 @@ class ResidualBlock(nn.Cell):
         super().__init__()
         body = nn.SequentialCell(
             ReflectionPad(1),
-            conv(channels, channels, 3),
+            conv(channels, channels, 3, norm="instance"),
             InstanceNorm(channels),
             nn.ReLU(),
             ReflectionPad(1),
-            conv(channels, channels, 3),
+            conv(channels, channels, 3, norm="instance"),
             InstanceNorm(channels),
         )
         setattr(self, name, body)
@@ -94,18 +96,18 @@ class ResnetGenerator(nn.Cell):
     ):
         super().__init__()
         width = base_channels
-        cells = [ReflectionPad(3), conv(channels, width, 7), InstanceNorm(width), nn.ReLU()]
+        cells = [ReflectionPad(3), conv(channels, width, 7, norm="instance"), InstanceNorm(width), nn.ReLU()]
         for _ in range(2):
-            cells += [conv(width, 2 * width, 3, 2, 1), InstanceNorm(2 * width), nn.ReLU()]
+            cells += [conv(width, 2 * width, 3, 2, 1, "instance"), InstanceNorm(2 * width), nn.ReLU()]
             width *= 2
         name = "block" if upsampling == "nearest" else "conv_block"
         cells += [ResidualBlock(width, name) for _ in range(n_residual_blocks)]
         for _ in range(2):
             if upsampling == "nearest":
                 # holds the index of the published doubling layer, which UpsampleConv does as well
-                cells += [nn.Identity(), UpsampleConv(width, width // 2)]
+                cells += [nn.Identity(), UpsampleConv(width, width // 2, "instance")]
             else:
-                cells += [deconv(width, width // 2)]
+                cells += [deconv(width, width // 2, norm="instance")]
             width //= 2
             cells += [InstanceNorm(width), nn.ReLU()]
         cells += [ReflectionPad(3), NarrowConv(width, channels, 7), nn.Tanh()]
@@ -133,7 +135,7 @@ class PatchDiscriminator(nn.Cell):
         width = base_channels
         cells = [conv(channels, width, 4, 2, 1), LeakyReLU(0.2)]
         for stride in (2, 2, last_stride):
-            cells += [conv(width, 2 * width, 4, stride, 1), InstanceNorm(2 * width), LeakyReLU(0.2)]
+            cells += [conv(width, 2 * width, 4, stride, 1, "instance"), InstanceNorm(2 * width), LeakyReLU(0.2)]
             width *= 2
         if patch == 94:
             # one more row above and column to the left keeps the size under a 4x4 kernel
