@@ -16,7 +16,7 @@ from ..metrics.report import with_arithmetic
 from ..utils.errors import UserError
 from ..utils.files import atomic_write
 from ..utils.logging import get_logger
-from ..utils.progress import track
+from ..utils.progress import compiling, track
 from .record import Results
 
 
@@ -39,7 +39,8 @@ def samples(model: Model, what: str, needs: str = "") -> Iterator[tuple[str, Bat
     # keep a reference, because the batches end when their epochs are garbage collected
     epochs = data.epochs(1)
     _, batches = next(epochs)
-    for _, batch in track(zip(range(count), batches, strict=False), what, total=count):
+    first = compiling(config.mode, model.system.networks)
+    for _, batch in track(zip(range(count), batches, strict=False), what, total=count, unit="images", first=first):
         yield data.name(int(batch["id"][0])), batch
 
 

@@ -18,7 +18,7 @@ from ..inference.model import Batch, Model
 from ..metrics.similarity import SMALLEST, psnr, ssim
 from ..metrics.style import StyleDistances, side_by_side
 from ..utils.logging import get_logger
-from ..utils.progress import track
+from ..utils.progress import compiling, track
 from ..utils.text import counted
 from .record import Results, fingerprint
 
@@ -70,7 +70,8 @@ def translate_all(model: Model, job: Plan) -> None:
     data, count, folder, config = job.data, job.count, job.folder, model.config
     epochs = data.epochs(1)
     _, batches = next(epochs)
-    tracked = track(_first(batches, count), "translating", total=count)
+    first = compiling(config.mode, model.system.networks)
+    tracked = track(_first(batches, count), "translating", total=count, unit="images", first=first)
     translated = ((batch, model.run(batch, config.seed)) for batch in tracked)
     # before earlier results are removed: a run that cannot translate leaves them alone
     begun = next(translated)

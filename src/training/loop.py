@@ -23,7 +23,7 @@ from ..runs.log import RunLog
 from ..utils.errors import UserError
 from ..utils.files import atomic_write
 from ..utils.logging import get_logger
-from ..utils.progress import Progress
+from ..utils.progress import Progress, compiling
 from ..utils.runtime import Device, peak_memory_gib, start
 from ..utils.text import counted
 from .checks import check_start
@@ -235,7 +235,7 @@ class _Trainer:
             self.gallery.truncate_training_after(epochs_done + 1, inside)
         done = self.first_step
         self.reported, self.reported_at = done, time.perf_counter()
-        first = "compiling" if self.config.mode == "graph" else ""
+        first = compiling(self.config.mode, self.system.networks)
         with (
             StopRequest() as stop,
             contextlib.closing(self.profiler),

@@ -1,10 +1,11 @@
 """Progress bars: tqdm's, with plain lines where the output is not a terminal, and the speed without the first step."""
 
-__all__ = ["Progress", "track", "write_line"]
+__all__ = ["Progress", "compiling", "track", "write_line"]
 
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import Any, TextIO, TypeVar
@@ -17,6 +18,8 @@ Item = TypeVar("Item")
 
 FIRST_LINE_AFTER = 5.0
 """Seconds until the first plain line: early enough to see progress."""
+REMIND_AFTER = 15.0
+"""Seconds between two lines that say that the first step still compiles."""
 
 
 class _PlainLines:
@@ -49,7 +52,8 @@ class Progress(tqdm):
         enabled: False shows nothing (every rank but the first).
         stream: output stream; standard error by default.
         interval: seconds between plain lines.
-        first: extra work of the first step (``compiling``): one line announces it, another gives its duration.
+        first: extra work of the first step (see :func:`compiling`): one line announces it, others say every
+            :data:`REMIND_AFTER` seconds that it goes on, and one gives its duration.
     """
 
     # tqdm's monitor thread only serves bars with adaptive refresh; these bars refresh by time, and threads harm forks
@@ -70,7 +74,7 @@ class Progress(tqdm):
         self._stream = sys.stderr if stream is None else stream
         draws, columns = _is_terminal(self._stream), _columns(self._stream)
         self._interval = 0.1 if draws else interval
-        self._first, self._began, self._is_steady = first, time.monotonic(), False
+        self._first, self._began, self._is_steady = first, time.monotonic(), threading.Event()
         super().__init__(
             total=total,
             desc=readable(description, self._stream.encoding),
@@ -87,8 +91,9 @@ class Progress(tqdm):
             # a bar that was never shown has no last line: short loops are silent in a file
             delay=0.0 if draws else 0.001,
         )
-        if enabled:
+        if enabled and first:
             self._say_first("...")
+            threading.Thread(target=self._remind, daemon=True).start()
 
     def update(self, count: int = 1, **numbers: float) -> None:
         """Count ``count`` more steps as done and show ``numbers`` (the latest losses, say) beside them."""
@@ -96,25 +101,41 @@ class Progress(tqdm):
             return
         if numbers:
             self.set_postfix(numbers, refresh=False)
-        if self._is_steady:
+        if self._is_steady.is_set():
             if super().update(count):
                 self.mininterval = self._interval
             return
-        self._is_steady = True
+        self._is_steady.set()
         self.n += count
         self.initial = self.last_print_n = self.n
         self.unpause()
-        self._say_first(f"took {time.monotonic() - self._began:.1f} s with the first step")
+        if self._first:
+            self._say_first(f"took {time.monotonic() - self._began:.1f} s with the first of the {self.unit}")
+
+    def close(self) -> None:
+        """End the bar, and what is said of the first step."""
+        # tqdm closes bars that were never built, too
+        if hasattr(self, "_is_steady"):
+            self._is_steady.set()
+        super().close()
 
     def describe(self, description: str) -> None:
         """Change the description, for instance when the next epoch starts."""
         self.set_description(readable(description, self._stream.encoding), refresh=False)
 
+    def _remind(self) -> None:
+        while not self._is_steady.wait(REMIND_AFTER):
+            self._say_first(f"for {time.monotonic() - self._began:.0f} s so far ...")
+
     def _say_first(self, text: str) -> None:
         # a closed or full log must not stop the work
-        if self._first:
-            with contextlib.suppress(OSError, ValueError):
-                write_line(f"{self._first} {text}", self._stream)
+        with contextlib.suppress(OSError, ValueError):
+            write_line(f"{self._first} {text}", self._stream)
+
+
+def compiling(mode: str, networks: Iterable[str]) -> str:
+    """What the first step does besides: in graph mode, compile ``networks``; nothing in PyNative mode."""
+    return f"compiling {', '.join(networks)}" if mode == "graph" else ""
 
 
 def track(

@@ -15,7 +15,8 @@ import time
 
 import pytest
 
-from src.utils.progress import Progress, track, write_line
+from src.utils import progress
+from src.utils.progress import Progress, compiling, track, write_line
 
 
 def run_in_terminal(code: str, columns: int) -> str:
@@ -92,17 +93,20 @@ def test_a_dumb_terminal_counts_as_a_file(monkeypatch):
 
 
 @pytest.mark.parametrize("initial", [0, 500])
-def test_the_first_step_does_not_count_for_the_time_left(initial):
+def test_the_first_step_does_not_count_for_the_time_left(initial, monkeypatch):
+    monkeypatch.setattr(progress, "REMIND_AFTER", 0.35)
     stream = io.StringIO()
-    with Progress(1000, stream=stream, initial=initial, interval=0, first="compiling") as bar:
-        assert stream.getvalue() == "compiling ...\n"
+    with Progress(1000, stream=stream, initial=initial, interval=0, first=compiling("graph", ["G", "D"])) as bar:
+        assert stream.getvalue() == "compiling G, D ...\n"
         for seconds in (1.0, 0.01, 0.01, 0.01, 0.01):
             time.sleep(seconds)
             bar.update()
         assert bar.format_dict["elapsed"] < 0.9
     lines = stream.getvalue().splitlines()
-    assert re.fullmatch(r"compiling took 1\.\d s with the first step", lines[1])
-    for line in lines[2:]:
+    assert lines[1:3] == ["compiling G, D for 0 s so far ...", "compiling G, D for 1 s so far ..."]
+    assert re.fullmatch(r"compiling G, D took 1\.\d s with the first of the steps", lines[3])
+    assert compiling("pynative", ["G", "D"]) == ""
+    for line in lines[4:]:
         minutes, seconds = re.search(r"<(\d\d):(\d\d),", line).groups()
         assert 60 * int(minutes) + int(seconds) < 200, "steps of 1 s would take 500 s and more"
     assert f"{initial + 5}/1000" in lines[-1]

@@ -21,7 +21,7 @@ from ...options.config import Config
 from ...utils.errors import UserError
 from ...utils.files import atomic_write, explain_os_error
 from ...utils.logging import get_logger
-from ...utils.progress import track
+from ...utils.progress import compiling, track
 from ...utils.tables import load_table
 from ...utils.text import counted
 from .calls import PairedModel
@@ -116,7 +116,8 @@ def _encode_all(model: PairedModel, request: PairedRequest, maps: "_FeatureMaps 
     # keep a reference, because the batches end when it is garbage collected
     epochs = data.epochs(1)
     _, batches = next(epochs)
-    for batch in track(batches, "encoding", total=data.num_samples):
+    first = compiling(model.config.mode, ["E"])
+    for batch in track(batches, "encoding", total=data.num_samples, unit="images", first=first):
         means = system.encode_means(pad_batch(batch, system.stride, system.smallest))[0]
         rows.append(instance_table(means, system.region_map(batch)[0, 0], batch["label"][0, 0]))
         if maps:
