@@ -27,7 +27,7 @@ def page_of(report: dict[str, Any]) -> str:
         f"<h1>MindI2I on {escape(report['target'])}</h1>",
         f"<p>{len(parts)} parts, {escape(said)}.</p>",
         _settings("Versions", _of(parts, "versions")),
-        _settings("Precision and overflow", _of(parts, "precision")),
+        *(_settings(f"{p['name']}: bits and overflow", p["found"]) for p in parts if p["module"] == "precision"),
         _steps(parts),
         _references(parts),
         *(_settings(part["name"], part["found"]) for part in parts if part["module"] in ("workers", "trace")),

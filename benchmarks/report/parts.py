@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ascend.compiler import on_host, read_kernels
+from src.utils.arithmetic import CONV_PRECISIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 MODES = ("512p", "512p_feat", "1024p", "1024p_feat")
@@ -54,7 +55,11 @@ def parts_of(
         words: options for every part that has some.
     """
     common = {"target": target, "words": list(words)}
-    parts = [Part("versions", "versions", timeout=120), Part("precision", "precision", common)]
+    parts = [Part("versions", "versions", timeout=120)]
+    parts += [
+        Part(f"precision {mode}", "precision", common | {"words": [*words, f"--conv_precision={mode}"]})
+        for mode in CONV_PRECISIONS
+    ]
     parts += [
         Part(f"reference {path.name}", "reference", {"target": target, "folder": path.name})
         for path in sorted((ROOT / "tests" / "reference").iterdir())

@@ -20,14 +20,14 @@ def measure(target: str, words: list[str]) -> dict[str, Any]:
     The bits are ``-log2`` of the RMS error over the RMS of a float64 result: about 22 where float32 is float32, 12
     where convolutions round their inputs to 11 bits (HF32, TF32, float16).
     """
-    config = load_config([f"--device_target={target}", *words])
-    start(config)
+    device = start(load_config([f"--device_target={target}", *words]))
     random = np.random.default_rng(0)
     image = random.normal(size=(1, _CHANNELS, _SIDE, _SIDE)).astype(np.float32)
     weight = random.normal(size=(_CHANNELS, _CHANNELS, 3, 3)).astype(np.float32)
     left, right = (random.normal(size=(256, 256)).astype(np.float32) for _ in range(2))
     convolution = nn.Conv2d(_CHANNELS, _CHANNELS, 3, pad_mode="valid", weight_init=Tensor(weight))
     found: dict[str, Any] = {
+        "conv_precision": device.conv_precision,
         "convolution, exact bits": _bits(convolution(Tensor(image)), _convolved(image, weight)),
         "matrix product, exact bits": _bits(
             ops.matmul(Tensor(left), Tensor(right)), left.astype(np.float64) @ right.astype(np.float64)

@@ -48,7 +48,7 @@ def test_a_part_that_fails_is_named_and_the_rest_goes_on(made):
     verdicts = {part["name"]: part["passed"] for part in report["parts"]}
     assert status == 1
     assert verdicts == dict.fromkeys(["reference nowhere", "crash", "raise"], False) | dict.fromkeys(
-        ["versions", "precision", "steps 512p", "trace"], True
+        ["versions", "precision exact", "precision hf32", "steps 512p", "trace"], True
     )
     first, second, third = report["parts"][:3]
     assert "io.npz does not exist" in first["problem"] and second["problem"] == "ended with status -11"
@@ -61,7 +61,10 @@ def test_what_the_parts_found(made):
     found = {part["name"]: part["found"] for part in made[1]["parts"]}
     assert found["versions"]["CANN"] == "none found" and found["versions"]["MindSpore"].startswith("2.")
     # a CPU computes in float32, and keeps infinities
-    assert found["precision"]["convolution, exact bits"] > 20 and "infinity" in found["precision"]["3e38 * 10"]
+    for asked in ("precision exact", "precision hf32"):
+        measured = found[asked]
+        assert measured["conv_precision"] == "exact" and measured["convolution, exact bits"] > 20
+        assert "infinity" in measured["3e38 * 10"]
     steps = found["steps 512p"]
     assert (steps["height"], steps["width"]) == (64, 128) and 0 < steps["least_ms"] <= steps["median_ms"]
     assert found["trace"]["events"] > 100 and found["trace"]["file"].startswith("trace/")
