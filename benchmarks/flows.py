@@ -145,14 +145,21 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     network.initialise(Tensor(x_a), Tensor(x_b))
     inputs = [Tensor(x) for x in (x_a, x_b, NO_BOUNDARY)]
     _forget_peak()
+    began = time.perf_counter()
     step(*inputs)[0].asnumpy()
-    began, processor = time.perf_counter(), time.process_time()
+    first = time.perf_counter() - began
+    times, processor = [], time.process_time()
     for _ in range(options.steps):
+        began = time.perf_counter()
         step(*inputs)[0].asnumpy()
-    seconds, processor = time.perf_counter() - began, time.process_time() - processor
+        times.append(time.perf_counter() - began)
+    processor = time.process_time() - processor
     peak, gradient = _resident("VmHWM"), 4 * sum(p.size for p in trained.values()) / 2**20
     return {
-        "seconds": seconds / options.steps,
+        "seconds": sum(times) / options.steps,
+        "median_ms": 1000 * float(np.median(times)),
+        "compile_s": first - float(np.median(times)),
+        "peak_gib": peak / 1024,
         "processor": processor / options.steps,
         "peak": peak,
         "base": base,
