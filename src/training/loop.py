@@ -173,14 +173,14 @@ class _Trainer:
                 "it was changed after it was saved; restore it from a copy"
             )
         per_epoch = int(stored[0])
-        inside = position.iteration
-        if inside and per_epoch != self.steps_per_epoch:
-            inside = inside * self.steps_per_epoch // per_epoch
-            self.say(
-                f"an epoch now has {counted(self.steps_per_epoch, 'step')}, not {per_epoch}: going on at the same "
-                "fraction of it"
-            )
+        inside = position.iteration * self.steps_per_epoch // per_epoch
         self.first_step = position.completed_epochs * self.steps_per_epoch + inside
+        if per_epoch != self.steps_per_epoch:
+            before = position.completed_epochs * per_epoch + position.iteration
+            self.say(
+                f"an epoch now has {counted(self.steps_per_epoch, 'step')}, not {per_epoch}, and epochs count: step "
+                f"{before} of the checkpoint is now step {self.first_step}, at the same fraction of its epoch"
+            )
         self.say(f"continuing {self.folder} from checkpoint {checkpoint.tag} (step {self.first_step})")
 
     def _describe(self) -> None:

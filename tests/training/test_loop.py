@@ -187,9 +187,13 @@ def test_another_batch_size_goes_on_at_the_same_fraction_of_the_epoch(data, tmp_
         assert run(data, save_ckpt_dir=tmp_path, continue_train=step > 0, pool_size=0) == 0
     assert run(data, save_ckpt_dir=tmp_path, continue_train=True, pool_size=0, batch_size=2, dry_run=True) == 0
     said = capsys.readouterr().out
-    assert "an epoch now has 2 steps, not 4: going on at the same fraction of it" in said
+    assert "an epoch now has 2 steps, not 4, and epochs count: step 2 of the checkpoint is now step 1" in said
     assert "checkpoint 1.2 (step 1)" in said and "dry run: everything is in place" in said
     assert checkpoint(tmp_path / "label2city").position.tag == "1.2"
+    (tmp_path / "stop").unlink()
+    assert run(data, save_ckpt_dir=tmp_path, continue_train=True, pool_size=0, niter=1, niter_decay=0) == 0
+    assert run(data, save_ckpt_dir=tmp_path, continue_train=True, pool_size=0, batch_size=2, dry_run=True) == 0
+    assert "step 4 of the checkpoint is now step 2" in capsys.readouterr().out
 
 
 # -- phases and pretrained weights -------------------------------------------------------------------------------
