@@ -144,9 +144,14 @@ class CheckpointReader:
         if not entries:
             tags = list(dict.fromkeys(entry.tag for entry in [*manifest.entries, *found]))
             existing = ", ".join(["...", *tags[-_MOST_LISTED:]] if len(tags) > _MOST_LISTED else tags)
+            begun = (self.folder / "config.yaml").is_file()
+            none = (
+                "its training ended before the first was saved; --continue_train True begins it again"
+                if begun
+                else "it holds none at all; train first or check --name"
+            )
             raise UserError(
-                f"{self.folder} holds no checkpoint {which!r}: "
-                + (f"these exist: {existing}" if existing else "it holds none at all; train first or check --name")
+                f"{self.folder} holds no checkpoint {which!r}: {f'these exist: {existing}' if existing else none}"
             )
         return entries[::-1], seen
 

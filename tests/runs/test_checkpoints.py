@@ -252,6 +252,9 @@ def test_clear_errors(run, tmp_path):
     run.folder.mkdir(parents=True)
     with pytest.raises(UserError, match="holds no checkpoint 'latest': it holds none at all"):
         run.store.load()
+    (run.folder / "config.yaml").write_text("name: run")
+    with pytest.raises(UserError, match="ended before the first was saved; --continue_train True begins it again"):
+        run.store.load()
     run.save(1)
     run.save(2, 30)
     with pytest.raises(UserError, match=r"holds no checkpoint '7': these exist: 1, 2\.30, latest"):
