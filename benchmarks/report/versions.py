@@ -32,7 +32,7 @@ def measure() -> dict[str, Any]:
         "driver": _DRIVER.read_text(errors="replace")[:300] if _DRIVER.is_file() else "none found",
         "Python": platform.python_version(),
         "NumPy": np.__version__,
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": " ".join(os.uname()[i] for i in (0, 2, 4)),
         "processor": machine(),
         # the second table names processes, which are nobody's business
         "npu-smi info": _output("npu-smi", "info").partition("Process id")[0] or "no npu-smi",

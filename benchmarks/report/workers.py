@@ -60,5 +60,5 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def _arrays(folder: Path, worker: int) -> dict[str, np.ndarray]:
-    with np.load(folder / f"worker{worker}_step{_STEPS}.npz") as archive:
+    with np.load(folder / f"worker{worker}_step{_STEPS}.npz", allow_pickle=False) as archive:
         return dict(archive)
