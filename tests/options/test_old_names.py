@@ -18,6 +18,7 @@ MODELS = {
     "pix2pixHD, PyTorch": "pix2pixHD",
     "pix2pixHD, MindSpore": "pix2pixHD",
     "CycleGAN, Hugging Face": "cyclegan",
+    "CUT, PyTorch": "cut",
     "Hierarchy Flow": "hierarchyflow",
     "Full-Glow": "fullglow",
     "hflow": "hflow",
