@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
+from src.utils.arithmetic import conv_precision
 from src.utils.errors import run_command
 
 _MEMORY = ("store", "recompute", "reconstruct")
@@ -59,7 +60,8 @@ def main(argv: list[str]) -> int:
     depths = [int(depth) for depth in options.depths.split(",")]
     print(
         f"Full-Glow {options.side}x{options.side}, {_BLOCKS} blocks, width {options.width}, batch {options.batch}, "
-        f"{options.mode} mode, float32, {os.cpu_count()} processors (load {os.getloadavg()[0]:.1f}); MB of memory"
+        f"{options.mode} mode, float32, convolutions {conv_precision()}, "
+        f"{os.cpu_count()} processors (load {os.getloadavg()[0]:.1f}); MB of memory"
     )
     print(
         f"{'backward':12} {'flows':>5} {'s a step':>9} {'processor':>9} {'peak':>6} = interpreter + between + ", end=""

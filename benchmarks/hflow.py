@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -47,7 +48,9 @@ def main(argv: list[str]) -> None:
         f"{Path(own['config_path']).stem}, {side}x{side}, batch {config.batch_size}, {config.mode} mode, "
         f"{config.precision}; {machine()}"
     )
-    print(f"{'part':10} {'first s':>9} {'median ms':>10} {'min ms':>9} {'pictures/s':>11} {'peak GiB':>9}")
+    print(
+        f"{'part':10} {'first s':>9} {'median ms':>10} {'min ms':>9} {'pictures/s':>11} {'peak GiB':>9}  convolutions"
+    )
     for part in _PARTS:
         command = [sys.executable, __file__, "--child", part, "--steps", own["steps"], *words]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -56,7 +59,8 @@ def main(argv: list[str]) -> None:
         row = json.loads(done.stdout.splitlines()[-1])
         print(
             f"{part:10} {row['first_s']:9.1f} {row['median_ms']:10.0f} {row['min_ms']:9.0f} "
-            f"{1000 * config.batch_size / row['median_ms']:11.1f} {row['peak_gib']:9.2f}",
+            f"{1000 * config.batch_size / row['median_ms']:11.1f} {row['peak_gib']:9.2f}  "
+            f"{row['conv_precision']}",
             flush=True,
         )
     if own["presets"]:
@@ -80,7 +84,7 @@ def _simulate(presets: list[str], rest: list[str]) -> None:
             )
 
 
-def _measure(part: str, words: list[str], steps: int) -> dict[str, float]:
+def _measure(part: str, words: list[str], steps: int) -> dict[str, Any]:
     from mindspore import Tensor
 
     from src.utils.runtime import peak_memory_gib, start
@@ -104,6 +108,7 @@ def _measure(part: str, words: list[str], steps: int) -> dict[str, float]:
         "median_ms": 1000 * float(np.median(seconds[1:])),
         "min_ms": 1000 * min(seconds[1:]),
         "peak_gib": peak_memory_gib(device),
+        "conv_precision": device.conv_precision,
     }
 
 

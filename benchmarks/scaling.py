@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
+from src.runs.checkpoint_reader import newest_options
 from src.scenes.scenes import write_scenes
 from src.runs.log import read_log
 
@@ -35,12 +36,12 @@ def main(argv: list[str]) -> None:
             done = subprocess.run(command, cwd=scratch, env=environment, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(f"{workers} workers failed:\n{done.stdout[-1000:]}{done.stderr[-2000:]}")
-            records = read_log(Path(scratch) / "checkpoints" / f"workers{workers}" / "log.jsonl")
+            run = Path(scratch) / "checkpoints" / f"workers{workers}"
+            records = read_log(run / "log.jsonl")
             # the first lines hold the compilation
             speeds = sorted(record["extra"]["samples_per_second"] for record in records[2:])
-            print(
-                json.dumps({"workers": workers, "samples_per_second": round(speeds[len(speeds) // 2], 2)}), flush=True
-            )
+            row = {"workers": workers, "samples_per_second": round(speeds[len(speeds) // 2], 2)}
+            print(json.dumps(row | {"conv_precision": newest_options(run)["conv_precision"]}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """Compile training and evaluation for Ascend on a machine without an NPU, and say what they would take there.
 
 ``python benchmarks/simulate_ascend.py [--modes 512p,512p_feat,1024p,1024p_feat] [--graphs train,eval] [--cards 1,8]
-[--size HEIGHTxWIDTH] [--output results/ascend_simulation.json] [--verbose True] [--key value ...]``
+[--size HEIGHTxWIDTH] [--soc Ascend910B2] [--output results/ascend_simulation.json] [--verbose True] [--key value ...]``
 
 ``--graphs`` takes ``train``, ``eval`` and the names of the system's passes (``generate``, ``sample``, ``encode``, ...).
+``--soc`` is the chip of the stand-ins by CANN's name for it: Ascend910A, Ascend910B2, ...
 Further options are those of train.py; ``--config_path FILE`` takes the place of the modes of pix2pixHD. For each graph:
 the kernels chosen, the simulated peak of device memory, and the seconds of compiling on the clock and on the processor.
 The exit status is 1 if an operator has no kernel on Ascend, if a shape is not known before the run, or if training with
@@ -22,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.ascend.compiler import Report, compile_graph
 from benchmarks.ascend.jobs import Job
-from benchmarks.ascend.standins import prepare_cann
+from benchmarks.ascend.standins import SOC, check_soc, prepare_cann
 from src.options.command_line import parse_words
 from src.options.config import Config
 from src.systems.programs import load_config
@@ -50,6 +51,7 @@ _OWN = {
     "graphs": "train,eval",
     "cards": "1,8",
     "size": "",
+    "soc": SOC,
     "output": "results/ascend_simulation.json",
     "verbose": "False",
 }
@@ -64,10 +66,12 @@ def main(argv: list[str]) -> int:
     own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
     jobs = _jobs(own, options)
     cann = prepare_cann()
-    print(f"{cann.words}; {' '.join(_words(options)) or 'default options'}")
+    if cann.is_real and own["soc"] != SOC:
+        raise UserError("soc names a chip of the stand-ins, and this host has a CANN: leave it out")
+    print(f"{cann.words}, chip {own['soc']}; {' '.join(_words(options)) or 'default options'}")
     print(
         f"{'graph':30} {'cards':>5} {'aclnn':>6} {'aclop':>6} {'hccl':>5} {'other':>5} {'peak GiB':>9} {'seconds':>8} "
-        f"{'processor':>9}"
+        f"{'processor':>9}  convolutions"
     )
     rows = []
     for name, job, budget in jobs:
@@ -90,6 +94,7 @@ def _jobs(own: dict[str, str], options: dict[str, str]) -> list[tuple[str, Job, 
     Raises:
         UserError: an unknown mode, graph or option.
     """
+    check_soc(own["soc"])
     size = None
     if own["size"]:
         parts = own["size"].split("x")
@@ -116,7 +121,7 @@ def _jobs(own: dict[str, str], options: dict[str, str]) -> list[tuple[str, Job, 
             # translation runs on one device
             for number in cards if graph == "train" else cards[:1]:
                 more = _MODES.get(name, ()) if graph == "eval" else ()
-                job = Job(graph, (*words, *more), int(number) if graph == "train" else 1, size)
+                job = Job(graph, (*words, *more), int(number) if graph == "train" else 1, size, own["soc"])
                 jobs.append((f"{name} {graph}", job, _budget(Path(path).stem, graph, config, size)))
     return jobs
 
@@ -137,7 +142,7 @@ def _show(name: str, report: Report, verbose: bool) -> None:
     verdict = "ok" if report.passed else "FAILED"
     columns = " ".join(f"{number:6d}" for number in numbers)
     times = f"{report.seconds:8.1f} {report.processor_seconds:9.1f}"
-    print(f"{name:29} {columns} {report.peak_gib:9.2f} {times}  {verdict}", flush=True)
+    print(f"{name:29} {columns} {report.peak_gib:9.2f} {times}  {report.conv_precision:12}  {verdict}", flush=True)
     for problem in report.problems:
         print(f"    {problem}", flush=True)
     if verbose:

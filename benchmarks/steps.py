@@ -12,13 +12,16 @@ from src.training.state import kept_parameters
 from src.training.steps import StepOptions, TrainStep
 
 
-def build_step(system: System, batch: Batch, size: tuple[int, int], world: int = 1) -> tuple[TrainStep, list]:
+def build_step(
+    system: System, batch: Batch, size: tuple[int, int], world: int = 1, saturates_at: float = 0.0
+) -> tuple[TrainStep, list]:
     """The step of a run's last epoch, in which everything is trained, on ``world`` devices, and what it takes.
 
     Args:
         system: built for training; it is switched to training here.
         batch: see :meth:`Objective.inputs`.
         size: height and width of the samples.
+        saturates_at: see :class:`StepOptions`.
     """
     config, objective = system.config, system.objective(size)
     groups = objective.groups(max(config.niter + config.niter_decay, 1))
@@ -29,6 +32,7 @@ def build_step(system: System, batch: Batch, size: tuple[int, int], world: int =
         clip_norm=config.clip_norm,
         world=world,
         clip_jointly=objective.clips_jointly,
+        saturates_at=saturates_at,
     )
     kept = kept_parameters(system), tuple(objective.buffers.values())
     step = TrainStep(objective.gradients(groups), groups, options, kept=kept)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -37,7 +38,7 @@ def main(argv: list[str]) -> None:
         print(json.dumps(_measure(rest, int(own["height"]), int(own["width"]), int(own["steps"]))))
         return
     print(f"{own['height']}x{own['width']}, {' '.join(rest) or 'default options'}; {machine()}")
-    print("mode        compile s   step ms    min ms  peak GiB  loader samples/s  loader/step")
+    print("mode        compile s   step ms    min ms  peak GiB  loader samples/s  loader/step  convolutions")
     medians = {}
     for mode in own["modes"].split(","):
         own_words = [word for key in ("height", "width", "steps") for word in (f"--{key}", own[key])]
@@ -50,7 +51,8 @@ def main(argv: list[str]) -> None:
         faster = row["loader"] * row["step_ms"] / 1000
         print(
             f"{mode:10} {row['compile_s']:10.1f} {row['step_ms']:9.0f} {row['min_ms']:9.0f} {row['peak_gib']:9.2f} "
-            f"{row['loader']:17.1f} {faster:11.1f}x",
+            f"{row['loader']:17.1f} {faster:11.1f}x  "
+            f"{row['conv_precision']}",
             flush=True,
         )
     if {"label", "feature"} <= medians.keys():
@@ -68,7 +70,7 @@ def machine() -> str:
     return f"{name}, {os.cpu_count()} cores, MindSpore {ms.__version__}"
 
 
-def _measure(words: list[str], height: int, width: int, steps: int) -> dict[str, float]:
+def _measure(words: list[str], height: int, width: int, steps: int) -> dict[str, Any]:
     from mindspore import Tensor
 
     from benchmarks.steps import build_step, with_random_features
@@ -103,6 +105,7 @@ def _measure(words: list[str], height: int, width: int, steps: int) -> dict[str,
             "step_ms": median,
             "min_ms": min(times),
             "peak_gib": peak_memory_gib(device),
+            "conv_precision": device.conv_precision,
             "loader": loader,
         }
 

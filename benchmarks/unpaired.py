@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> None:
         print(json.dumps(_measure(system, part, rest, *size, int(own["steps"]))))
         return
     print(f"{own['height']}x{own['width']}, {' '.join(rest) or 'default options'}")
-    print(f"{'system':14} {'part':10} {'compile s':>10} {'median ms':>10} {'min ms':>9} {'peak GiB':>9}")
+    print(f"{'system':14} {'part':10} {'compile s':>10} {'median ms':>10} {'min ms':>9} {'peak GiB':>9}  convolutions")
     for system in own["systems"].split(","):
         for part in ("step", "translate"):
             words = [word for key in ("height", "width", "steps") for word in (f"--{key}", own[key])]
@@ -45,12 +46,12 @@ def main(argv: list[str]) -> None:
             row = json.loads(done.stdout.splitlines()[-1])
             print(
                 f"{system:14} {part:10} {row['compile_s']:10.1f} {row['median_ms']:10.0f} {row['min_ms']:9.0f} "
-                f"{row['peak_gib']:9.2f}",
+                f"{row['peak_gib']:9.2f}  {row['conv_precision']}",
                 flush=True,
             )
 
 
-def _measure(system: str, part: str, words: list[str], height: int, width: int, steps: int) -> dict[str, float]:
+def _measure(system: str, part: str, words: list[str], height: int, width: int, steps: int) -> dict[str, Any]:
     from mindspore import Tensor
 
     from benchmarks.steps import build_step, with_random_features
@@ -88,6 +89,7 @@ def _measure(system: str, part: str, words: list[str], height: int, width: int, 
         "median_ms": 1000 * float(np.median(seconds[1:])),
         "min_ms": 1000 * min(seconds[1:]),
         "peak_gib": peak_memory_gib(device),
+        "conv_precision": device.conv_precision,
     }
 
 

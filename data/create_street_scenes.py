@@ -1,5 +1,7 @@
 """Write a procedural street-scene data set: label maps, 16-bit instance maps and photos, for training and testing.
 
+With --frames each scene is a drive of so many consecutive frames, with the exact optical flow between them.
+
     python data/create_street_scenes.py datasets/street_scenes --train 200 --test 20 --width 512 --height 256
 
 A data set of the same size, seed and style is always the same. Nothing that exists is overwritten. The folder can be
@@ -9,10 +11,12 @@ given to train.py as --data_root.
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from src.scenes.drives import write_drives
 from src.scenes.scenes import STYLES, write_scenes
 from src.utils.errors import UserError, run_command
 
@@ -34,6 +38,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
         default="photo",
         help="'simulated' looks like a rendered game: the same streets, for translation between unpaired styles",
     )
+    parser.add_argument(
+        "--frames",
+        type=int,
+        default=1,
+        metavar="N",
+        help="above 1, each scene is a drive of N frames past a street that stands still, with exact optical flow in "
+        "train_flow and test_flow (default: 1)",
+    )
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 uses every core, up to 8 (default: 0)")
     return parser.parse_args(argv)
 
@@ -45,19 +57,21 @@ def main(argv: list[str]) -> int:
         if getattr(options, name) < least:
             raise UserError(f"--{name} {getattr(options, name)} is below {least}")
     workers = options.workers or min(8, os.cpu_count() or 1)
+    write = write_scenes if options.frames == 1 else partial(write_drives, frames=options.frames)
     for phase, count in (("train", options.train), ("test", options.test)):
         if count:
-            write_scenes(
+            write(
                 options.folder,
                 phase,
                 count,
-                options.width,
-                options.height,
-                options.seed,
-                options.style,
-                min(workers, count),
+                width=options.width,
+                height=options.height,
+                seed=options.seed,
+                style=options.style,
+                workers=min(workers, count),
             )
-    print(f"{options.train} training and {options.test} test scenes in {options.folder}")
+    what = "scenes" if options.frames == 1 else f"drives of {options.frames} frames"
+    print(f"{options.train} training and {options.test} test {what} in {options.folder}")
     return 0
 
 

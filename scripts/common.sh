@@ -1,6 +1,6 @@
 # Shared functions of the scripts: choice of Python and device, and passing of options.
 # Environment variables: PYTHON, DEVICE_TARGET (Ascend, GPU, CPU or auto), and for several hosts
-# WORKER_NUM (of all hosts), NODE_RANK, MASTER_ADDR and MASTER_PORT.
+# WORKER_NUM (of all hosts), NODE_RANK, MASTER_ADDR and MASTER_PORT. BIND_CORE=1 binds workers to processor cores.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 if [ -z "${PYTHON:-}" ]; then
@@ -86,25 +86,57 @@ check_port() {
   fi
 }
 
+# where devices are counted
+device_folder=/dev
+
 # check_devices DEVICES OPTION...: check that each worker has a device of the chosen target, where they can be counted.
 check_devices() {
-  local wanted=$1 word previous='' target='' pattern count
+  local wanted=$1 word previous='' target='' count visible
   shift
   for word in "$@"; do
     case $word in --device_target=*) target=${word#*=} ;; esac
     if [ "$previous" = --device_target ]; then target=$word; fi
     previous=$word
   done
+  # without a target the workers take the first kind that this host has
+  if [ "$target" = auto ] && [ "$(count_devices davinci)" -gt 0 ]; then target=Ascend; fi
+  if [ "$target" = auto ] && [ "$(count_devices nvidia)" -gt 0 ]; then target=GPU; fi
   case $target in
-    Ascend) pattern='/dev/davinci[0-9]*' ;;
-    GPU) pattern='/dev/nvidia[0-9]*' ;;
+    Ascend) count=$(count_devices davinci) visible=${ASCEND_RT_VISIBLE_DEVICES:-} ;;
+    GPU) count=$(count_devices nvidia) visible=${CUDA_VISIBLE_DEVICES:-} ;;
     *) return 0 ;;
   esac
-  count=$( (compgen -G "$pattern" || true) | wc -l)
+  if [[ $visible =~ ^[0-9]+(,[0-9]+)*$ ]]; then
+    visible=${visible//[^,]/}
+    if [ $((${#visible} + 1)) -lt "$count" ]; then count=$((${#visible} + 1)); fi
+  fi
   if [ -z "${MS_SIMULATION_LEVEL:-}" ] && [ "$count" -lt "$wanted" ]; then
     echo "error: $wanted workers need $wanted $target devices, this host has $count: ask for fewer" >&2
     exit 2
   fi
+}
+
+# count_devices NAME: how many device files NAME0, NAME1, ... there are.
+count_devices() { { compgen -G "$device_folder/$1[0-9]*" || true; } | wc -l; }
+
+# binding MSRUN: the options of msrun that BIND_CORE=1 stands for: each worker keeps to processor cores of its own.
+binding() {
+  case ${BIND_CORE:-0} in
+    0) return 0 ;;
+    1) ;;
+    *)
+      echo "error: BIND_CORE is $BIND_CORE: set it to 1 to bind workers to processor cores, or to 0" >&2
+      exit 2
+      ;;
+  esac
+  # not through a pipe: grep would end msrun, and pipefail would take that for an answer
+  local known
+  known=$("$1" --help 2>/dev/null) || known=
+  if [[ $known != *--bind_core* ]]; then
+    echo "error: this msrun does not know --bind_core, which came with MindSpore 2.7.2: unset BIND_CORE" >&2
+    exit 2
+  fi
+  echo --bind_core=True
 }
 
 # launch DEVICES PROGRAM OPTION...: start workers with msrun; end all of them if one fails or this script is stopped.
@@ -125,12 +157,14 @@ launch() {
   unset RANK_TABLE_FILE
   export HCCL_CONNECT_TIMEOUT=${HCCL_CONNECT_TIMEOUT:-600}
   port=${MASTER_PORT:-$("$PYTHON" -c "import socket; s = socket.socket(); s.bind(('', 0)); print(s.getsockname()[1])")}
+  local bound
+  bound=$(binding "$msrun")
   local hosts=(--worker_num="${WORKER_NUM:-$devices}" --local_worker_num="$devices" --node_rank="${NODE_RANK:-0}")
   echo "$devices workers on this host, logs in $logs"
   set +e
   # in a separate process group, because msrun kills the workers on Ctrl-C before they can save
   set -m
-  "$msrun" "${hosts[@]}" --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$port" --log_dir="$logs" --join=True \
+  "$msrun" "${hosts[@]}" $bound --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="$port" --log_dir="$logs" --join=True \
     --cluster_time_out="${CLUSTER_TIME_OUT:-300}" --tail_worker_log=0 python3 "$root/$program" "$@" &
   local pid=$! stopped=0 stopping=0 alone=0 ended=0
   set +m

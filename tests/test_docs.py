@@ -16,8 +16,10 @@ from src.systems.programs import ANY, EDIT, EVAL, EXPORT, PRECOMPUTE, TRAIN, rea
 from src.systems.programs import CONVERT as CONVERTING
 from src.systems.registry import SYSTEMS, descriptions
 from src.utils.errors import UserError, run_command
+from tests.pages import Page
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EVERY_LANGUAGE = [*PAGES, ROOT / "README_CN.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
 SCRIPTS = "tests/test_scripts.py::"
 SIM2REAL = "tests/test_sim2real.py::"
 CONVERT = "tests/data/test_convert_checkpoint.py::"
@@ -81,6 +83,8 @@ RUN_BY = {
     r"convert_checkpoint\.py": "tests/data/test_converting_page.py::test_conversions_of_the_page",
     r"check_reference\.py": "tests/test_reference.py::test_the_command_checks_both_modes_and_sees_a_wrong_number",
     r"simulate_ascend\.sh": "tests/benchmarks/test_ascend_simulation.py::test_the_command_writes_what_it_prints",
+    r"scripts/setup\.sh$": "tests/test_quickstart.py::test_the_quick_start",
+    r"ascend_report\.sh": "tests/benchmarks/test_ascend_report.py::test_the_script_writes_a_report",
     r"setup_cuda\.sh --dry_run": "tests/benchmarks/test_setup_cuda.py::test_a_dry_run_changes_nothing",
     r"(train|eval|precompute_feature_maps|export)\.py (--model \w+ )?--help": (
         "tests/test_docs.py::test_help_lists_the_options"
@@ -90,6 +94,7 @@ RUN_BY = {
     r"(export\.py --name|eval\.py .*--runtime onnx)": "tests/export/test_export.py::test_the_commands",
     r"benchmarks/flows\.py": "tests/benchmarks/test_flow_benchmark.py::test_parts_of_the_peak_are_the_peak",
     r"benchmarks/inference\.py": "tests/benchmarks/test_small_benchmarks.py::test_inference",
+    r"benchmarks/precision\.py": "tests/benchmarks/test_precision_benchmark.py::test_the_command_writes_what_it_prints",
     r"benchmarks/train_step\.py": "tests/benchmarks/test_small_benchmarks.py::test_train_step",
     r"benchmarks/unpaired\.py": "tests/benchmarks/test_small_benchmarks.py::test_unpaired",
     r"train\.py --config_path configs/(cglow|dualglow)": (
@@ -108,7 +113,8 @@ NEEDS = (
     r"benchmarks/hflow\.py",
     r"setup_cuda\.sh$",
     r"WORKER_NUM=",
-    r"DEVICE_TARGET=GPU",
+    r"DEVICE_TARGET=(GPU|Ascend)",
+    r"set_env\.sh",
     r"cuda11/env\.sh",
 )
 #: options of a program's own, besides those that have owners
@@ -312,11 +318,15 @@ def test_the_named_tests_are_there(place):
     assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", EVERY_LANGUAGE, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", text):
-        assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
+    page = Page(page)
+    for line, target in page.links():
+        if target.startswith("https://"):
+            continue
+        path, anchor = page.resolve(target)
+        assert path.exists(), f"{page.name}, line {line}: there is no {target}"
+        assert not anchor or anchor in Page(path).anchors, f"{page.name}, line {line}: no heading has {target}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

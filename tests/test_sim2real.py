@@ -147,9 +147,16 @@ def test_a_video_in_is_a_video_out(streets, teacher):
     script(
         "eval_cyclegan.sh",
         *("--load_ckpt", teacher, "--name", "teacher", "--input", video, "--direction", "BtoA", "--mode", "pynative"),
-        *("--eval_size", "original"),
+        *("--metrics", "warp_error"),
         folder=folder,
     )
-    made = Video(folder / "results" / "predict" / "teacher" / "drive_2" / "drive_fake_A.mp4")
+    results = folder / "results" / "predict" / "teacher" / "drive_2"
+    made = Video(results / "drive_fake_A.mp4")
     assert made.rate == pytest.approx(12.0) and len(made.frames) == 5
+    # that of the video, although images are translated at the size of the training
     assert Image.open(made.frames[0]).size == (50, 36)
+    assert Image.open(next((results / "images").iterdir())).size != (50, 36)
+    measured = json.loads((results / "metrics.json").read_text())["measurements"]
+    assert [m["output"] for m in measured] == ["fake_A", "source images (floor)"]
+    assert measured[0]["count"] == 4 and measured[0]["value"] > 0
+    assert measured[0]["protocol"]["flow"] == "OpenCV's DIS (medium) on the source images"

@@ -1,6 +1,6 @@
 """Run one compilation in a process of its own and read from MindSpore's log what it chose."""
 
-__all__ = ["Report", "compile_graph", "read_kernels"]
+__all__ = ["Report", "compile_graph", "on_host", "read_kernels"]
 
 import csv
 import json
@@ -40,6 +40,7 @@ class Report:
         peak_gib: peak of the simulated device memory, weights included, operator workspace not.
         seconds: for compiling and one simulated run.
         processor_seconds: of these, what the thread that compiles has worked; on a busy host the others are waiting.
+        conv_precision: what float32 convolutions compute in on that chip.
     """
 
     job: Job
@@ -50,6 +51,7 @@ class Report:
     peak_gib: float = 0.0
     seconds: float = 0.0
     processor_seconds: float = 0.0
+    conv_precision: str = ""
 
     @property
     def passed(self) -> bool:
@@ -68,7 +70,7 @@ def compile_graph(job: Job, cann: Cann, timeout: float = 4 * 3600) -> Report:
     report = Report(job, cann.words)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        environment = cann.environment()
+        environment = cann.environment(job.soc)
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         # kernel selection is logged at level 1 of this part, everything else only from warnings on
         environment |= {"GLOG_v": "2", "MS_SUBMODULE_LOG_v": "{DEVICE:1}", "GLOG_logtostderr": "1"}
@@ -97,9 +99,10 @@ def _fill(report: Report, result: dict, status: int, text: str, folder: Path) ->
         report.problems.append(f"the compiler ended with status {status}: {' '.join(lines[-3:])[:600]}")
     report.problems += [result[key] for key in ("mistake", "error") if key in result]
     compiled = text.partition("== compiling")[2]
-    report.problems += [f"Ascend has no kernel for {node}" for node in sorted(set(_ON_HOST.findall(compiled)))]
+    report.problems += [f"Ascend has no kernel for {node}" for node in on_host(compiled)]
     report.kernels = read_kernels(compiled)
     report.peak_gib = result.get("peak_bytes", 0) / 2**30
+    report.conv_precision = result.get("conv_precision", "")
     report.seconds = result.get("seconds", 0.0)
     report.processor_seconds = result.get("processor_seconds", 0.0)
     kinds = dict(_CHOSEN.findall(text))
@@ -108,6 +111,11 @@ def _fill(report: Report, result: dict, status: int, text: str, folder: Path) ->
     report.operators = {name: (kinds.get(name, "other"), counts[name]) for name in sorted(counts)}
     if report.passed and not report.kernels:
         report.problems.append("MindSpore's log names no kernel: this version words it in another way")
+
+
+def on_host(log: str) -> list[str]:
+    """Operators that the log says have no kernel on the device, so that the host computes them."""
+    return sorted(set(_ON_HOST.findall(log)))
 
 
 def read_kernels(log: str) -> dict[str, int]:

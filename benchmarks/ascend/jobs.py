@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.ascend.standins import SOC
 from src.contracts.system import System
 from src.options.config import Config
 from src.systems.registry import create_system, find_system
@@ -24,12 +25,14 @@ class Job:
         options: words of a command line for :func:`src.systems.programs.load_config`, ``--config_path`` among them.
         cards: devices of the run; the one that is compiled is rank 0.
         size: height and width of the images; None is what the options train at.
+        soc: name of the chip, where stand-ins take the place of CANN.
     """
 
     graph: str
     options: tuple[str, ...] = ()
     cards: int = 1
     size: tuple[int, int] | None = None
+    soc: str = SOC
 
 
 def training_size(config: Config) -> tuple[int, int]:
@@ -44,12 +47,14 @@ def _example(system: System, config: Config, size: tuple[int, int]) -> dict[str,
     return system.data.example(request, config.batch_size, size, system.training)
 
 
-def training_step(config: Config, size: tuple[int, int], world: int) -> tuple[Any, list[np.ndarray]]:
+def training_step(
+    config: Config, size: tuple[int, int], world: int, saturates_at: float = 0.0
+) -> tuple[Any, list[np.ndarray]]:
     """The compiled step of the run's last epoch, in which everything is trained, and its inputs."""
     from benchmarks.steps import build_step
 
     system = create_system(config, training=True)
-    return build_step(system, _example(system, config, size), size, world)
+    return build_step(system, _example(system, config, size), size, world, saturates_at)
 
 
 def one_pass(config: Config, size: tuple[int, int], name: str) -> tuple[Any, list[np.ndarray]]:

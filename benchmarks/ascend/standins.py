@@ -5,8 +5,9 @@ machine without CANN is only the shared objects that its plug-in is linked with 
 them. Both can be read from the wheel: each library made here exports those names, and each function returns 0.
 """
 
-__all__ = ["Cann", "build_standins", "find_cann", "prepare_cann"]
+__all__ = ["SOC", "Cann", "build_standins", "check_soc", "find_cann", "prepare_cann", "tell_soc"]
 
+import ctypes
 import hashlib
 import importlib.util
 import os
@@ -18,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from src.utils.chips import find_chip, known_chips
 from src.utils.errors import UserError
 
 # libraries of the wheel that make up the Ascend backend; what they need is followed from here
@@ -41,6 +43,7 @@ _HELPERS = {"aclnnInit", "aclnnFinalize", "InitHugeMemThreadLocal", "UnInitHugeM
 # What the compiler does touch: an error table, the name of the chip, and operators as empty values.
 _OBJECTS = """
 #include <cstdint>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,7 +51,7 @@ extern "C" void* _ZN2ge13StatusFactory8InstanceEv() {
   static std::map<uint32_t, std::string> errors;
   return &errors;
 }
-extern "C" const char* aclrtGetSocName() { return "Ascend910B2"; }
+extern "C" const char* aclrtGetSocName() { return getenv("MINDI2I_SOC"); }
 namespace ge {
 class OperatorImpl;
 class Operator {
@@ -67,6 +70,37 @@ Operator OperatorFactory::CreateOperator(const char*, const char*) { return Oper
 Operator OperatorFactory::CreateOperator(const std::string&, const std::string&) { return Operator(); }
 }
 """
+# In its simulation MindSpore asks no chip for its name, and so decides nothing by it, unless it is told one.
+_TELLER = """
+#include <functional>
+#include <memory>
+#include <string>
+namespace mindspore {
+struct MsContext {
+  static std::shared_ptr<MsContext> GetInstance();
+  void set_ascend_soc_name(const std::string&);
+  void set_ascend_soc_version(const std::string&);
+  void set_ascend_soc_func(const std::function<void(MsContext*)>&);
+};
+}
+extern "C" void tell_soc(const char* given_name, const char* given_version) {
+  std::string name(given_name), version(given_version);
+  mindspore::MsContext::GetInstance()->set_ascend_soc_func([name, version](mindspore::MsContext* context) {
+    context->set_ascend_soc_name(name);
+    context->set_ascend_soc_version(version);
+  });
+}
+"""
+_TELLER_NAME = "libmindi2i_soc.so"
+#: the chip of the stand-ins unless another is asked for
+SOC = "Ascend910B2"
+# MindSpore's words for the series
+_VERSIONS = {
+    "Atlas training series": "ascend910",
+    "Atlas A2": "ascend910b",
+    "Atlas A3": "ascend910_93",
+    "Ascend 950": "ascend950",
+}
 _OWN = {"_ZN2ge13StatusFactory8InstanceEv", "aclrtGetSocName"}
 _OWN_PREFIX = "_ZN2ge15OperatorFactory14CreateOperator"
 
@@ -87,20 +121,34 @@ class Cann:
         origin = "the CANN of this host" if self.is_real else "stand-in CANN libraries"
         return f"compiled for Ascend in MindSpore's simulation with {origin}, not run on an NPU"
 
-    def environment(self) -> dict[str, str]:
-        """The variables of a process that compiles for Ascend without a card."""
+    def environment(self, soc: str = SOC) -> dict[str, str]:
+        """The variables of a process that compiles for the Ascend chip ``soc`` without a card."""
         variables = {**os.environ, "MS_SIMULATION_LEVEL": "1"}
         if not self.is_real:
             # the plug-in derives its paths from a folder of this name
             libraries = self.folder / "cann" / "lib64"
             variables["LD_LIBRARY_PATH"] = _joined(libraries, variables.get("LD_LIBRARY_PATH"))
             variables["PYTHONPATH"] = _joined(self.folder / "py", variables.get("PYTHONPATH"))
+            variables["MINDI2I_SOC"] = soc
             variables["ASCEND_OPP_PATH"] = str(self.folder / "cann" / "opp")
         return variables
 
 
 def _joined(first: Path, rest: str | None) -> str:
     return os.pathsep.join([str(first), *([rest] if rest else [])])
+
+
+def check_soc(soc: str) -> None:
+    """Raise ``UserError`` unless ``soc`` is the name of a known chip."""
+    if not find_chip(soc).known:
+        raise UserError(f"soc {soc} is no chip that is known here ({known_chips()}): for example Ascend910A or {SOC}")
+
+
+def tell_soc() -> None:
+    """Let MindSpore decide as on the chip of the stand-ins; after its device is set, before the first operator."""
+    soc = os.environ.get("MINDI2I_SOC")
+    if soc:
+        ctypes.CDLL(_TELLER_NAME).tell_soc(soc.encode(), _VERSIONS[find_chip(soc).series].encode())
 
 
 def find_cann() -> Path | None:
@@ -177,6 +225,7 @@ def build_standins(folder: Path) -> int:
     (hccl / "__init__.py").write_text("")
     (hccl / "sys_version.py").write_text("__sys_version__ = '8.5.0'\n")
     _compile(libraries, names, sorted((absent | _OPENED) - {_MAIN}))
+    _compile_teller(libraries, package)
     return len(names)
 
 
@@ -246,6 +295,15 @@ def _compile(folder: Path, names: list[str], others: list[str]) -> None:
         _gcc([*options, f"-Wl,-soname,{_MAIN}", "-o", str(folder / _MAIN), *main])
         for name in others:
             _gcc([*options, f"-Wl,-soname,{name}", "-o", str(folder / name), str(empty), f"-L{folder}", "-lascendcl"])
+
+
+def _compile_teller(folder: Path, package: Path) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        source = Path(scratch) / "teller.cc"
+        source.write_text(_TELLER)
+        core = [f"-L{package / 'lib'}", "-lmindspore_core", "-Wl,--allow-shlib-undefined"]
+        options = ["-shared", "-fPIC", "-D_GLIBCXX_USE_CXX11_ABI=0"]
+        _gcc([*options, "-o", str(folder / _TELLER_NAME), str(source), "-lstdc++", *core])
 
 
 def _gcc(arguments: list[str]) -> None:

@@ -13,8 +13,11 @@ import numpy as np
 from mindspore import Tensor
 
 from benchmarks.ascend.jobs import Job, evaluation, one_pass, training_size, training_step
+from benchmarks.ascend.standins import tell_soc
 from benchmarks.steps import with_random_features
 from src.systems.programs import load_config
+from src.training.overflow import largest_number
+from src.utils.arithmetic import conv_precision
 from src.utils.errors import UserError
 from src.utils.runtime import start
 
@@ -24,6 +27,7 @@ def main(job: Job, answer: Path) -> None:
     result = {}
     try:
         run = _prepare(job)
+        result["conv_precision"] = conv_precision()
         print("== compiling", file=sys.stderr, flush=True)
         began, worked = time.perf_counter(), time.thread_time()
         run()
@@ -44,6 +48,7 @@ def _prepare(job: Job):
     words = ["--device_target", "Ascend", "--mode", "graph", "--device_id", "0"]
     config = with_random_features(load_config([*words, *job.options]), Path())
     device = start(config, join=job.cards > 1)
+    tell_soc()
     # the first operator starts the device
     (Tensor(np.zeros(1, np.float32)) + 1.0).asnumpy()
     _calm_pollers()
@@ -51,7 +56,7 @@ def _prepare(job: Job):
     if job.graph == "eval":
         return evaluation(config, size)
     if job.graph == "train":
-        cell, arrays = training_step(config, size, device.world)
+        cell, arrays = training_step(config, size, device.world, largest_number(config.precision, device))
     elif ":" not in job.graph:
         cell, arrays = one_pass(config, size, job.graph)
     else:

@@ -13,6 +13,8 @@ from ..imaging.images import read_image, to_rgb, unit_to_image
 from ..inference.model import Model
 from ..metrics.labels import Named, true_labels
 from ..metrics.measure import PAIRED, SETS, Comparison, Item, Tools, stand_in
+from ..metrics.prdc import check_enough
+from ..metrics.steadiness import check_frames
 from ..utils.errors import UserError
 from ..utils.logging import get_logger
 from .translate import Plan
@@ -51,6 +53,13 @@ class RunComparisons:
                 raise UserError(
                     f"{_listed(SETS, tools)} need real images, and the data set has none: pass --real FOLDER"
                 )
+        if "prdc" in wanted:
+            for name in expected:
+                check_enough(len(self._numbers(name)), self._real_count(name), config.prdc_k)
+        self._flows = _flows(model, job) if "warp_error" in wanted else None
+        if "warp_error" in wanted:
+            for name, found in zip(expected, columns, strict=True):
+                self._check_frames(name, found)
         self._truths = _truths(model, job) if tools.segmenter else None
         if tools.segmenter:
             without = [name for name in map(data.name, range(job.count)) if not self._truth(name)]
@@ -69,7 +78,8 @@ class RunComparisons:
             name = data.name(number)
             # with several outputs, a prediction with the sample's name could belong to any of them
             names = (path.stem, name) if alone else (path.stem,)
-            items.append(Item(name, names, partial(_load, data, number, path, columns), self._truth(name)))
+            load = partial(_load, data, number, path, columns)
+            items.append(Item(name, names, load, self._truth(name), _frame(data, number), self._flow(number)))
         subject = {
             "run": str(model.folder),
             "checkpoint": model.tag,
@@ -79,8 +89,35 @@ class RunComparisons:
             "data": {k: v for k, v in data.reader.settings.items() if k != "rows"},
             "translation": job.fingerprint[:16],
         } | ({"real": str(Path(config.real).resolve())} if config.real else {})
-        reals = self._reals.get(model.system.styles.get(output, ("", ""))[1]) if self._given is None else self._given
-        return Comparison(output, items, tuple(columns), reals, subject)
+        given = self._flows.folder if self._flows else None
+        return Comparison(output, items, tuple(columns), self._reals_of(output), subject, given)
+
+    def _reals_of(self, output: str) -> Sequence[Callable[[], np.ndarray]] | None:
+        """Real images that belong to no sample; None where samples have their own."""
+        if self._given is not None:
+            return self._given
+        return self._reals.get(self._model.system.styles.get(output, ("", ""))[1])
+
+    def _numbers(self, output: str) -> list[int]:
+        """The samples that an output is made from."""
+        styles, data = self._model.system.styles, self._job.data
+        # the two sides of unpaired data are different samples
+        return [i for i in range(self._job.count) if output not in styles or styles[output][0] in data.files(i)]
+
+    def _check_frames(self, output: str, columns: Mapping[str, str]) -> None:
+        numbers = self._numbers(output)
+        if not (self._flows or columns):
+            raise UserError("warp_error needs images that are partners of the outputs, or --flow FOLDER")
+        has_flow = (lambda i: self._flow(numbers[i]) is not None) if self._flows else None
+        folder = self._flows.folder if self._flows else ""
+        check_frames([_frame(self._job.data, number) for number in numbers], has_flow, folder)
+
+    def _flow(self, number: int) -> Path | None:
+        return self._flows.owner(Path(_frame(self._job.data, number)).name) if self._flows else None
+
+    def _real_count(self, output: str) -> int:
+        reals = self._reals_of(output)
+        return self._job.count if reals is None else len(reals)
 
     def _columns(self, output: str) -> dict[str, str]:
         """The columns of the data set that an output is compared with, by their role."""
@@ -113,13 +150,26 @@ def _column(model: Model, column: str) -> list[Callable[[], np.ndarray]]:
     try:
         data = kind.open(model.system.request(config, False), config, config.phase, training=False)
     except UserError as reason:
-        raise UserError(f"fid and kid compare with all images {column}: {reason}; or pass --real FOLDER") from None
+        names = ", ".join(SETS)
+        raise UserError(f"{names} compare with all images {column}: {reason}; or pass --real FOLDER") from None
     numbers = {data.files(i)[column]: i for i in range(data.num_samples) if column in data.files(i)}
     return [partial(_read_column, data, number, column) for number in numbers.values()]
 
 
 def _read_column(data: Pipeline, number: int, column: str) -> np.ndarray:
     return to_rgb(unit_to_image(data.reader.sample(data.reader.load(number), None)[column]))
+
+
+def _frame(data: Pipeline, number: int) -> str:
+    """The name of a sample as a frame: that of the file it is made from, because styles have numbers, too."""
+    return str(next(iter(data.files(number).values())).with_suffix(""))
+
+
+def _flows(model: Model, job: Plan) -> Named | None:
+    """Files of optical flow: those that the options name, or those of the data set."""
+    own = Path(model.config.data_root, f"{model.config.phase}_flow")
+    given = model.config.flow or (own if own.is_dir() and not job.data.source else "")
+    return Named(given) if given else None
 
 
 def _truths(model: Model, job: Plan) -> Named | None:

@@ -12,6 +12,7 @@ import numpy as np
 from ..gallery.gallery import Gallery
 from ..imaging.images import write_png
 from ..inference.model import Batch, Model
+from ..metrics.report import with_arithmetic
 from ..utils.errors import UserError
 from ..utils.files import atomic_write
 from ..utils.logging import get_logger
@@ -67,6 +68,6 @@ class TaskResults:
 
     def finish(self, numbers: Mapping[str, Any]) -> int:
         """Write ``TASK.json`` and the page; returns the exit status of a successful task."""
-        atomic_write(self._files.path(f"{self._task}.json"), json.dumps(numbers, indent=1).encode())
+        atomic_write(self._files.path(f"{self._task}.json"), json.dumps(with_arithmetic(numbers), indent=1).encode())
         get_logger().info(f"results: {self.gallery.write()}")
         return 0

@@ -95,8 +95,10 @@ def translate_all(model: Model, job: Plan) -> None:
     styles.report(results.path("look.json"), get_logger().info)
     if data.video:
         for name, frames in written.items():
-            path = write_video(results.path(f"{data.source}_{name}.mp4"), list(frames.values()), data.video.rate)
-            get_logger().info(f"video: {path}")
+            path = write_video(
+                results.path(f"{data.source}_{name}.mp4"), list(frames.values()), data.video.rate, data.video.size
+            )
+            get_logger().info(f"video: {path}, without sound")
     page = gallery.write()
     results.finish(job.fingerprint, written)
     get_logger().info(f"results: {page}")

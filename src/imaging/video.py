@@ -11,7 +11,7 @@ import cv2
 
 from ..utils.errors import UserError
 from ..utils.files import explained, temporary_name
-from .images import read_image, write_png
+from .images import picture_info, read_image, write_png
 from .names import file_name
 
 VIDEO_EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
@@ -23,6 +23,7 @@ class Video:
     Attributes:
         path: the video.
         rate: frames per second.
+        size: width and height in pixels.
         frames: the images in order, ``{stem}_000001.png`` and so on.
 
     Raises:
@@ -56,17 +57,20 @@ class Video:
             raise UserError(
                 f"{path} cannot be decoded as a video: convert it to MP4 (H.264), or pass a folder with its frames"
             )
+        self.size = picture_info(self.frames[0])[:2]
 
 
-def write_video(path: Path, frames: Sequence[Path], rate: float) -> Path:
+def write_video(path: Path, frames: Sequence[Path], rate: float, size: tuple[int, int] | None = None) -> Path:
     """Write images of one size as an MP4 video of ``rate`` frames per second; odd sides lose a row or column.
 
-    Browsers play it, unless this OpenCV has neither of their codecs.
+    Images of another size than ``size`` = (width, height) are resized to it. Browsers play the video, unless this
+    OpenCV has neither of their codecs.
 
     Raises:
         UserError: this OpenCV cannot encode videos, or the file cannot be written.
     """
-    height, width = (side // 2 * 2 for side in read_image(frames[0]).shape[:2])
+    size = size or read_image(frames[0]).shape[1::-1]
+    width, height = (side // 2 * 2 for side in size)
     # under another name first, so that it is complete or absent, and nothing that a link leads to is written over
     temporary = temporary_name(path)
     temporary = temporary.with_name(f"{temporary.name}{path.suffix}")
@@ -79,7 +83,10 @@ def write_video(path: Path, frames: Sequence[Path], rate: float) -> Path:
         else:
             raise UserError(f"{path} cannot be written as a video: its frames are in {frames[0].parent}")
         for frame in frames:
-            writer.write(cv2.cvtColor(read_image(frame)[:height, :width], cv2.COLOR_RGB2BGR))
+            image = read_image(frame)
+            if image.shape[1::-1] != size:
+                image = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+            writer.write(cv2.cvtColor(image[:height, :width], cv2.COLOR_RGB2BGR))
         writer.release()
         with explained(path, "write"):
             os.replace(temporary, path)

@@ -110,6 +110,9 @@ def open_model(command: Config, system: type[System], say: Callable[[str], None]
         config = config.replace(name=folder.resolve().name)
     _check_sizes(config, system, checkpoint.networks, title)
     device = start(config, say)
+    trained_in = checkpoint.config.get("conv_precision", device.conv_precision)
+    if trained_in != device.conv_precision:
+        say(f"{title} was trained with conv_precision {shown(trained_in)}; here it is {device.conv_precision}")
     try:
         built = system(config, training=False)
     except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:

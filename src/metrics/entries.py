@@ -1,20 +1,22 @@
 """Measured numbers with what is needed to compare them: protocol, counts and warnings."""
 
-__all__ = ["REALISM", "SEMANTICS", "Entry", "of_labels", "of_pictures", "of_sets", "over_samplings"]
+__all__ = ["REALISM", "SEMANTICS", "Entry", "of_frames", "of_labels", "of_pictures", "of_sets", "over_samplings"]
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..utils.text import counted
 from .fid import SUBSET_SIZE, SUBSETS, fid, kid
 from .labels import LabelScores
+from .prdc import expected_coverage, prdc
 from .similarity import PSNR_VARIANT, SSIM_VARIANT
+from .steadiness import WarpErrors
 
-REALISM, SEMANTICS = "realism", "semantics"
+REALISM, SEMANTICS, STEADINESS = "realism", "semantics", "steadiness of a video"
 _GROUPS = {"real": "closeness to the real image", "source": "content kept from the source"}
 _VARIANTS = {"psnr": PSNR_VARIANT, "ssim": SSIM_VARIANT}
 _FEATURES = 2048
@@ -71,6 +73,19 @@ def of_pictures(
     )
 
 
+def of_frames(output: str, errors: WarpErrors, protocol: Mapping[str, object]) -> list[Entry]:
+    """The warping error of translated frames, and that of the original frames, below which it need not go."""
+    entries = []
+    for kind, values in errors.errors.items():
+        numbers, own = np.array(list(values.values())), {"count": len(values)} | errors.protocol | dict(protocol)
+        name = output if kind == "fake" else f"{kind} images (floor)"
+        spread = float(numbers.std()) if len(numbers) > 1 else None
+        shown = values if kind == "fake" else {}
+        entry = Entry(name, STEADINESS, "warp_error", float(numbers.mean()), len(numbers), own, spread, errors.warnings)
+        entries.append(replace(entry, pictures=shown))
+    return entries
+
+
 def of_sets(
     output: str,
     wanted: Sequence[str],
@@ -78,11 +93,12 @@ def of_sets(
     real: np.ndarray,
     protocol: Mapping[str, object],
     seed: int,
+    k: int = 0,
 ) -> list[Entry]:
-    """FID and KID of two sets of Inception features.
+    """FID, KID, and precision, recall, density and coverage with ``k`` neighbours, of two sets of Inception features.
 
     Raises:
-        UserError: fewer than two images of a kind.
+        UserError: fewer than two images of a kind, or not more than ``k``.
     """
     counts = {"count_fake": len(fake), "count_real": len(real)}
     fewest, entries = min(len(fake), len(real)), []
@@ -122,6 +138,16 @@ def of_sets(
         entries.append(
             Entry(output, REALISM, "kid", value, len(fake), own | dict(protocol), None if whole else spread, warnings)
         )
+    if "prdc" in wanted:
+        own = counts | {"variant": "Naeem et al. 2020", "k": k}
+        warnings = [f"with {counted(fewest, 'image')} the estimate is mostly chance"] if fewest < _FEW else []
+        # what two halves of one set have, without which the number cannot be judged
+        equal = {"density": "1", "coverage": f"{expected_coverage(len(real), len(fake), k):.4f}"}
+        for metric, value in prdc(real, fake, k).items():
+            floor = {"expected_of_equal_sets": equal[metric]} if metric in equal else {}
+            entries.append(
+                Entry(output, REALISM, metric, value, len(fake), own | floor | dict(protocol), warnings=warnings)
+            )
     return entries
 
 

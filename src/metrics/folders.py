@@ -17,6 +17,8 @@ from ..utils.logging import get_logger
 from ..utils.text import counted
 from .labels import Named, true_labels
 from .measure import PAIRED, SETS, Comparison, Item
+from .prdc import check_enough
+from .steadiness import check_frames
 
 _SHOWN = 3
 
@@ -34,7 +36,9 @@ def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
     if not others and set(wanted) & {*PAIRED, *SETS}:
         raise UserError(f"{', '.join(wanted)} compare images with others: pass --real FOLDER (or --source FOLDER)")
     if "real" not in others and set(wanted) & set(SETS):
-        raise UserError("fid and kid compare with real images: pass --real FOLDER")
+        raise UserError(f"{', '.join(SETS)} compare with real images: pass --real FOLDER")
+    if "prdc" in wanted:
+        check_enough(len(fakes.files), len(others["real"].files), config.prdc_k)
     pairs = {}
     for name, other in others.items():
         partners = {path: other.owner(name) for name, path in fakes.by_stem.items()}
@@ -46,17 +50,29 @@ def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
         raise UserError(
             f"{', '.join(sorted(set(wanted) & set(PAIRED)))} compare each image with its partner, and the names of "
             f"{fakes.folder} ({shown}, ...) have none in common with those of the other folder ({names}, ...): rename "
-            "the files, or measure fid and kid only"
+            f"the files, or measure {', '.join(SETS)} only"
         )
     has_truths = "miou" in wanted and config.truth
     truths = true_labels(config.truth, Path(config.data_root), config.phase) if has_truths else None
     titles = names_of(fakes.files, fakes.folder, attrgetter("stem"))
+    flows = Named(config.flow) if config.flow else None
+    if "warp_error" in wanted:
+        stems = list(fakes.by_stem)
+        frames = [str(path.with_suffix("")) for path in fakes.by_stem.values()]
+        check_frames(frames, (lambda i: flows.owner(stems[i]) is not None) if flows else None, config.flow)
+        if not (flows or pairs):
+            raise UserError(
+                f"warp_error needs the frames that those of {fakes.folder} were made from, paired by name: pass "
+                "--source FOLDER, or --flow FOLDER with their optical flow"
+            )
     items = [
         Item(
             title,
             (title, name),
             partial(_load, {"fake": path} | {column: partners[path] for column, partners in pairs.items()}),
             truths.owner(name) if truths else None,
+            str(path.with_suffix("")),
+            flows.owner(name) if flows else None,
         )
         for title, (name, path) in zip(titles, fakes.by_stem.items(), strict=True)
     ]
@@ -66,7 +82,8 @@ def compare_folders(config: Config, wanted: Sequence[str]) -> Comparison:
         if sorted(partners) != sorted(others["real"].files):
             reals = [partial(read_image, path, 3) for path in others["real"].files]
     subject = {name: str(Path(config[name]).resolve()) for name in ("fake", *others)}
-    return Comparison(fakes.folder.name or "pictures", items, tuple(pairs), reals, subject)
+    given = flows.folder if flows else None
+    return Comparison(fakes.folder.name or "pictures", items, tuple(pairs), reals, subject, given)
 
 
 def _all_paired(
@@ -83,7 +100,7 @@ def _all_paired(
             f"{other.folder} lacks the partners of {len(lacking)} of {counted(len(fakes.files), 'image')} of "
             f"{fakes.folder} ({', '.join(lacking[:_SHOWN])}{more}): add them or remove these"
         )
-    possible = " and ".join(SETS) if name == "real" else "nothing"
+    possible = ", ".join(SETS) if name == "real" else "nothing"
     get_logger().info(
         f"{fakes.folder} ({len(fakes.files)}) and {other.folder} ({len(other.files)}) do not pair by name: "
         f"they are two sets, for {possible}"

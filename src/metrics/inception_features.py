@@ -1,4 +1,4 @@
-"""Inception features for FID and KID, one vector an image; computed features are kept."""
+"""Inception features of comparisons of sets, one vector an image; computed features are kept."""
 
 __all__ = ["RESIZERS", "FeatureSet", "FeatureStore", "Inception", "missing_inception", "to_inception"]
 
@@ -32,7 +32,7 @@ def missing_inception(path: str) -> str | None:
         return None
     reason = f"{path} does not exist" if path else "inception_net_path is empty"
     return (
-        f"{reason}: FID and KID need the Inception weights pt_inception-2015-12-05-6726825d.pth of pytorch-fid; "
+        f"{reason}: FID, KID and prdc need the Inception weights pt_inception-2015-12-05-6726825d.pth of pytorch-fid; "
         "pass --inception_net_path FILE"
     )
 

@@ -4,7 +4,7 @@ __all__ = ["METRICS", "PAIRED", "SETS", "Comparison", "Item", "Tools", "measure"
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from mindspore import Tensor
 
 from ..dataset.batches import Batched, ahead
 from ..dataset.transforms import resize_photo
+from ..imaging.flow import read_flow
 from ..imaging.images import image_to_unit
 from ..models.lpips import load_lpips
 from ..options.config import Config
@@ -19,15 +20,16 @@ from ..utils.errors import UserError
 from ..utils.files import sha256_file
 from ..utils.progress import track
 from ..utils.text import counted
-from .entries import Entry, of_labels, of_pictures, of_sets
+from .entries import Entry, of_frames, of_labels, of_pictures, of_sets
 from .inception_features import FeatureSet, Inception
 from .labels import FolderSegmenter, LabelScores, read_truth
 from .segmentation_network import NetworkSegmenter, open_segmenter
 from .similarity import psnr, ssim
+from .steadiness import Flow, WarpErrors, in_order
 
 #: metrics of an image and its partner, and of two sets of images
-PAIRED, SETS = ("lpips", "psnr", "ssim"), ("fid", "kid")
-METRICS = tuple(sorted((*PAIRED, *SETS, "miou")))
+PAIRED, SETS = ("lpips", "psnr", "ssim"), ("fid", "kid", "prdc")
+METRICS = tuple(sorted((*PAIRED, *SETS, "miou", "warp_error")))
 _PIXELS = {"psnr": psnr, "ssim": ssim}
 _PIXELS_A_BATCH = 1 << 20
 
@@ -41,12 +43,16 @@ class Item:
         names: possible names of its prediction in a folder of predictions.
         load: reads ``fake`` and its references ``real`` and ``source``: uint8 (H, W, 3).
         truth: its true label map.
+        frame: its name as a frame of a video.
+        flow: the file of the optical flow back to the frame before.
     """
 
     stem: str
     names: tuple[str, ...]
     load: Callable[[], Mapping[str, np.ndarray]]
     truth: Path | None = None
+    frame: str = ""
+    flow: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,9 @@ class Comparison:
         output: what the images show, in one or two words.
         items: the images.
         references: which of ``real`` and ``source`` every item loads.
-        reals: real images that belong to no item, for FID and KID; None compares with the items' own.
+        reals: real images that belong to no item, for comparisons of sets; None compares with the items' own.
         subject: where the images come from, for the record.
+        flows: folder of the optical flow of videos; None searches for it.
     """
 
     output: str
@@ -66,10 +73,11 @@ class Comparison:
     references: tuple[str, ...]
     reals: Sequence[Callable[[], np.ndarray]] | None
     subject: Mapping[str, object] = field(default_factory=dict)
+    flows: Path | None = None
 
     @property
     def has_reals(self) -> bool:
-        """Whether FID and KID have something to compare with."""
+        """Whether sets have something to compare with."""
         return self.reals is not None or "real" in self.references
 
 
@@ -131,6 +139,7 @@ class _Prepared:
     units: dict[str, np.ndarray]
     features: dict[str, tuple[bytes, np.ndarray | None]]
     truth: np.ndarray | None
+    flow: Flow | None
 
 
 class _Preparation:
@@ -167,7 +176,8 @@ class _Preparation:
             features = {name: tools.inception.prepare(pictures[name]) for name in self._of_features}
         if tools.segmenter and item.truth:
             truth = read_truth(item.truth, tools.config.truth_ids)
-        return _Prepared(item, pictures, sizes, numbers, units, features, truth)
+        flow = read_flow(item.flow) if item.flow and "warp_error" in tools.wanted else None
+        return _Prepared(item, pictures, sizes, numbers, units, features, truth, flow)
 
 
 def _size_text(picture: np.ndarray) -> str:
@@ -192,8 +202,15 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
     if tools.inception and comparison.has_reals:
         sets = {name: FeatureSet(tools.inception) for name in ("fake", "real")}
     labels = _Labels(comparison, tools, tools.segmenter) if tools.segmenter else None
+    steadiness, follows = None, [False] * len(comparison.items)
+    if "warp_error" in tools.wanted:
+        ordered = in_order([item.frame for item in comparison.items])
+        items, follows = [comparison.items[position] for position, _ in ordered], [after for _, after in ordered]
+        comparison = replace(comparison, items=items)
+        steadiness = WarpErrors(next(iter(comparison.references), ""), str(comparison.flows or ""))
     prepare, compared = _Preparation(comparison, tools), len(comparison.items)
-    for prepared in track(ahead(prepare, comparison.items, threads), f"measuring {comparison.output}", total=compared):
+    found = track(ahead(prepare, comparison.items, threads), f"measuring {comparison.output}", total=compared)
+    for after, prepared in zip(follows, found, strict=True):
         for name, counter in sizes.items():
             counter[prepared.sizes[name]] += 1
         for key, value in prepared.numbers.items():
@@ -204,6 +221,8 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
             sets[name].add(*features)
         if labels:
             labels.add(prepared)
+        if steadiness:
+            steadiness.add(prepared.item.stem, after, prepared.pictures, prepared.flow)
     for reference, batched in distances.items():
         stems = [item.stem for item in comparison.items]
         values = [float(value) for value in batched.results()]
@@ -221,8 +240,10 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
         fake, real = sets["fake"].array(), sets["real"].array()
         tools.inception.store.save()
         wanted = [name for name in SETS if name in tools.wanted]
-        seed = tools.config.seed
-        entries += of_sets(comparison.output, wanted, fake, real, common | against | tools.inception.protocol, seed)
+        protocol = common | against | tools.inception.protocol
+        entries += of_sets(comparison.output, wanted, fake, real, protocol, tools.config.seed, tools.config.prdc_k)
+    if steadiness:
+        entries += of_frames(comparison.output, steadiness, common)
     return entries + (labels.entries() if labels else [])
 
 

@@ -1,6 +1,6 @@
 """Measured numbers on the screen and in files, which keep earlier measurements."""
 
-__all__ = ["Report", "lines_of"]
+__all__ = ["Report", "lines_of", "with_arithmetic"]
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ..utils.arithmetic import conv_precision
 from ..utils.errors import UserError
 from ..utils.files import atomic_write, explain_os_error
 from ..utils.logging import get_logger
@@ -21,13 +22,18 @@ _SHOWN_CLASSES = 5
 #: metric to its unit, digits, factor, and whether more or less is better
 _STYLES = {
     "class_accuracy": (" %", 2, 100, "higher"),
+    "coverage": ("", 4, 1, "higher"),
+    "density": ("", 4, 1, "higher"),
     "fid": ("", 3, 1, "lower"),
     "kid": ("", 5, 1, "lower"),
     "lpips": ("", 4, 1, "lower"),
     "miou": (" %", 2, 100, "higher"),
     "pixel_accuracy": (" %", 2, 100, "higher"),
+    "precision": ("", 4, 1, "higher"),
     "psnr": (" dB", 2, 1, "higher"),
+    "recall": ("", 4, 1, "higher"),
     "ssim": ("", 4, 1, "higher"),
+    "warp_error": ("", 6, 1, "lower"),
 }
 
 
@@ -43,13 +49,18 @@ def _text(protocol: Mapping[str, object]) -> str:
     return "; ".join(f"{key} {value}" for key, value in protocol.items())
 
 
+def with_arithmetic(facts: Mapping[str, object]) -> dict[str, object]:
+    """``facts`` of a measurement, and what the convolutions behind it computed in."""
+    return dict(facts) | {"conv_precision": conv_precision()}
+
+
 def lines_of(entries: Sequence[Entry], subject: Mapping[str, object]) -> list[str]:
     """Text for the screen: each number with its protocol and its warnings."""
     lines = [f"measured: {_text(subject)}"]
     for entry in entries:
         value = _value(entry.metric, entry.value, entry.spread)
         lines.append(f"{entry.output}, {entry.group}: {entry.metric} {value}")
-        lines.append(f"    {_text(entry.protocol)}")
+        lines.append(f"    {_text(with_arithmetic(entry.protocol))}")
         worst = sorted((iou, name) for name, iou in entry.details.items() if iou is not None)[:_SHOWN_CLASSES]
         if worst:
             lines.append("    lowest: " + ", ".join(f"{name} {100 * iou:.1f} %" for iou, name in worst))
@@ -96,6 +107,7 @@ class Report:
         now = time.strftime("%Y-%m-%d %H:%M:%S")
         for entry in entries:
             measured = asdict(entry) | {"subject": dict(subject)}
+            measured["protocol"] = with_arithmetic(entry.protocol)
             same = [measured[part] for part in ("output", "group", "metric", "protocol", "subject")]
             digest = hashlib.sha256(json.dumps(same, sort_keys=True, default=str).encode()).hexdigest()[:16]
             measured["value"] = _encodable(entry.value)

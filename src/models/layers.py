@@ -7,6 +7,7 @@ Ascend and CUDA have too. Shapes are NCHW.
 __all__ = [
     "AvgPool",
     "BatchStatistics",
+    "FoldedConv",
     "InstanceNorm",
     "LeakyReLU",
     "MaxPool",
@@ -15,12 +16,15 @@ __all__ = [
     "SameAvgPool",
     "ScaledMeanPool",
     "ZeroPad",
+    "cancel_bias",
     "conv",
     "deconv",
     "mean_pool",
     "norm_layer",
+    "weightless_conv",
 ]
 
+from collections.abc import Callable
 from typing import Any
 
 import mindspore as ms
@@ -28,9 +32,18 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 
-def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0) -> nn.Cell:
-    """Convolution with bias and symmetric zero padding, as ``torch.nn.Conv2d``."""
-    return nn.Conv2d(
+def _on_ascend() -> bool:
+    return ms.get_context("device_target") == "Ascend"
+
+
+def conv(
+    in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0, norm: str = ""
+) -> nn.Cell:
+    """Convolution with bias and symmetric zero padding, as ``torch.nn.Conv2d``.
+
+    ``norm`` is the kind of :func:`norm_layer` that follows, if any: see :func:`cancel_bias`.
+    """
+    cell = nn.Conv2d(
         in_channels,
         out_channels,
         kernel,
@@ -40,16 +53,31 @@ def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1, padd
         has_bias=True,
         weight_init="zeros",
     )
+    return cancel_bias(cell, norm)
 
 
-def deconv(in_channels: int, out_channels: int, padding: tuple[int, int, int, int] = (1, 0, 1, 0)) -> nn.Cell:
+def cancel_bias(cell: nn.Cell, norm: str) -> nn.Cell:
+    """``cell``, a convolution, without its bias if an instance norm follows, which subtracts every constant again.
+
+    The bias stays a parameter, because published files have it, but is neither added nor trained: no result depends on
+    it, and its gradient is rounding. Other norms keep it: a batch norm's running mean was measured with it.
+    """
+    if norm == "instance":
+        cell.has_bias = False
+        cell.bias.requires_grad = False
+    return cell
+
+
+def deconv(
+    in_channels: int, out_channels: int, padding: tuple[int, int, int, int] = (1, 0, 1, 0), norm: str = ""
+) -> nn.Cell:
     """Transposed convolution that doubles the size: ``ConvTranspose2d(3, stride 2, padding 1, output_padding 1)``.
 
     ``padding`` is cut off at the top, bottom, left and right. MindSpore's own ``output_padding`` appends a zero row and
     column after the bias; one row at the top and one column at the left is the published phase, and (0, 1, 0, 1) is
-    ``pad_mode='same'``, whose results lie one pixel further right and down.
+    ``pad_mode='same'``, whose results lie one pixel further right and down. ``norm``: see :func:`conv`.
     """
-    return nn.Conv2dTranspose(
+    cell = nn.Conv2dTranspose(
         in_channels,
         out_channels,
         3,
@@ -59,6 +87,7 @@ def deconv(in_channels: int, out_channels: int, padding: tuple[int, int, int, in
         has_bias=True,
         weight_init="zeros",
     )
+    return cancel_bias(cell, norm)
 
 
 class _NoBfloat16(nn.Cell):
@@ -139,14 +168,22 @@ class MaxPool(_NoBfloat16):
 
 
 class LeakyReLU(nn.Cell):
-    """``max(x, slope * x)``, written with ReLU: its gradient is twice as fast as ``nn.LeakyReLU``'s."""
+    """``max(x, slope * x)`` for slopes below 1.
 
-    def __init__(self, slope: float = 0.2):
+    Ascend has one kernel for it and one for its gradient, a PReLU of constant slope. CPUs are faster with two ReLUs:
+    twice as fast as ``nn.LeakyReLU`` backward. ``fused`` asks for the first form or the second; None is what suits the
+    device. They are equal but for the gradient at exactly 0, which is the slope or 0.
+    """
+
+    def __init__(self, slope: float = 0.2, fused: bool | None = None):
         super().__init__()
-        self.slope = slope
-        self.relu = ops.ReLU()
+        self.slope, self.fused = slope, _on_ascend() if fused is None else fused
+        self.relu, self.prelu = ops.ReLU(), ops.PReLU()
+        self.weight = Tensor(np.array([slope], np.float32))
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.fused:
+            return self.prelu(x, self.weight.astype(x.dtype))
         return self.relu(x) - self.slope * self.relu(-x)
 
 
@@ -174,18 +211,21 @@ class NarrowConv(nn.Cell):
     """Unpadded stride-1 convolution to a few channels, such as RGB: (N, in, H, W) to (N, out, H-k+1, W-k+1).
 
     A kernel of k rows is k horizontal convolutions whose results are shifted and summed. One convolution makes all of
-    them at once with ``out * k`` channels: the same sums as :func:`conv`, and up to five times faster, because matrix
-    units and CPUs are poorly used by three output channels. The result is float32 in every precision: this is the last
-    layer of a network, and a bfloat16 image would show bands.
+    them at once with ``out * k`` channels: the same sums as :func:`conv`, and up to five times faster on CPUs, which
+    three output channels use poorly. On Ascend it would be 2k kernels and as many backward that read and write maps of
+    ``out * k`` channels, so there it is one convolution. ``by_rows`` asks for the one or the other; None is what suits
+    the device. The result is float32 in every precision: this is the last layer of a network, and a bfloat16 image
+    would show bands.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int):
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, by_rows: bool | None = None):
         super().__init__()
+        self.by_rows = not _on_ascend() if by_rows is None else by_rows
         self.shape = (out_channels * kernel, in_channels, 1, kernel)
         self.out_channels, self.kernel = out_channels, kernel
         self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, kernel, kernel), np.float32)), "weight")
         self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), "bias")
-        self.rows = ops.Conv2D(out_channels * kernel, (1, kernel))
+        self.conv = ops.Conv2D(out_channels * kernel, (1, kernel)) if self.by_rows else ops.Conv2D(out_channels, kernel)
         self.add_bias = ops.BiasAdd()
         self.compute_type = None
 
@@ -194,16 +234,55 @@ class NarrowConv(nn.Cell):
         self.compute_type = dtype
 
     def construct(self, x: Tensor) -> Tensor:
-        weight = self.weight.transpose(2, 0, 1, 3).reshape(self.shape)
+        weight = self.weight
+        if self.by_rows:
+            weight = weight.transpose(2, 0, 1, 3).reshape(self.shape)
         if self.compute_type is None:
-            z = self.rows(x, weight)
+            z = self.conv(x, weight)
         else:
-            z = self.rows(x.astype(self.compute_type), weight.astype(self.compute_type)).astype(ms.float32)
+            z = self.conv(x.astype(self.compute_type), weight.astype(self.compute_type)).astype(ms.float32)
+        if not self.by_rows:
+            return self.add_bias(z, self.bias)
         height = x.shape[2] - self.kernel + 1
         y = z[:, : self.out_channels, :height]
         for i in range(1, self.kernel):
             y = y + z[:, i * self.out_channels : (i + 1) * self.out_channels, i : i + height]
         return self.add_bias(y, self.bias)
+
+
+class FoldedConv(nn.Cell):
+    """Convolution without weights of its own, odd ``kernel``, stride 1, zeros around so that the size stays.
+
+    ``construct(x, weight)``: (N, in, H, W) and (out, in, kernel, kernel) to (N, out, H, W). In training a 1x1
+    convolution makes what every tap adds, ``out * kernel^2`` channels, and folding shifts and sums them. These are the
+    same products, but CPUs copy every input of a wider kernel once for each tap, forward and twice backward, which for
+    few output channels costs more than the products. Otherwise it is ``ops.Conv2D``, which exports.
+    """
+
+    def __init__(self, out_channels: int, kernel: int):
+        super().__init__()
+        self.out_channels, self.taps = out_channels, kernel * kernel
+        self.plain = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=kernel // 2)
+        self.turn, self.transpose, self.reshape = ops.ReverseV2((2, 3)), ops.Transpose(), ops.Reshape()
+        self.pixels = ops.Conv2D(out_channels * self.taps, 1)
+        self.fold = ops.Col2Im(kernel, 1, kernel // 2, 1)
+
+    def construct(self, x: Tensor, weight: Tensor) -> Tensor:
+        if not self.training:
+            return self.plain(x, weight)
+        n, c, height, width = x.shape
+        weight = self.transpose(self.turn(weight), (0, 2, 3, 1))
+        added = self.pixels(x, self.reshape(weight, (self.out_channels * self.taps, c, 1, 1)))
+        added = self.reshape(added, (n, self.out_channels, self.taps, height * width))
+        return self.fold(added, Tensor((height, width), ms.int32))
+
+
+def weightless_conv(in_channels: int, out_channels: int, kernel: int, padding: int, stride: int = 1) -> Callable:
+    """Convolution of ``(x, weight)`` with ``padding`` zeros at each border, in the form that this device has."""
+    keeps_size = kernel > 1 and kernel % 2 == 1 and padding == kernel // 2 and stride == 1
+    if keeps_size and in_channels >= 4 * out_channels and ms.get_context("device_target") == "CPU":
+        return FoldedConv(out_channels, kernel)
+    return ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)
 
 
 class BatchStatistics(nn.BatchNorm2d):

@@ -37,8 +37,14 @@ def state_arrays(cell: nn.Cell) -> dict[str, np.ndarray]:
 
 
 def count_parameters(cell: nn.Cell) -> int:
-    """Number of trained scalars."""
-    return sum(int(np.prod(p.shape)) for p in named_parameters(cell).values() if p.requires_grad)
+    """Number of trained scalars, and of those biases that a norm cancels: published counts have them."""
+    cancelled = {
+        id(child.bias)
+        for _, child in cell.cells_and_names()
+        if isinstance(getattr(child, "bias", None), Parameter) and not getattr(child, "has_bias", True)
+    }
+    counted = (p for p in named_parameters(cell).values() if p.requires_grad or id(p) in cancelled)
+    return sum(int(np.prod(p.shape)) for p in counted)
 
 
 @dataclass

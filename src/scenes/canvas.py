@@ -25,17 +25,23 @@ _NOISE_SIZE = 256
 class Camera:
     """A pinhole camera that looks along Z.
 
-    ``focal``, ``centre_x`` and ``horizon`` are pixels, ``height`` is metres above the road.
+    ``focal``, ``centre_x`` and ``horizon`` are pixels, ``height`` is metres above the road, ``position`` metres along
+    the street.
     """
 
     focal: float
     centre_x: float
     horizon: float
     height: float
+    position: float = 0.0
+
+    def distance(self, z: np.ndarray | float) -> np.ndarray:
+        """Metres along Z from the camera to world Z, at least those to the near plane."""
+        return np.maximum(z - self.position, NEAR)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """World points ``(N, 3)`` to pixels ``(N, 2)``; points that are too near are moved onto the near plane."""
-        z = np.maximum(points[:, 2], NEAR)
+        z = self.distance(points[:, 2])
         x = self.centre_x + self.focal * points[:, 0] / z
         y = self.horizon + self.focal * (self.height - points[:, 1]) / z
         return np.stack([x, y], axis=1)
@@ -43,17 +49,29 @@ class Camera:
     def on_ground(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """World X and Z of the ground seen at pixels."""
         z = self.focal * self.height / np.maximum(y - self.horizon, 0.25)
-        return (x - self.centre_x) * z / self.focal, z
+        return (x - self.centre_x) * z / self.focal, z + self.position
 
     def on_side(self, x: np.ndarray, y: np.ndarray, side: float) -> tuple[np.ndarray, np.ndarray]:
         """World Z and Y of the plane X = ``side`` seen at pixels."""
         offset = x - self.centre_x
         z = self.focal * side / np.where(np.abs(offset) < 0.25, np.copysign(0.25, side), offset)
-        return z, self.height - (y - self.horizon) * z / self.focal
+        return z + self.position, self.height - (y - self.horizon) * z / self.focal
 
     def on_front(self, x: np.ndarray, y: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray]:
         """World X and Y of the plane Z = ``z`` seen at pixels."""
+        z = z - self.position
         return (x - self.centre_x) * z / self.focal, self.height - (y - self.horizon) * z / self.focal
+
+    def on_plane(self, x: np.ndarray, y: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Metres along Z to the plane of a polygon of world points ``(N, 3)`` seen at pixels, within the polygon's."""
+        middle = points.mean(0)
+        sides = points - middle
+        normal = np.cross(sides, np.roll(sides, -1, 0)).sum(0)
+        rays = np.stack([(x - self.centre_x) / self.focal, (self.horizon - y) / self.focal, np.ones_like(x)], -1)
+        steepness = rays @ normal
+        along = normal @ (middle - (0.0, self.height, self.position)) / np.where(steepness == 0, 1e-12, steepness)
+        ends = self.distance(points[:, 2])
+        return np.clip(along, ends.min(), ends.max())
 
 
 @dataclass(frozen=True)
@@ -104,7 +122,8 @@ class Canvas:
         label: ``(H, W)`` uint8 class ids.
         instance: ``(H, W)`` uint16 instance ids.
         colour: ``(H, W, 3)`` float32.
-        depth: ``(H, W)`` float32 metres.
+        depth: ``(H, W)`` float32 metres, one number for most shapes, which is enough for haze.
+        distance: ``(H, W)`` float32 metres along Z to what is seen, exact; infinite for what moves with the camera.
     """
 
     def __init__(self, width: int, height: int, camera: Camera, light: Light, rng: np.random.Generator):
@@ -113,6 +132,7 @@ class Canvas:
         self.instance = np.zeros((height, width), np.uint16)
         self.colour = np.zeros((height, width, 3), np.float32)
         self.depth = np.full((height, width), 1000, np.float32)
+        self.distance = np.full((height, width), np.inf, np.float32)
         self._noise = fractal_noise(rng)
         self._counts: dict[int, int] = {}
 
@@ -132,14 +152,23 @@ class Canvas:
         self._counts[label] = number + 1
         return label * 1000 + number
 
-    def fill(self, points: np.ndarray, label: int, colour: Colour, depth: Depth, instance: int | None = None) -> None:
+    def fill(
+        self,
+        points: np.ndarray,
+        label: int,
+        colour: Colour,
+        depth: Depth,
+        instance: int | None = None,
+        distance: Depth | None = None,
+    ) -> None:
         """Fill a polygon of pixels ``(N, 2)``.
 
-        ``colour`` is RGB or a function of pixel coordinates (x, y); ``instance`` defaults to the label.
+        ``colour`` is RGB or a function of pixel coordinates (x, y); ``depth`` and ``distance`` (see the attributes) are
+        metres from the camera or such a function; ``distance`` defaults to ``depth``, ``instance`` to the label.
         """
         mask, (left, top) = self._polygon(points, 0, 1)
         if mask.size:
-            self.fill_mask(mask.astype(bool), (left, top), label, colour, depth, instance)
+            self.fill_mask(mask.astype(bool), (left, top), label, colour, depth, instance, distance)
 
     def _polygon(self, points: np.ndarray, before: int, after: int) -> tuple[np.ndarray, tuple[int, int]]:
         """The mask of a polygon (uint8; 1 inside) in its bounding box, and the box's left and top.
@@ -163,8 +192,9 @@ class Canvas:
         colour: Colour,
         depth: Depth,
         instance: int | None = None,
+        distance: Depth | None = None,
     ) -> None:
-        """Fill the pixels of a mask whose upper left pixel is ``corner`` (x, y)."""
+        """As :meth:`fill`, for the pixels of a mask whose upper left pixel is ``corner`` (x, y)."""
         x, y = corner
         rows, columns = np.nonzero(mask)
         if not len(rows):
@@ -178,14 +208,23 @@ class Canvas:
         self.instance[rows, columns] = label if instance is None else instance
         self.colour[rows, columns] = values
         self.depth[rows, columns] = depth(columns, rows) if callable(depth) else depth
+        distance = depth if distance is None else distance
+        self.distance[rows, columns] = distance(columns, rows) if callable(distance) else distance
 
     def fill_world(
         self, points: Points, label: int, colour: Colour, instance: int | None = None, depth: Depth | None = None
     ) -> None:
-        """Fill a polygon of world points ``(N, 3)``; its depth is that of its middle unless given."""
+        """Fill a polygon of world points ``(N, 3)``; its depth is that of its middle unless given as world Z."""
         points = np.asarray(points, np.float64)
-        middle = float(np.maximum(points[:, 2], NEAR).mean())
-        self.fill(self.camera.project(points), label, colour, middle if depth is None else depth, instance)
+        if depth is None:
+            depth = float(self.camera.distance(points[:, 2]).mean())
+        elif not callable(depth):
+            depth = depth - self.camera.position
+
+        def distance(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+            return self.camera.on_plane(x, y, points)
+
+        self.fill(self.camera.project(points), label, colour, depth, instance, distance)
 
     def ellipse(
         self,
@@ -195,11 +234,12 @@ class Canvas:
         colour: Colour,
         depth: Depth,
         instance: int | None = None,
+        distance: Depth | None = None,
     ) -> None:
-        """Fill an ellipse; ``centre`` and ``radii`` in pixels."""
+        """Fill an ellipse; ``centre`` and ``radii`` in pixels, the rest as :meth:`fill`."""
         angles = np.linspace(0, 2 * np.pi, 25)[:-1]
         points = np.stack([np.cos(angles) * radii[0] + centre[0], np.sin(angles) * radii[1] + centre[1]], 1)
-        self.fill(points, label, colour, depth, instance)
+        self.fill(points, label, colour, depth, instance, distance)
 
     def tint(self, points: np.ndarray, colour: Colour, softness: float = 0.0) -> None:
         """Colour a polygon of pixels without changing its label: windows, lights, markings, shadows.

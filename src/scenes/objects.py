@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .canvas import NEAR, Canvas, Colour, Points
+from .canvas import Canvas, Colour, Points
 
 POLE, TRAFFIC_LIGHT, TRAFFIC_SIGN, VEGETATION = 17, 19, 20, 21
 PERSON, RIDER, CAR, TRUCK, BUS, BICYCLE = 24, 25, 26, 27, 28, 33
@@ -71,7 +71,7 @@ def _shadow(canvas: Canvas, left: float, right: float, near: float, far: float, 
     margin = 0.12 * (right - left)
     shift = canvas.light.sun * -0.5 * canvas.light.strength
     ground = _flat(left - margin + min(shift, 0), right + margin + max(shift, 0), 0.0, near - margin, far)
-    softness = max(0.6, 0.1 * canvas.camera.focal / max(near, 1.0))
+    softness = max(0.6, 0.1 * canvas.camera.focal / max(near - canvas.camera.position, 1.0))
     canvas.tint_world(ground, (darkness,) * 3, softness)
 
 
@@ -195,8 +195,9 @@ def _figure(
     part([(-wide, hip - 0.02), (wide, hip - 0.02), (wide * 1.15, shoulder), (0.05, shoulder + 0.05),
           (-0.05, shoulder + 0.05), (-wide * 1.15, shoulder)], shirt)  # fmt: skip
     head = canvas.camera.project(np.array([[x, base + 0.93 * height, z]]))[0]
-    size = canvas.camera.focal * 0.075 * height / max(z, NEAR)
-    canvas.ellipse(head, (size * 0.8, size), label, skin, z, instance)
+    distance = float(canvas.camera.distance(z))
+    size = canvas.camera.focal * 0.075 * height / distance
+    canvas.ellipse(head, (size * 0.8, size), label, skin, distance, instance)
     hair = np.array([(-0.8, -0.1), (-0.5, -0.95), (0.5, -0.95), (0.8, -0.1)]) * size + head
     canvas.tint(hair, _pick(rng, _HAIR) * front)
 
@@ -252,7 +253,7 @@ def paint_light(canvas: Canvas, x: float, z: float) -> None:
     lit = int(canvas.rng.integers(3))
     for k, colour in enumerate(((0.15, 0.95, 0.45), (1.0, 0.75, 0.1), (1.0, 0.12, 0.1))):
         centre = canvas.camera.project(np.array([[x, 2.78 + 0.32 * k, z - 0.05]]))[0]
-        radius = canvas.camera.focal * 0.12 / max(z, NEAR)
+        radius = canvas.camera.focal * 0.12 / float(canvas.camera.distance(z))
         angles = np.linspace(0, 2 * np.pi, 13)[:-1]
         disc = np.stack([np.cos(angles), np.sin(angles)], 1) * radius + centre
         canvas.tint(disc, colour if k == lit else np.asarray(colour) * 0.22)

@@ -5,9 +5,21 @@ differ in colour (so that instance features can be learned), and perspective, ha
 whole image.
 """
 
-__all__ = ["STYLES", "Scene", "make_scene", "write_scenes"]
+__all__ = [
+    "STYLES",
+    "Scene",
+    "check_scene",
+    "expose",
+    "make_scene",
+    "phase_number",
+    "start",
+    "targets_of",
+    "write_all",
+    "write_scenes",
+]
 
 import multiprocessing
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -52,18 +64,24 @@ def make_scene(seed: int | list[int], width: int, height: int, style: str = "pho
     Raises:
         UserError: unknown style or a size below 32.
     """
+    check_scene(width, height, style)
+    # Painted twice as large and averaged: label edges stay hard, photo edges become soft like a lens's.
+    canvas, zenith, horizon = start(np.random.default_rng(seed), 2 * width, 2 * height, style)
+    paint_street(canvas, plan_street(canvas.rng), zenith, horizon)
+    photo = expose(canvas, style, (width, height), canvas.rng, canvas.rng)
+    return Scene(canvas.label[::2, ::2].copy(), canvas.instance[::2, ::2].copy(), photo)
+
+
+def check_scene(width: int, height: int, style: str) -> None:
+    """Raise ``UserError`` for an unknown style or a size below 32."""
     if style not in STYLES:
         raise UserError(f"style {style} is unknown: use one of {', '.join(STYLES)}")
     if min(width, height) < 32:
         raise UserError(f"street scenes of {width}x{height} show nothing: use at least 32x32")
-    # Painted twice as large and averaged: label edges stay hard, photo edges become soft like a lens's.
-    canvas, zenith, horizon = _start(np.random.default_rng(seed), 2 * width, 2 * height, style)
-    paint_street(canvas, plan_street(canvas.rng), zenith, horizon)
-    photo = _expose(canvas, style, (width, height))
-    return Scene(canvas.label[::2, ::2].copy(), canvas.instance[::2, ::2].copy(), photo)
 
 
-def _start(rng: np.random.Generator, width: int, height: int, style: str) -> tuple[Canvas, np.ndarray, np.ndarray]:
+def start(rng: np.random.Generator, width: int, height: int, style: str) -> tuple[Canvas, np.ndarray, np.ndarray]:
+    """An empty canvas with its camera and light, and the colours of the sky at the zenith and the horizon."""
     focal = 1.05 * max(width, 2 * height) * rng.uniform(0.95, 1.05)
     camera = Camera(focal, width * rng.uniform(0.42, 0.58), height * rng.uniform(0.38, 0.46), rng.uniform(1.25, 1.5))
     zenith, horizon, tint, strength = _SKIES[rng.choice(3, p=(0.5, 0.35, 0.15))]
@@ -74,18 +92,27 @@ def _start(rng: np.random.Generator, width: int, height: int, style: str) -> tup
     return canvas, np.array(zenith), np.array(horizon)
 
 
-def _expose(canvas: Canvas, style: str, size: tuple[int, int]) -> np.ndarray:
-    """From painted colours to a photo: haze with distance, the light's tint, lens, grain."""
-    rng, light = canvas.rng, canvas.light
+def expose(
+    canvas: Canvas,
+    style: str,
+    size: tuple[int, int],
+    exposure: np.random.Generator,
+    film: np.random.Generator,
+) -> np.ndarray:
+    """From painted colours to a photo of ``size`` = (width, height): haze with distance, the light's tint, lens, grain.
+
+    The brightness of the photo is drawn from ``exposure``, its grain from ``film``.
+    """
+    light = canvas.light
     clear = np.exp(-canvas.depth / light.visibility)[:, :, None]
     clear[canvas.label == SKY] = 1
     colour = canvas.colour * clear + np.asarray(light.haze, np.float32) * (1 - clear)
     colour = colour * np.asarray(light.tint)
     colour = cv2.resize(colour.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    grain = rng.normal(0, 1, (size[1], size[0], 1)).astype(np.float32)
+    grain = film.normal(0, 1, (size[1], size[0], 1)).astype(np.float32)
     rows, columns = np.mgrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j]
     vignette = (1 - 0.10 * (rows**2 + columns**2))[:, :, None]
-    gain = rng.uniform(0.92, 1.08)
+    gain = exposure.uniform(0.92, 1.08)
     if style == "simulated":
         grey = colour.mean(axis=2, keepdims=True)
         colour = (grey + 1.45 * (colour - grey)) * np.array([0.97, 1.03, 1.10])
@@ -114,26 +141,41 @@ def write_scenes(
     Raises:
         UserError: one of these folders has content, the style is unknown, the size too small, the disk full.
     """
-    folder = Path(folder)
-    for target in _targets(folder, phase).values():
+    targets = targets_of(Path(folder), phase)
+    draw = partial(_write_scene, targets, [seed, phase_number(phase)], width, height, style)
+    write_all(targets.values(), draw, count, f"{phase} scenes", workers)
+
+
+def write_all(targets: Iterable[Path], draw: Callable[[int], None], count: int, what: str, workers: int) -> None:
+    """Call ``draw`` with the numbers below ``count``, in ``workers`` processes, to fill the folders ``targets``.
+
+    Raises:
+        UserError: one of the folders has content; what ``draw`` raises.
+    """
+    for target in targets:
         if target.exists() and any(target.iterdir()):
             raise UserError(f"{target} is not empty and nothing is overwritten: choose another folder")
-    draw = partial(_write_scene, folder, phase, width, height, seed, style)
     if workers <= 1:
-        for _ in track(map(draw, range(count)), f"{phase} scenes", total=count, unit="scenes"):
+        for _ in track(map(draw, range(count)), what, total=count, unit="scenes"):
             pass
         return
     # New interpreters, because forking a process that holds MindSpore's threads may hang.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        for _ in track(pool.map(draw, range(count)), f"{phase} scenes", total=count, unit="scenes"):
+        for _ in track(pool.map(draw, range(count)), what, total=count, unit="scenes"):
             pass
 
 
-def _targets(folder: Path, phase: str) -> dict[str, Path]:
+def phase_number(phase: str) -> int:
+    """A number that only this phase has, for seeds."""
+    return int.from_bytes(phase.encode(), "little")
+
+
+def targets_of(folder: Path, phase: str) -> dict[str, Path]:
+    """The folders of a phase's label maps, instance maps and photos, in the order of :class:`Scene`."""
     return {name: folder / f"{phase}_{name}" for name in ("label", "inst", "img")}
 
 
-def _write_scene(folder: Path, phase: str, width: int, height: int, seed: int, style: str, k: int) -> None:
-    scene = make_scene([seed, int.from_bytes(phase.encode(), "little"), k], width, height, style)
-    for target, array in zip(_targets(folder, phase).values(), scene, strict=True):
+def _write_scene(targets: Mapping[str, Path], seed: list[int], width: int, height: int, style: str, k: int) -> None:
+    scene = make_scene([*seed, k], width, height, style)
+    for target, array in zip(targets.values(), scene, strict=True):
         write_png(target / f"scene_{k:05d}.png", array)

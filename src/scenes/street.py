@@ -21,7 +21,7 @@ from .objects import (
 )
 
 EGO_VEHICLE, ROAD, SIDEWALK, BUILDING, VEGETATION, TERRAIN, SKY = 1, 7, 8, 11, 21, 22, 23
-_FAR = 160.0
+_FAR, _PASSED = 160.0, 2.0
 _WALLS = (
     (0.62, 0.52, 0.42), (0.72, 0.68, 0.60), (0.55, 0.34, 0.28), (0.58, 0.58, 0.58), (0.78, 0.72, 0.55),
     (0.45, 0.42, 0.40), (0.66, 0.50, 0.46), (0.50, 0.55, 0.58),
@@ -89,7 +89,7 @@ def _paint_sky(canvas: Canvas, zenith: np.ndarray, horizon: np.ndarray) -> None:
         return blue * (1 - cover) + (0.55 + 0.40 * horizon) * cover
 
     everywhere = np.ones((canvas.height, canvas.width), bool)
-    canvas.fill_mask(everywhere, (0, 0), SKY, colour, 1000.0)
+    canvas.fill_mask(everywhere, (0, 0), SKY, colour, 1000.0, distance=np.inf)
 
 
 def _paint_background(canvas: Canvas, street: Street) -> None:
@@ -108,7 +108,7 @@ def _paint_background(canvas: Canvas, street: Street) -> None:
             grain = canvas.noise(x, y, 0.12 * canvas.width) * 0.25
             return np.clip(base * (0.8 + grain)[:, None], 0, 1)
 
-        canvas.fill(outline, label, colour, _FAR)
+        canvas.fill(outline, label, colour, _FAR, distance=np.inf)
 
 
 def _paint_ground(canvas: Canvas, street: Street) -> None:
@@ -127,7 +127,10 @@ def _paint_ground(canvas: Canvas, street: Street) -> None:
         def colour(columns: np.ndarray, rows: np.ndarray, paint: Shading = paint) -> np.ndarray:
             return paint(*canvas.camera.on_ground(columns, rows))
 
-        canvas.fill_mask(mask, (0, top), label, colour, lambda c, r: canvas.camera.on_ground(c, r)[1])
+        def distance(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            return canvas.camera.on_ground(columns, rows)[1] - canvas.camera.position
+
+        canvas.fill_mask(mask, (0, top), label, colour, distance)
 
 
 def _grass(canvas: Canvas, street: Street, x: np.ndarray, z: np.ndarray) -> np.ndarray:
@@ -236,7 +239,7 @@ def _paint_house(canvas: Canvas, wall: float, near: float, far: float, sign: int
 
     def distance(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
         z = camera.on_side(columns.astype(np.float32), rows.astype(np.float32), wall)[0]
-        return np.clip(z, near, far)
+        return np.clip(z, near, far) - camera.position
 
     canvas.fill_world(side, BUILDING, along_street, depth=distance)
 
@@ -282,6 +285,9 @@ def _paint_things(canvas: Canvas, street: Street) -> None:
         for _ in range(rng.integers(0, 4)):
             add(street.crossing - 2.6, paint_person, rng.uniform(*street.road))
     for z, _, paint, arguments in sorted(things, key=lambda thing: (-thing[0], thing[1])):
+        # those that the camera has passed are the nearest, so the others are drawn as before
+        if z - canvas.camera.position < _PASSED:
+            break
         paint(canvas, arguments[0], z, *arguments[1:])
 
 
@@ -294,4 +300,6 @@ def _paint_ego(canvas: Canvas) -> None:
         shine = shine + 0.12 * np.clip(1 - (y / height - 0.90) / 0.10, 0, 1)
         return np.array([0.10, 0.11, 0.13]) + shine[:, None] * np.asarray(canvas.light.haze)
 
-    canvas.ellipse((width / 2, height * 1.08), (0.62 * width, 0.155 * height), EGO_VEHICLE, colour, 1.5)
+    canvas.ellipse(
+        (width / 2, height * 1.08), (0.62 * width, 0.155 * height), EGO_VEHICLE, colour, 1.5, distance=np.inf
+    )

@@ -9,6 +9,7 @@ from ..contracts.system import System
 from ..options.config import Config
 from ..runs.checkpoint_reader import CheckpointReader
 from ..utils.errors import UserError
+from .profiling import read_span
 
 
 def check_start(system: type[System], config: Config) -> None:
@@ -22,6 +23,7 @@ def check_start(system: type[System], config: Config) -> None:
         raise UserError(
             f"data_root {config.data_root} holds no samples of {config.phase}: check --data_root and --phase"
         )
+    read_span(config.profile_steps)
     system.check_files(config)
     if config.tf_log and find_spec("tensorboardX") is None:
         raise UserError("--tf_log True needs tensorboardX: pip install tensorboardX, or leave the option out")

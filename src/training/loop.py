@@ -2,6 +2,7 @@
 
 __all__ = ["train"]
 
+import contextlib
 import itertools
 import json
 import time
@@ -29,7 +30,9 @@ from .checks import check_start
 from .clock import HourClock
 from .distribution import Workers
 from .guards import FiniteWatch, StopRequest
+from .overflow import largest_number
 from .pretrain import load_pretrained
+from .profiling import StepProfiler
 from .schedules import learning_rate_factor, total_epochs, total_steps
 from .state import apply_state, collect_state, kept_parameters, trained_parameters
 from .steps import StepOptions, TrainStep
@@ -55,6 +58,8 @@ def train(system: type[System], config: Config) -> int:
         get_logger().info("options, data, files and packages are there: the run can start")
         return 0
     device = start(config, join=config.run_distribute)
+    # checkpoints hold what the device did, which may be less than what was asked for
+    config = config.replace(conv_precision=device.conv_precision)
     folder = Path(config.save_ckpt_dir) / config.name
     lock = None
     if device.rank == 0:
@@ -115,11 +120,15 @@ class _Trainer:
             clip_norm=config.clip_norm,
             world=device.world,
             clip_jointly=self.objective.clips_jointly,
+            saturates_at=largest_number(config.precision, device),
         )
         self.first_step = 0
         self.state: dict[str, np.ndarray] = {}
         if checkpoint:
             self._go_on(checkpoint)
+        # a run that is complete says so
+        span = config.profile_steps if self.first_step < self.total else ""
+        self.profiler = StepProfiler(span, self.first_step, self.total, folder, device, self.say)
         self.log = RunLog(folder, device.rank, config.tf_log)
         self.gallery = None
         if self.workers.is_first:
@@ -229,14 +238,17 @@ class _Trainer:
         first = "compiling" if self.config.mode == "graph" else ""
         with (
             StopRequest() as stop,
+            contextlib.closing(self.profiler),
             Progress(self.total, initial=done, enabled=self.workers.is_first, first=first) as progress,
         ):
             for epoch, batches in self.data.epochs(self.epochs, self.first_step):
                 epoch += 1
                 progress.describe(f"epoch {epoch}/{self.epochs}")
                 for batch in batches:
+                    self.profiler.before(done + 1)
                     losses = self._train_one(batch, epoch, done)
                     done += 1
+                    self.profiler.after(done)
                     iteration = done - (epoch - 1) * self.steps_per_epoch
                     self._report(progress, batch, losses, epoch, iteration, done)
                     if self._stops(stop, done):

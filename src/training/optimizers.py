@@ -7,24 +7,30 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ..contracts.objective import UpdateGroup
+from .buckets import Buckets
 
 
 class Adam(nn.Cell):
-    """Kingma and Ba 2015, algorithm 1, over one :class:`UpdateGroup`: ``construct(gradients)`` steps its parameters.
+    """Kingma and Ba 2015, algorithm 1, over one :class:`UpdateGroup`: ``construct(buckets)`` steps its parameters.
 
     ``nn.Adam`` adds epsilon before the bias correction of the second moment, which makes it up to 30 times as large as
     in PyTorch in the first steps. Here epsilon is added where the algorithm adds it, as in published training runs.
 
     ``learning_rate`` is a Parameter: schedules assign it, in every mode. Moments are kept under the structural names of
     the parameters: see :meth:`state`.
+
+    ``buckets`` says how the gradients were joined; None is one by one.
     """
 
-    def __init__(self, group: UpdateGroup):
+    def __init__(self, group: UpdateGroup, buckets: Buckets | None = None):
         super().__init__()
         self.names = list(group.parameters)
-        self.weights = tuple(group.parameters.values())
+        sizes = [parameter.size for parameter in group.parameters.values()]
+        self.buckets = buckets or Buckets(sizes, [(i, i + 1) for i in range(len(sizes))])
         self.moment1 = ParameterTuple([_zeros(p, f"moment1.{n}") for n, p in group.parameters.items()])
         self.moment2 = ParameterTuple([_zeros(p, f"moment2.{n}") for n, p in group.parameters.items()])
+        self.weights = self.buckets.nest(list(group.parameters.values()))
+        self.moments1, self.moments2 = self.buckets.nest(self.moment1), self.buckets.nest(self.moment2)
         self.beta1_power = Parameter(Tensor(1.0, ms.float32), name="beta1_power", requires_grad=False)
         self.beta2_power = Parameter(Tensor(1.0, ms.float32), name="beta2_power", requires_grad=False)
         self.learning_rate = Parameter(Tensor(group.lr, ms.float32), name="learning_rate", requires_grad=False)
@@ -36,7 +42,7 @@ class Adam(nn.Cell):
         # a map, because compiled loops nest a call for each turn, and large networks have thousands of parameters
         self.map = ops.HyperMap()
 
-    def construct(self, gradients: tuple[Tensor, ...], finite: Tensor) -> Tensor:
+    def construct(self, buckets: tuple[Tensor, ...], finite: Tensor) -> Tensor:
         """Step every parameter, or nothing at all where ``finite``, a bool tensor (), is false.
 
         A branch would carry every gradient across, and compiling that takes time quadratic in their number. So the
@@ -51,12 +57,12 @@ class Adam(nn.Cell):
         rate = ops.select(finite, self.learning_rate.value(), self._zero)
         eps = self.eps * ops.sqrt(1.0 - power2)
         bad = ops.logical_not(finite)
-        gradients = self.map(ops.partial(_unless, bad), gradients)
+        gradients = self.buckets.part(self.map(ops.partial(_unless, bad), buckets))
         if self.weight_decay > 0:
             gradients = self.map(ops.partial(_decayed, self.weight_decay), self.weights, gradients)
         step = ops.partial(_adam_step, power1, power2, rate, beta1, beta2, eps)
         # the result must depend on the map: the compiler removes a map whose result is unused, with its updates
-        return ops.depend(power1, self.map(step, self.weights, self.moment1, self.moment2, gradients))
+        return ops.depend(power1, self.map(step, self.weights, self.moments1, self.moments2, gradients))
 
     def set_rate(self, rate: float) -> None:
         """Use ``rate`` from the next step on; it is sent to the device only when it changes."""
@@ -81,7 +87,7 @@ def _unless(bad: Tensor, gradient: Tensor) -> Tensor:
 
 
 def _decayed(weight_decay: float, weight: Parameter, gradient: Tensor) -> Tensor:
-    return gradient + weight_decay * weight
+    return gradient.reshape(weight.shape) + weight_decay * weight
 
 
 def _adam_step(
@@ -96,6 +102,7 @@ def _adam_step(
     moment2: Parameter,
     gradient: Tensor,
 ) -> Tensor:
+    gradient = gradient.reshape(weight.shape)
     stepped = _adam(weight, moment1, moment2, power1, power2, learning_rate, beta1, beta2, eps, gradient)
     return ops.depend(power1, stepped)
 

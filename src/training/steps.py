@@ -14,7 +14,9 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from ..contracts.objective import UpdateGroup
+from .buckets import Average, averaging_buckets, joining_buckets
 from .optimizers import Adam
+from .overflow import LARGEST_NORM, LARGEST_SCALE, OverflowMark
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,12 @@ class StepOptions:
 
     Attributes:
         loss_scale: factor on the loss while gradients are computed; gradients are divided by it before they are used.
-        dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps.
+        dynamic_loss_scale: halve the scale on overflow, double it after ``scale_window`` good steps, up to 2**24.
         accumulation: steps whose gradients are averaged into one update.
         clip_norm: largest global norm of a group's gradient; 0 leaves it alone.
         clip_jointly: measure that norm over all groups together instead of each by itself.
         world: number of devices whose gradients are averaged.
+        saturates_at: on devices that only saturate, the number that an overflow gives; 0 where it gives infinity.
     """
 
     loss_scale: float = 1.0
@@ -37,6 +40,7 @@ class StepOptions:
     clip_norm: float = 0.0
     world: int = 1
     clip_jointly: bool = False
+    saturates_at: float = 0.0
 
 
 class TrainStep(nn.Cell):
@@ -73,46 +77,43 @@ class TrainStep(nn.Cell):
         self.accumulates = options.accumulation > 1
         if self.accumulates:
             self.sums = sums or nn.CellList([_GradientSum(group) for group in groups])
+        self.share, self.averages = 1.0 / options.world, applies and options.world > 1
+        sizes = [[parameter.size for parameter in group.parameters.values()] for group in groups]
+        self.buckets = nn.CellList(averaging_buckets(sizes) if self.averages else joining_buckets(sizes))
         if applies:
-            self.optimizers = nn.CellList([Adam(group) for group in groups])
+            self.optimizers = nn.CellList([Adam(group, own) for group, own in zip(groups, self.buckets, strict=True)])
         self.statistics, self.buffers = ms.ParameterTuple(kept[0]), tuple(kept[1])
         self.finite = _scalar(1, "finite")
-        self.reduces = options.world > 1
-        if self.reduces:
+        self.saturates = options.saturates_at > 0
+        if self.saturates:
+            self.overflow = OverflowMark(options.saturates_at, ms.get_context("device_target") == "Ascend")
+        # without a loss scale the backward pass begins with this device's share of the mean, which costs nothing
+        self.begins_with_share = self.averages and not self.rescales
+        self.share_value = _scalar(self.share, "share")
+        if self.averages:
+            self.average = Average(self.buckets)
+        elif options.world > 1:
             self.all_reduce = ops.AllReduce()
-            self.reducers = nn.CellList(
-                [
-                    nn.DistributedGradReducer(list(group.parameters.values()), mean=True, degree=options.world)
-                    for group in groups
-                ]
-            )
         # compiled loops nest a call for each turn, so everything that runs over all parameters is a map
         self.map = ops.HyperMap()
 
     def construct(self, *inputs: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        scale, before = self.scale.value(), ()
+        scale, before = self.share_value.value() if self.begins_with_share else self.scale.value(), ()
         if len(self.statistics) > 0:
             # copied before the forward pass changes them
             before = self.map(_copy, self.statistics)
             scale = ops.depend(scale, before)
+        if self.saturates:
+            scale, inputs = self.overflow.clear(scale, inputs)
         losses, gradients, outputs = self.gradients(scale, *inputs)
-        if self.reduces:
-            losses = self.all_reduce(losses) / self.options.world
-        factor = 1.0 / (self.scale.value() * self.options.accumulation)
-        ready, norms = (), ()
+        if self.saturates:
+            gradients = self.overflow(losses, gradients)
+        losses, ready = self._mean(losses, self._joined(gradients))
+        norms = ()
         for i in range(self.n_groups):
-            group = gradients[i]
-            if self.rescales:
-                group = self.map(ops.partial(_times, factor), group)
-            if self.accumulates:
-                group = self.sums[i](group)
-            if self.reduces and self.applies:
-                group = self.reducers[i](group)
-            norm = self._norm(group)
-            ready = ready + (group,)
-            norms = norms + (norm,)
+            norms = norms + (self._norm(ready[i]),)
         norms = ops.stack(norms)
-        finite = ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
+        finite = self._finite(losses, norms)
         losses = ops.depend(losses, self._revert(before, finite))
         if self.applies:
             self._count(finite)
@@ -124,6 +125,43 @@ class TrainStep(nn.Cell):
                     # the result must depend on the map, or the compiler removes it
                     losses = ops.depend(losses, total.clear())
         return losses, norms, outputs
+
+    def _joined(self, gradients: tuple[tuple[Tensor, ...], ...]) -> tuple[tuple[Tensor, ...], ...]:
+        """Buckets of every group, without the loss scale; of the sums where steps are accumulated."""
+        factor = 1.0 / (self.scale.value() * self.options.accumulation)
+        if self.averages and not self.accumulates:
+            factor = factor * self.share
+        joined = ()
+        for i in range(self.n_groups):
+            group = gradients[i]
+            if self.accumulates:
+                group = self.sums[i](factor, group)
+            group = self.buckets[i].join(group)
+            if self.rescales and not self.accumulates:
+                group = self.map(ops.partial(_times, factor), group)
+            elif self.rescales and self.averages:
+                group = self.map(ops.partial(_times, self.share), group)
+            joined = joined + (group,)
+        return joined
+
+    def _mean(
+        self, losses: Tensor, joined: tuple[tuple[Tensor, ...], ...]
+    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...]]:
+        """Means over all devices: of the losses, and before an update of the buckets, which hold shares of theirs."""
+        if self.options.world == 1:
+            return losses, joined
+        if self.averages:
+            losses, joined = self.average(losses, joined)
+        else:
+            losses = self.all_reduce(losses)
+        return losses * self.share, joined
+
+    def _finite(self, losses: Tensor, norms: Tensor) -> Tensor:
+        """Whether everything is: a bool tensor (), equal on all devices before an update."""
+        finite = ops.logical_and(ops.isfinite(losses).all(), ops.isfinite(norms).all())
+        if self.saturates:
+            finite = ops.logical_and(finite, (norms < LARGEST_NORM).all())
+        return finite
 
     def _revert(self, before: tuple[Tensor, ...], finite: Tensor) -> tuple:
         """Restore running statistics and buffers after the forward pass of a bad step."""
@@ -149,7 +187,9 @@ class TrainStep(nn.Cell):
         ops.assign(self.bad_steps, ops.select(finite, ops.zeros_like(self.bad_steps), self.bad_steps + 1.0))
         if self.options.dynamic_loss_scale:
             grown = good >= self.options.scale_window
-            scale = ops.select(grown, self.scale * 2.0, self.scale * 1.0)
+            # a scale that was given above the bound stays
+            doubled = ops.maximum(ops.minimum(self.scale * 2.0, LARGEST_SCALE), self.scale * 1.0)
+            scale = ops.select(grown, doubled, self.scale * 1.0)
             ops.assign(self.scale, ops.select(finite, scale, ops.maximum(scale * 0.5, ops.ones_like(scale))))
             good = ops.select(grown, ops.zeros_like(good), good)
         ops.assign(self.good_steps, good)
@@ -185,8 +225,8 @@ class _GradientSum(nn.Cell):
         )
         self.map = ops.HyperMap()
 
-    def construct(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return self.map(_add_to, self.totals, gradients)
+    def construct(self, factor: Tensor, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return self.map(ops.partial(_add_to, factor), self.totals, gradients)
 
     def clear(self) -> tuple[Tensor, ...]:
         return self.map(_clear, self.totals)
@@ -212,8 +252,8 @@ def _half_square(gradient: Tensor) -> Tensor:
     return _l2_loss(gradient.astype(ms.float32))
 
 
-def _add_to(total: Parameter, gradient: Tensor) -> Tensor:
-    return ops.assign(total, total + gradient)
+def _add_to(factor: Tensor, total: Parameter, gradient: Tensor) -> Tensor:
+    return ops.assign(total, total + gradient * factor)
 
 
 def _clear(total: Parameter) -> Tensor:

@@ -13,7 +13,11 @@ from typing import Any
 
 import mindspore as ms
 
+from .arithmetic import set_conv_precision
+from .cann import cann_notice, installed_cann
+from .chips import Chip, find_chip, read_chip_name
 from .errors import UserError
+from .tuning import prepare_compiler, prepare_memory
 
 _PROOF = (
     "import mindspore as ms, numpy as np; ms.set_device({target!r}, {device}); "
@@ -23,12 +27,22 @@ _PROOF = (
 
 @dataclass(frozen=True)
 class Device:
-    """The device of this process: target, number, and its rank among the workers."""
+    """The device of this process: target, number, and its rank among the workers.
+
+    ``conv_precision`` is what its float32 convolutions compute in, ``exact`` or ``hf32``; ``chip`` is known on Ascend.
+    """
 
     target: str
     number: int = 0
     rank: int = 0
     world: int = 1
+    conv_precision: str = "exact"
+    chip: Chip | None = None
+
+    @property
+    def saturates(self) -> bool:
+        """Whether overflow gives the largest number, and never infinity or NaN."""
+        return self.chip is not None and self.chip.saturates
 
 
 def choose_target(wanted: str, number: int = 0) -> tuple[str, str]:
@@ -68,6 +82,7 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
     target, why = choose_target(config.device_target, number)
     if target == "CPU" and config.precision == "bf16":
         raise UserError("precision bf16 needs Ascend or a GPU: MindSpore has no bf16 convolution for CPUs")
+    prepare_compiler(config)
     if config.deterministic:
         ms.set_deterministic(True)
     ms.set_context(mode=ms.GRAPH_MODE if config.mode == "graph" else ms.PYNATIVE_MODE)
@@ -82,6 +97,14 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
             f"device {target} {number} does not work: {_first_lines(error)}\n"
             "Choose another with --device_target (Ascend, GPU, CPU) or DEVICE_TARGET."
         ) from None
+    prepare_memory(config, target, say)
+    chip = find_chip(read_chip_name()) if target == "Ascend" else None
+    if chip:
+        _check_precision(config.precision, chip)
+        if chip.whole_graphs and config.mode == "graph" and config.jit_level == "auto":
+            ms.set_context(jit_config={"jit_level": "O0"})
+    notices: list[str] = []
+    convolutions = set_conv_precision(target, chip, config.conv_precision, notices.append)
     if join:
         rank, world = _join()
     if target == "CPU" and config.mode == "pynative":
@@ -90,8 +113,26 @@ def start(config: Any, say: Callable[[str], None] = print, join: bool = False) -
     ms.set_seed(config.seed)
     if rank == 0:
         workers = f", {world} workers" if world > 1 else ""
-        say(f"device {target}{'' if target == 'CPU' else f' {number}'} ({why}), {config.mode} mode{workers}")
-    return Device(target, number, rank, world)
+        place = "" if target == "CPU" else f" {number}" + (f", {chip.name}" if chip and chip.name else "")
+        say(f"device {target}{place} ({why}), {config.mode} mode{workers}, convolutions {convolutions}")
+        for notice in notices:
+            say(notice)
+        # in the simulation there may be no CANN
+        checks = target == "Ascend" and "MS_SIMULATION_LEVEL" not in os.environ
+        if checks and (words := cann_notice(ms.__version__, installed_cann())):
+            say(f"warning: {words}")
+    return Device(target, number, rank, world, convolutions, chip)
+
+
+def _check_precision(precision: str, chip: Chip) -> None:
+    """Raise ``UserError`` for a type that the chip does not have, or whose overflow nobody could notice on it."""
+    if precision == "bf16" and chip.known and not chip.has_bf16:
+        raise UserError(f"{chip.name} ({chip.series}) has no bfloat16: use --precision fp32 or fp16")
+    if precision == "fp16" and not chip.known:
+        raise UserError(
+            f"precision fp16: chip {chip.name or 'without a name'} is not known here, so nobody can say how an "
+            "overflow shows on it: use --precision bf16 if it has that type, or fp32"
+        )
 
 
 def _join() -> tuple[int, int]:

@@ -10,6 +10,7 @@ from benchmarks.ascend.compiler import compile_graph, read_kernels
 from benchmarks.ascend.jobs import Job, one_pass
 from benchmarks.ascend.standins import build_standins, prepare_cann
 from src.systems.programs import load_config
+from src.training.buckets import COLLECTIVES
 from src.utils.errors import UserError
 from tests.conftest import ROOT
 
@@ -17,6 +18,8 @@ TINY = (
     "--ngf", "4", "--ndf", "4", "--nef", "2", "--n_blocks_global", "1", "--n_blocks_local", "1", "--max_instances", "8",
     "--n_downsample_global", "2", "--n_downsample_E", "2", "--num_D", "1", "--n_layers_D", "2",
 )  # fmt: skip
+# operators of the status word of chips that only saturate
+STATUS = {"NPUClearFloatStatusV2", "NPUGetFloatStatusV2"}
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +27,9 @@ def cann(tmp_path_factory):
     return prepare_cann(tmp_path_factory.mktemp("cann"))
 
 
-def job(mode, graph, *options, cards=1):
+def job(mode, graph, *options, cards=1, soc="Ascend910B2"):
     path = ROOT / "configs" / f"pix2pixhd_{mode}.yaml"
-    return Job(graph, ("--config_path", str(path), *TINY, *options), cards, (64, 128))
+    return Job(graph, ("--config_path", str(path), *TINY, *options), cards, (64, 128), soc)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +37,7 @@ def job(mode, graph, *options, cards=1):
     [
         job("512p", "train", "--no_vgg_loss", cards=8),
         job("512p_feat", "train", "--no_vgg_loss"),
-        job("1024p", "train", "--precision", "bf16", "--recompute", "True"),
+        job("1024p", "train", "--precision", "bf16", "--recompute", "True", "--conv_precision", "hf32"),
         job("1024p_feat", "train", "--precision", "fp16", "--no_vgg_loss"),
         job("1024p_feat", "eval", "--use_encoded_image", "True"),
     ],
@@ -44,10 +47,21 @@ def test_every_mode_compiles(cann, compiled):
     report = compile_graph(compiled, cann)
     assert report.problems == []
     assert report.kernels["aclnn"] > 10 and report.kernels["aclop"] > 10
-    assert (report.kernels.get("hccl", 0) > 0) == (compiled.cards > 1)
-    assert report.operators["Conv2D"][0] == "aclop"
+    # all gradients and losses of a step in a handful of collectives
+    assert 0 < report.kernels["hccl"] <= COLLECTIVES if compiled.cards > 1 else not report.kernels.get("hccl")
+    assert report.operators["Conv2D"][0] == "aclop" and not STATUS & report.operators.keys()
+    assert report.conv_precision == ("hf32" if "hf32" in compiled.options else "exact")
     assert 0 < report.peak_gib < 1 and report.seconds > 0
     assert "not run on an NPU" in report.origin
+
+
+def test_a_flow_needs_few_collectives(cann):
+    words = ("--config_path", str(ROOT / "configs" / "fullglow_streets.yaml"), "--coupling_filters", "8")
+    report = compile_graph(Job("train", (*words, "--n_flow", "1", "--n_block", "1", "--img_size", "10,20"), 8), cann)
+    assert report.problems == [] and report.operators["Adam"][1] > 32
+    assert 0 < report.operators["AllReduce"][1] <= COLLECTIVES
+    # the norm and the mask read buckets
+    assert report.operators["L2Loss"][1] == report.operators["MaskedFill"][1] == 1
 
 
 @pytest.mark.parametrize(
@@ -58,6 +72,19 @@ def test_what_ascend_lacks_is_rejected(cann, cell, reason):
     report = compile_graph(Job(f"tests.benchmarks.ascend_cells:{cell}"), cann)
     assert not report.passed
     assert any(reason in problem for problem in report.problems)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_chips_that_saturate_read_their_status(cann, precision):
+    words = ("512p", "train", "--no_vgg_loss", "--precision", precision, "--conv_precision", "hf32")
+    report = compile_graph(job(*words, soc="Ascend910A"), cann)
+    assert report.problems == [] and report.conv_precision == "exact"
+    assert [report.operators[name][1] for name in STATUS] == [1, 1]
+
+
+def test_a_910_has_no_bfloat16(cann):
+    report = compile_graph(job("512p", "train", "--precision", "bf16", soc="Ascend910A"), cann)
+    assert report.problems == ["Ascend910A (Atlas training series) has no bfloat16: use --precision fp32 or fp16"]
 
 
 def test_what_ascend_has_is_accepted(cann):
@@ -94,6 +121,7 @@ def test_the_command_writes_what_it_prints(cann, monkeypatch, capsys, tmp_path):
     assert simulate_ascend.main(words) == 0
     written = json.loads((tmp_path / "out" / "sim.json").read_text())
     assert written["graphs"][0]["passed"] and written["graphs"][0]["kernels"]
+    assert written["graphs"][0]["conv_precision"] == "exact" and written["graphs"][0]["job"]["soc"] == "Ascend910B2"
     assert written["what"] == cann.words
     assert capsys.readouterr().out.count("not run on an NPU") == 2
 
@@ -112,6 +140,7 @@ def test_a_budget_that_is_exceeded_fails(cann, monkeypatch, capsys):
         (["--modes", "720p"], "mode 720p is not one of 512p"),
         (["--cards", "0"], "cards 0"),
         (["--size", "512"], "size 512 is not HEIGHTxWIDTH"),
+        (["--soc", "Ascend77"], "soc Ascend77 is no chip that is known here"),
         (["--ngff", "4"], "did you mean ngf"),
     ],
 )

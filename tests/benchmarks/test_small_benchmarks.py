@@ -18,7 +18,7 @@ def table(program, *options):
 def test_train_step():
     small = ["--ngf=2", "--ndf=2", "--n_downsample_global=1", "--n_blocks_global=1", "--num_D=1", "--no_vgg_loss=True"]
     row = table("train_step.py", "--modes=label", "--height=32", "--width=64", "--steps=2", *small)
-    assert row[0] == "label" and float(row[2]) >= float(row[3]) > 0 and float(row[4]) > 0
+    assert row[0] == "label" and float(row[2]) >= float(row[3]) > 0 and float(row[4]) > 0 and row[-1] == "exact"
 
 
 def test_inference():
@@ -30,17 +30,19 @@ def test_inference():
     rows = [line.split() for line in done.stdout.splitlines()[-2:]]
     assert [row[:2] for row in rows] == [["cyclegan", "pynative"], ["cyclegan", "onnx"]]
     # the first call of so small a network is over in no time
-    assert all(float(best) > 0 and float(first) >= 0 and float(peak) > 0 for _, _, best, _, _, first, peak in rows)
+    assert all(float(best) > 0 and float(first) >= 0 and float(peak) > 0 for _, _, best, _, _, first, peak, _ in rows)
+    assert {row[-1] for row in rows} == {"exact"}
 
 
 def test_unpaired():
     small = ["--ngf=2", "--ndf=2", "--n_residual_blocks=1"]
     row = table("unpaired.py", "--systems=cyclegan", "--height=32", "--width=32", "--steps=2", *small)
-    assert row[:2] == ["cyclegan", "translate"] and float(row[3]) >= float(row[4]) > 0
+    assert row[:2] == ["cyclegan", "translate"] and float(row[3]) >= float(row[4]) > 0 and row[-1] == "exact"
 
 
 def test_scaling():
     """One worker and two, each through its script."""
     small = ["--ngf=2", "--ndf=2", "--n_downsample_global=1", "--n_blocks_global=1", "--num_D=1", "--load_size=64"]
     row = table("scaling.py", *small)
-    assert row[:3] == ['{"workers":', "2,", '"samples_per_second":'] and float(row[3].rstrip("}")) > 0
+    assert row[:3] == ['{"workers":', "2,", '"samples_per_second":'] and float(row[3].rstrip(",")) > 0
+    assert row[4:] == ['"conv_precision":', '"exact"}']

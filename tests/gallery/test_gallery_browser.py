@@ -226,6 +226,7 @@ def test_the_training_timeline(page, run):
     assert page.texts("#play") == ["▶ Play"]
     page.click("#training .shot", 1)
     page.wait_for("document.querySelector('dialog').open")
+    assert page.evaluate("document.activeElement.className") == "area", "no list or button may take the keys"
     before = int(page.texts("#lightbox-title")[0].split()[1])
     page.key("ArrowRight")
     page.wait_for(f"document.getElementById('lightbox-title').textContent.startsWith('Epoch {before + 1}')", 10)

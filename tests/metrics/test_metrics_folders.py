@@ -13,6 +13,7 @@ from PIL import Image
 from eval import main as evaluate
 from src.imaging.images import image_to_unit
 from src.metrics.inception_features import to_inception
+from src.metrics.prdc import prdc
 from src.metrics.similarity import psnr, ssim
 from src.models.inception import load_inception
 from src.models.lpips import load_lpips
@@ -129,7 +130,7 @@ def published_fid(a, b):
 def test_sets_and_features(folders, weights, tmp_path, monkeypatch):
     """FID and KID of features that are computed here one by one; the second time none is computed."""
     (tmp_path / "checkpoints").mkdir()
-    found = measure("fid,kid,lpips", **weights)
+    found = measure("fid,kid,lpips,prdc", **weights, prdc_k=1)
     network = load_inception(weights["inception_net_path"])
 
     def features(pictures):
@@ -147,6 +148,10 @@ def test_sets_and_features(folders, weights, tmp_path, monkeypatch):
     assert found["kid"]["value"] == pytest.approx(sum(off) - 2 * kernel[0][1].mean(), rel=1e-3)
     assert "fewer than the 2048 features" in found["fid"]["warnings"][0]
     assert "no standard deviation over subsets" in found["kid"]["warnings"][0] and found["kid"]["spread"] is None
+    for name, value in prdc(real, fake, 1).items():
+        assert found[name]["value"] == pytest.approx(value)
+    assert found["coverage"]["protocol"]["k"] == 1
+    assert found["coverage"]["protocol"]["expected_of_equal_sets"] == f"{1 - 2 / 5:.4f}"
     protocol = found["fid"]["protocol"]
     assert protocol["count_real"] == protocol["count_fake"] == 3 and len(protocol["weights_sha256"]) == 64
     assert "Pillow bicubic with anti-aliasing" in protocol["resizer"]
@@ -177,13 +182,15 @@ def test_other_protocols_stay_and_the_same_is_replaced(folders):
 
 def test_names_that_do_not_pair(folders, tmp_path, weights):
     write_pictures(tmp_path / "others", {f"other{i}": blocks(i, tint=30) for i in range(4)})
-    with pytest.raises(UserError, match="ssim compare each image with its partner.*measure fid and kid only"):
+    with pytest.raises(UserError, match="ssim compare each image with its partner.*measure fid, kid, prdc only"):
         measure("ssim,kid", real="others", **weights)
     (tmp_path / "real" / "bonn_2.png").unlink()
     with pytest.raises(UserError, match="lacks the partners of 1 of 3 images.*bonn_2_synthesized_image.png"):
         measure("ssim")
-    with pytest.raises(UserError, match="fid and kid compare with real images: pass --real"):
+    with pytest.raises(UserError, match="fid, kid, prdc compare with real images: pass --real"):
         measure("fid", real=None, source="others", **weights)
+    with pytest.raises(UserError, match="there are 3 measured and 4 real images: add images, or pass --prdc_k 2"):
+        measure("prdc", real="others", **weights)
     with pytest.raises(UserError, match="pass --real FOLDER .or --source FOLDER."):
         measure("ssim", real=None)
     with pytest.raises(UserError, match="folder nowhere does not exist"):
@@ -200,9 +207,9 @@ def test_unpaired_sets_have_sizes_and_counts_of_their_own(folders, tmp_path, wei
 @pytest.mark.parametrize(
     ("metrics", "message"),
     [
-        ("ssim,pnsr", "pnsr is not one of fid, kid, lpips, miou, psnr, ssim; did you mean psnr"),
+        ("ssim,pnsr", "pnsr is not one of fid, kid, lpips, miou, prdc, psnr, ssim, warp_error; did you mean psnr"),
         (",", "names none of fid"),
-        ("fid", "inception_net_path is empty: FID and KID need the Inception weights"),
+        ("fid", "inception_net_path is empty: FID, KID and prdc need the Inception weights"),
         ("lpips", "LPIPS needs two files: --lpips_weights alex.pth"),
         ("miou", "pass --segmenter FOLDER"),
     ],

@@ -9,7 +9,10 @@ from PIL import Image
 
 from eval import main as evaluate
 from src.gallery.page import read_page
+from src.imaging.flow import read_flow
 from src.metrics.similarity import psnr, ssim
+from src.metrics.steadiness import squared_error
+from src.scenes.drives import write_drives
 from src.utils.errors import UserError
 from tests.metrics.stand_ins import blocks, write_pictures, write_weights
 from tests.saved_runs import save_run
@@ -68,6 +71,30 @@ def test_a_paired_run(data, weights, tmp_path):
         assert numbers[stem] == pytest.approx({m: closeness[m]["pictures"][stem] for m in closeness})
 
 
+def test_a_run_on_drives(tmp_path):
+    """The data set's optical flow is taken where it is, and every frame that follows another needs it."""
+    save_run(tmp_path / "runs", "pix2pixHD")
+    write_drives(tmp_path / "drives", "test", 2, 3, 64, 32)
+    words = command("pix2pixHD", "warp_error", tmp_path / "drives")
+    first = tmp_path / "drives" / "test_flow" / "drive_00000_0001.png"
+    kept = first.rename(tmp_path / "kept.png")
+    with pytest.raises(UserError, match=r"test_flow lacks the flow of 1 of 4 frames .*first: drive_00000_0001.png"):
+        evaluate(words)
+    assert not results(tmp_path, "pix2pixHD").exists()
+    kept.rename(first)
+    evaluate(words)
+    found = measurements(results(tmp_path, "pix2pixHD"))
+    made = found["synthesized_image", "steadiness", "warp_error"]
+    floor = found["real images (floor)", "steadiness", "warp_error"]
+    assert made["count"] == floor["count"] == 4 and "drives/test_flow" in made["protocol"]["flow"]
+    translated = str(results(tmp_path, "pix2pixHD") / "images" / "drive_00001_000{}_synthesized_image.png")
+    photo = str(tmp_path / "drives" / "test_img" / "drive_00001_000{}.png")
+    fakes, reals = ([np.asarray(Image.open(name.format(t))) for t in (1, 2)] for name in (translated, photo))
+    flow = read_flow(tmp_path / "drives" / "test_flow" / "drive_00001_0002.png")
+    assert made["pictures"]["drive_00001_0002"] == pytest.approx(squared_error(*fakes, *flow))
+    assert 0 < squared_error(*reals, *flow) < 0.01 and 0 < floor["value"] < 0.01
+
+
 def translated_at(folder):
     return {p.name: p.stat().st_mtime_ns for p in (folder / "images").iterdir()}
 
@@ -115,6 +142,10 @@ def test_an_unpaired_run(data, weights, tmp_path):
         assert content["pictures"][stem] == pytest.approx(ssim(fake, blocks(int(stem[1]))))
     protocol = found["fake_B", "realism", "kid"]["protocol"]
     assert (protocol["count_fake"], protocol["count_real"], protocol["size_real"]) == (2, 3, "64x48")
+    # known before anything is translated again
+    with pytest.raises(UserError, match="prdc_k 5 asks .* there are 2 measured and 3 real images"):
+        evaluate(command("cyclegan", "prdc", data, "cyclegan.yaml", direction="AtoB", seed=1, **options, **weights))
+    assert measurements(folder).keys() == found.keys()
     numbers = read_page(folder / "gallery" / "index.html")["results"]["a1"]["numbers"]
     assert numbers["ssim to source"] == content["pictures"]["a1"]
     evaluate(command("cyclegan", "ssim", data, "cyclegan.yaml", **options))
@@ -139,7 +170,7 @@ def test_styles_are_compared_with_all_images_that_have_them(data, weights, tmp_p
     assert [(p["count_fake"], p["count_real"], p["size_real"]) for p in protocols] == [(2, 3, "48x48")] * 2
     # of images of the user's own there is no such side
     own = {"input": data / "testA", "style": data / "testB"} | weights
-    with pytest.raises(UserError, match="kid compare with all images B: .*elsewhere.*; or pass --real FOLDER"):
+    with pytest.raises(UserError, match="kid, prdc compare with all images B: .*elsewhere.*; or pass --real FOLDER"):
         evaluate(command("hierarchyflow", "kid", "elsewhere", **own))
     evaluate(command("hierarchyflow", "kid", "elsewhere", real=data / "testB", **own))
     with pytest.raises(UserError, match="^command line: test_pairs False is not one of True$"):

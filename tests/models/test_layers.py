@@ -1,12 +1,16 @@
 """The layers against numpy models of the published operators, forward and backward."""
 
+from functools import partial
+
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor, nn, ops
 
+from src.models.cyclegan.networks import UpsampleConv
 from src.models.layers import (
     AvgPool,
+    FoldedConv,
     InstanceNorm,
     LeakyReLU,
     NarrowConv,
@@ -17,6 +21,7 @@ from src.models.layers import (
     mean_pool,
     norm_layer,
 )
+from src.models.parameters import count_parameters, load_arrays, named_parameters
 
 
 def random(*shape, seed=0):
@@ -211,9 +216,10 @@ def test_batch_norm_keeps_running_statistics():
     )
 
 
+@pytest.mark.parametrize("by_rows", [True, False])
 @pytest.mark.parametrize("kernel, channels", [(7, 3), (3, 1), (1, 4)])
-def test_narrow_convolution_equals_the_plain_one(mode, kernel, channels):
-    narrow = NarrowConv(5, channels, kernel)
+def test_narrow_convolution_equals_the_plain_one(mode, by_rows, kernel, channels):
+    narrow = NarrowConv(5, channels, kernel, by_rows)
     values = fill(narrow)
     plain = nn.Conv2d(5, channels, kernel, pad_mode="valid", has_bias=True)
     for name, parameter in plain.parameters_and_names():
@@ -230,8 +236,70 @@ def test_narrow_convolution_equals_the_plain_one(mode, kernel, channels):
         np.testing.assert_allclose(got[1][name], want[1][name], rtol=1e-4, atol=1e-3)
 
 
-def test_leaky_relu(mode):
+class _WithWeight(nn.Cell):
+    """A convolution that is given its weight."""
+
+    def __init__(self, conv, shape):
+        super().__init__()
+        self.conv = conv
+        self.weight = ms.Parameter(Tensor(random(*shape, seed=3)), name="weight")
+
+    def construct(self, x):
+        return self.conv(x, self.weight)
+
+
+@pytest.mark.parametrize("kernel, channels", [(3, 2), (5, 1)])
+def test_folded_convolution_equals_the_plain_one(mode, kernel, channels):
+    shape = (channels, 5, kernel, kernel)
+    folded = _WithWeight(FoldedConv(channels, kernel), shape)
+    plain = _WithWeight(ops.Conv2D(channels, kernel, pad_mode="pad", pad=kernel // 2), shape)
+    x = random(2, 5, 7, 9)
+    want = plain(Tensor(x)).asnumpy()
+    for training in (True, False):
+        folded.set_train(training)
+        np.testing.assert_allclose(folded(Tensor(x)).asnumpy(), want, atol=1e-5)
+    folded.set_train()
+    upstream = random(*want.shape, seed=2)
+    got, want = backward(folded, x, upstream), backward(plain, x, upstream)
+    np.testing.assert_allclose(got[0], want[0], atol=1e-5)
+    np.testing.assert_allclose(got[1]["weight"], want[1]["weight"], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_leaky_relu(mode, fused):
     x = np.array([[-2.0, -0.5, 0.0, 0.5, 3.0]], np.float32)
-    np.testing.assert_allclose(LeakyReLU(0.2)(Tensor(x)).asnumpy(), [[-0.4, -0.1, 0, 0.5, 3]], rtol=1e-6)
-    gradient, _ = backward(LeakyReLU(0.2), x[:, [0, 1, 3, 4]], np.ones((1, 4), np.float32))
+    leaky = LeakyReLU(0.2, fused)
+    np.testing.assert_allclose(leaky(Tensor(x)).asnumpy(), [[-0.4, -0.1, 0, 0.5, 3]], rtol=1e-6)
+    gradient, _ = backward(leaky, x[:, [0, 1, 3, 4]], np.ones((1, 4), np.float32))
     np.testing.assert_allclose(gradient, [[0.2, 0.2, 1, 1]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_leaky_relu_of_maps(mode, fused):
+    x, upstream = random(2, 3, 5, 4), random(2, 3, 5, 4, seed=2)
+    np.testing.assert_allclose(LeakyReLU(0.1, fused)(Tensor(x)).asnumpy(), np.where(x > 0, x, 0.1 * x), atol=1e-6)
+    gradient, _ = backward(LeakyReLU(0.1, fused), x, upstream)
+    np.testing.assert_allclose(gradient, np.where(x > 0, upstream, 0.1 * upstream), atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [partial(conv, 3, 4, 3), partial(deconv, 3, 4), partial(UpsampleConv, 3, 4)])
+def test_a_bias_that_the_norm_cancels_is_neither_added_nor_trained(mode, make):
+    full, bare = make(), make(norm="instance")
+    values = fill(full)
+    load_arrays(bare, values)
+    assert count_parameters(bare) == count_parameters(full) and named_parameters(bare).keys() == values.keys()
+    assert [p.name for p in bare.trainable_params()] == ["weight"]
+    full, bare = (nn.SequentialCell([cell, norm_layer("instance", 4)]) for cell in (full, bare))
+    x = random(2, 3, 6, 8)
+    want = full(Tensor(x)).asnumpy()
+    np.testing.assert_allclose(bare(Tensor(x)).asnumpy(), want, atol=2e-5)
+    upstream = random(*want.shape, seed=2)
+    got, want = backward(bare, x, upstream), backward(full, x, upstream)
+    np.testing.assert_allclose(got[0], want[0], atol=1e-4)
+    np.testing.assert_allclose(got[1]["0.weight"], want[1]["0.weight"], atol=1e-4)
+    # nothing is lost: the gradient of the bias is rounding
+    assert np.abs(want[1]["0.bias"]).max() < 1e-4 * np.abs(want[1]["0.weight"]).max()
+
+
+def test_a_batch_norm_keeps_the_bias_in_front_of_it():
+    assert conv(3, 4, 3, norm="batch").has_bias and len(conv(3, 4, 3, norm="batch").trainable_params()) == 2

@@ -18,6 +18,7 @@ from src.systems.cut.system import CUTSystem
 from src.systems.programs import TRAIN, read_command
 from src.training.steps import TrainStep
 from src.utils.weights import read_weights
+from tests.reference_checks.gradients import gradient_norms
 from tests.reference_checks.twins import restart, train_with_twins
 
 
@@ -47,10 +48,8 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     _, gradients, _ = step.gradients(Tensor(1.0, ms.float32), *steps[0])
     for group, of_group in zip(groups, gradients, strict=True):
         want = dict(zip(io[f"names_{group.name}"], io[f"grad_norms_{group.name}"], strict=True))
-        norms = [float(np.linalg.norm(g.asnumpy())) for g in of_group]
-        pairs = [
-            (norm, want[name]) for name, norm in zip(named_parameters(system.networks[group.name]), norms, strict=True)
-        ]
+        norms = gradient_norms(system, group.name, group, of_group)
+        pairs = zip(norms, (want[name] for name in named_parameters(system.networks[group.name])), strict=True)
         got, wanted = np.array([pair for pair in pairs if pair[1] > 1e-5]).T
         report(f"grad_norms_{group.name}", got, wanted, atol=0, rtol=1e-3)
 

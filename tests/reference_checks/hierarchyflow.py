@@ -12,6 +12,7 @@ from src.systems.hierarchyflow.system import HierarchyFlowSystem
 from src.systems.programs import TRAIN, read_command
 from src.training.steps import TrainStep
 from src.utils.weights import read_weights
+from tests.reference_checks.gradients import gradient_norms
 
 
 def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None:
@@ -41,7 +42,7 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     batch = {"A": io["content"] * 2 - 1, "B": io["style"] * 2 - 1}
     inputs = [Tensor(array) for array in objective.inputs(batch)]
     _, gradients, _ = step.gradients(Tensor(1.0, ms.float32), *inputs)
-    norms = np.array([float(np.linalg.norm(g.asnumpy())) for g in gradients[0]])
+    norms = gradient_norms(system, "HF", groups[0], gradients[0])
     meaningful = io["grad_norms"] > 1e-5
     report("grad_norms", norms[meaningful], io["grad_norms"][meaningful], atol=0, rtol=1e-3)
     for i, want in enumerate(io["loss_history"]):

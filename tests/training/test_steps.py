@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from mindspore import Parameter, Tensor, nn, ops
 
-from src.contracts.objective import UpdateGroup
+from src.contracts.objective import Objective, UpdateGroup
 from src.models.parameters import state_arrays
 from src.systems.pix2pixhd.system import Pix2PixHD
 from src.systems.programs import load_config
 from src.training.optimizers import Adam
-from src.training.state import collect_state, kept_parameters
+from src.training.state import apply_state, collect_state, kept_parameters
 from src.training.steps import StepOptions, TrainStep
 
 
@@ -254,6 +254,19 @@ def batch_of(n):
         "image": rng.uniform(-1, 1, (n, 3, 16, 16)).astype(np.float32),
     }
     return batch, [{name: array[i : i + 1] for name, array in batch.items()} for i in range(n)]
+
+
+def test_sums_of_files_with_cancelled_biases_find_their_parameters():
+    """Files of earlier versions have moments and sums of biases that are not trained any more."""
+    named = {"G.0.weight": parameter("w0", [1, 2]), "G.1.weight": parameter("w1", [3, 4])}
+    groups = (UpdateGroup("G", named | {"G.1.bias": parameter("b1", [5, 6])}, lr=0.1),)
+    step = TrainStep(Given(), groups, StepOptions(accumulation=2))
+    sums_of_file = ([1, 2], [30, 40], [5, 6], [7, 8])
+    state = {f"sum.G.{i}": np.array(values, np.float32) for i, values in enumerate(sums_of_file)}
+    apply_state(Objective(), step, state | {"optimizer.G.moment1.G.0.bias": np.zeros(2, np.float32)})
+    np.testing.assert_array_equal(sums(step), [[1, 2], [5, 6], [7, 8]])
+    apply_state(Objective(), step, state)
+    np.testing.assert_array_equal(sums(step), [[1, 2], [30, 40], [5, 6]])
 
 
 def test_two_accumulated_steps_equal_one_batch_of_two():

@@ -287,6 +287,7 @@
     setInterval(() => {
       const typing = ["INPUT", "SELECT"].includes(document.activeElement && document.activeElement.tagName);
       if (Date.now() < due || saved.paused || document.hidden || typing || Lightbox.isOpen() || busy.some((b) => b())) return;
+      remember({ scroll: scrollY });
       location.reload();
     }, 1000);
   }
@@ -318,5 +319,8 @@
   losses();
   options();
   if (!main.querySelector("section")) main.append(h("p", { class: "nothing" }, "Nothing to see yet: pictures appear here as the run makes them."));
+  // The browser scrolls back as far as the page is long at that moment, which may be before it is filled.
+  if (saved.scroll) scrollTo({ top: saved.scroll, behavior: "instant" });
+  remember({ scroll: undefined });
   document.documentElement.dataset.ready = "true";
 })();

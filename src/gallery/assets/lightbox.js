@@ -14,7 +14,8 @@ const Lightbox = (() => {
   const compareButton = button("Compare two columns (c)", "◧ Compare", () => setComparing(!comparing), "compare-toggle");
   const zoomText = h("button", { class: "text", id: "zoom-level", title: "Fit to the window (0)", onclick: () => fit() });
   const stage = h("div", { class: "stage" });
-  const area = h("div", { class: "area" }, stage);
+  // The focus goes to the picture: a list that is hidden right after keeps the focus until the next frame, and its keys.
+  const area = h("div", { class: "area", tabindex: -1, autofocus: true }, stage);
   const dialog = h("dialog", { class: "lightbox", "aria-labelledby": "lightbox-title" },
     h("div", { class: "lightbox-bar" },
       h("div", { class: "lightbox-name" }, title, position, detail),

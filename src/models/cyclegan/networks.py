@@ -7,6 +7,7 @@ equal those of the family, so a parameter has its published name.
 
 __all__ = ["PATCHES", "PatchDiscriminator", "ResidualBlock", "ResnetGenerator", "UpsampleConv"]
 
+from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
@@ -14,7 +15,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from ..blur import BlurDown, BlurUp
-from ..layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, conv, deconv
+from ..layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, cancel_bias, conv, deconv
 from ..recompute import recompute_stages
 
 #: receptive fields of the discriminators, and the smallest height and width for which they have an output
@@ -29,15 +30,17 @@ class UpsampleConv(nn.Cell):
 
     The two together are exactly one transposed convolution with a 4x4 kernel that is a fixed linear map of the 3x3
     kernel: 2.2 times fewer multiplications and no doubled copy of the input. ``weight`` keeps its 3x3 form, so files
-    and gradients are those of the published pair of layers.
+    and gradients are those of the published pair of layers. ``norm``: see :func:`src.models.layers.conv`.
     """
 
-    def __init__(self, in_channels: int, out_channels: int):
+    def __init__(self, in_channels: int, out_channels: int, norm: str = ""):
         super().__init__()
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, 3, 3), np.float32)), name="weight")
         self.bias = Parameter(Tensor(np.zeros(out_channels, np.float32)), name="bias")
+        self.has_bias = True
+        cancel_bias(self, norm)
         self._taps = Tensor(np.ascontiguousarray(np.kron(_NEAREST_TAPS, _NEAREST_TAPS).T))
         self.conv_transpose = ops.Conv2DTranspose(in_channels, 4, pad_mode="pad", pad=(1, 1, 1, 1), stride=2)
         self.bias_add = ops.BiasAdd()
@@ -53,7 +56,7 @@ class UpsampleConv(nn.Cell):
         kernel = kernel.reshape(self.out_channels, self.in_channels, 4, 4).transpose(1, 0, 2, 3)
         dtype = self.compute_type
         y = self.conv_transpose(x.astype(dtype), kernel.astype(dtype), (n, self.out_channels, 2 * h, 2 * w))
-        return self.bias_add(y, self.bias.astype(dtype))
+        return self.bias_add(y, self.bias.astype(dtype)) if self.has_bias else y
 
 
 class ResidualBlock(nn.Cell):
@@ -66,11 +69,11 @@ class ResidualBlock(nn.Cell):
         super().__init__()
         body = nn.SequentialCell(
             ReflectionPad(1),
-            conv(channels, channels, 3),
+            conv(channels, channels, 3, norm="instance"),
             InstanceNorm(channels),
             nn.ReLU(),
             ReflectionPad(1),
-            conv(channels, channels, 3),
+            conv(channels, channels, 3, norm="instance"),
             InstanceNorm(channels),
         )
         setattr(self, name, body)
@@ -80,9 +83,12 @@ class ResidualBlock(nn.Cell):
         return x + self._body[0](x)
 
 
-def _normed(in_channels: int, out_channels: int, kernel: int, stride: int, activation: nn.Cell) -> list[nn.Cell]:
-    """A convolution padded by 1, its norm and an activation."""
-    return [conv(in_channels, out_channels, kernel, stride, 1), InstanceNorm(out_channels), activation]
+def _normed(
+    in_channels: int, out_channels: int, kernel: int, stride: int, activation: nn.Cell, shown: bool = False
+) -> list[nn.Cell]:
+    """A convolution padded by 1, its norm and an activation; ``shown`` where others than the norm see its result."""
+    norm = "" if shown else "instance"
+    return [conv(in_channels, out_channels, kernel, stride, 1, norm), InstanceNorm(out_channels), activation]
 
 
 class ResnetGenerator(nn.Cell):
@@ -91,7 +97,8 @@ class ResnetGenerator(nn.Cell):
     ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family), ``transposed`` (the junyanz family) or
     ``blurred`` (doubling with a fixed filter, then convolution). ``downsampling`` is ``strided``, or ``blurred``: a
     convolution at full size, then a fixed filter that halves it (Zhang 2019, as CUT uses it). The residual blocks are
-    independent. The outer reflection pads are 3 for any ``channels``.
+    independent. The outer reflection pads are 3 for any ``channels``. ``shown`` are layers whose results are used as
+    they are, so that a convolution there adds its bias although a norm follows.
     """
 
     def __init__(
@@ -101,26 +108,28 @@ class ResnetGenerator(nn.Cell):
         n_residual_blocks: int = 9,
         upsampling: str = "nearest",
         downsampling: str = "strided",
+        shown: Sequence[int] = (),
     ):
         super().__init__()
         width = base_channels
-        cells = [ReflectionPad(3), conv(channels, width, 7), InstanceNorm(width), nn.ReLU()]
+        first = conv(channels, width, 7, norm="" if 1 in shown else "instance")
+        cells = [ReflectionPad(3), first, InstanceNorm(width), nn.ReLU()]
         for _ in range(2):
-            if downsampling == "blurred":
-                cells += [*_normed(width, 2 * width, 3, 1, nn.ReLU()), BlurDown(2 * width)]
-            else:
-                cells += _normed(width, 2 * width, 3, 2, nn.ReLU())
+            blurs = downsampling == "blurred"
+            cells += _normed(width, 2 * width, 3, 1 if blurs else 2, nn.ReLU(), len(cells) in shown)
+            if blurs:
+                cells += [BlurDown(2 * width)]
             width *= 2
         name = "block" if upsampling == "nearest" else "conv_block"
         cells += [ResidualBlock(width, name) for _ in range(n_residual_blocks)]
         for _ in range(2):
             if upsampling == "nearest":
                 # holds the index of the published doubling layer, which UpsampleConv does as well
-                cells += [nn.Identity(), UpsampleConv(width, width // 2)]
+                cells += [nn.Identity(), UpsampleConv(width, width // 2, "instance")]
             elif upsampling == "blurred":
-                cells += [BlurUp(width), conv(width, width // 2, 3, 1, 1)]
+                cells += [BlurUp(width), conv(width, width // 2, 3, 1, 1, "instance")]
             else:
-                cells += [deconv(width, width // 2)]
+                cells += [deconv(width, width // 2, norm="instance")]
             width //= 2
             cells += [InstanceNorm(width), nn.ReLU()]
         cells += [ReflectionPad(3), NarrowConv(width, channels, 7), nn.Tanh()]

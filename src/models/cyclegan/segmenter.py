@@ -23,7 +23,7 @@ class Segmenter(nn.Cell):
         width = base_channels
         cells = [ReflectionPad(3), conv(channels, width, 7), nn.ReLU()]
         for _ in range(2):
-            cells += [conv(width, 2 * width, 3, 2, 1), InstanceNorm(2 * width), nn.ReLU()]
+            cells += [conv(width, 2 * width, 3, 2, 1, "instance"), InstanceNorm(2 * width), nn.ReLU()]
             width *= 2
         cells += [ResidualBlock(width) for _ in range(n_residual_blocks)]
         cells += [conv(width, classes, 1)]

@@ -27,6 +27,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from ..layers import weightless_conv
 from .op import Net
 from .primitives import exp, ones_like, relu, reshape, tanh
 
@@ -85,7 +86,7 @@ class Conv(Net):
     ):
         super().__init__()
         default = fan_in_uniform(in_channels * kernel * kernel)
-        self.conv = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)
+        self.conv = weightless_conv(in_channels, out_channels, kernel, padding, stride)
         self.add_bias = ops.BiasAdd()
         self.has_bias = has_bias
         self.weight = parameter((weight_init or default)(rng, (out_channels, in_channels, kernel, kernel)), "weight")

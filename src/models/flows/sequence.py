@@ -5,6 +5,7 @@ __all__ = ["MEMORY_MODES", "Sequence"]
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from ..reuse import compile_once
 from .op import InvertibleOp
 from .primitives import zeros_like
 
@@ -55,9 +56,11 @@ class Sequence(InvertibleOp):
     * ``store``: everything, as ordinary automatic differentiation does. Fastest, and memory grows with depth.
 
     Cost over one forward and one backward pass: ``recompute`` adds a forward pass, ``reconstruct`` an inverse as well.
+
+    ``alike``: the steps differ in their weights alone, so that one of them is compiled for all.
     """
 
-    def __init__(self, steps: list[InvertibleOp], memory: str = "recompute"):
+    def __init__(self, steps: list[InvertibleOp], memory: str = "recompute", alike: bool = False):
         super().__init__()
         if memory not in MEMORY_MODES:
             raise ValueError(f"memory {memory!r} is not one of {MEMORY_MODES}")
@@ -73,6 +76,8 @@ class Sequence(InvertibleOp):
         if memory == "recompute":
             for step in steps:
                 step.recompute()
+        if alike:
+            compile_once(steps)
 
     def weights(self) -> tuple[Parameter, ...]:
         out = ()

@@ -270,7 +270,7 @@ class CGlow(ConditionalFlow):
         self.flow = _Layers(layers)
         # These Cells only arrange the networks above and own no weights.
         self.squeeze = Squeeze()
-        self.levels = nn.CellList([Sequence([step.op() for step in own], memory) for own in steps])
+        self.levels = nn.CellList([Sequence([step.op() for step in own], memory, alike=True) for own in steps])
         self.splits = nn.CellList([Split(net.conv, interleaved=True) for net in split_nets])
 
     def construct(

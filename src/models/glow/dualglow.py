@@ -146,7 +146,7 @@ class _Glow(nn.Cell):
         levels, c = [], channels
         for level, flows in enumerate(n_flow):
             c *= 4
-            levels.append(Sequence([_step(rng, c, width) for _ in range(flows)], memory))
+            levels.append(Sequence([_step(rng, c, width) for _ in range(flows)], memory, alike=True))
             c //= 2 if level < len(n_flow) - 1 else 1
         self.levels = nn.CellList(levels)
         self.top = _ZeroEdgeConv(rng, c, 2 * c)

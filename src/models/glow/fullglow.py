@@ -271,6 +271,7 @@ def _twin_level(left: _Block, right: _Block, use_bmaps: bool, memory: str) -> Se
             for a_flow, b_flow in zip(left.flows, right.flows, strict=True)
         ],
         memory,
+        alike=True,
     )
 
 

@@ -156,10 +156,10 @@ class HierarchyCoupling(nn.Cell):
         self.is_exact = reverse == "exact"
         hidden = 2 * in_channel
         self.affine_net = nn.SequentialCell(
-            conv(in_channel, hidden, 3, 1, 1),
+            conv(in_channel, hidden, 3, 1, 1, "instance"),
             InstanceNorm(hidden),
             nn.ReLU(),
-            conv(hidden, hidden, 3, 1, 1),
+            conv(hidden, hidden, 3, 1, 1, "instance"),
             InstanceNorm(hidden),
             nn.ReLU(),
             conv(hidden, out_channel, 3, 1, 1),

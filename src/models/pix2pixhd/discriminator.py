@@ -74,6 +74,6 @@ def _patch_groups(in_channels: int, ndf: int, n_layers: int, norm: str) -> list[
     for j in range(1, n_layers + 1):
         previous, channels = channels, min(2 * channels, 512)
         stride = 2 if j < n_layers else 1
-        groups.append([conv(previous, channels, 4, stride, 2), norm_layer(norm, channels), LeakyReLU(0.2)])
+        groups.append([conv(previous, channels, 4, stride, 2, norm), norm_layer(norm, channels), LeakyReLU(0.2)])
     groups.append([conv(channels, 1, 4, 1, 2)])
     return groups

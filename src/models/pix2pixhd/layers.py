@@ -15,7 +15,7 @@ class Layers(NamedTuple):
     """The padding before 7x7 and residual convolutions, the upsampling layer, and the pooling of images."""
 
     pad: Callable[[int], nn.Cell]
-    deconv: Callable[[int, int], nn.Cell]
+    deconv: Callable[..., nn.Cell]
     pool: Callable[[], nn.Cell]
 
 

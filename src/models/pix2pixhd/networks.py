@@ -1,7 +1,7 @@
 """pix2pixHD's generators and encoder (Wang et al. 2018, section 3.1 and 3.3): Cells without losses.
 
 The indices inside every ``model`` equal those of the published PyTorch modules, so a parameter has its published name.
-Convolutions in front of an instance norm keep their bias, which the norm cancels: the published weights have it.
+Convolutions in front of an instance norm have a bias in files alone: see :func:`src.models.layers.cancel_bias`.
 """
 
 __all__ = ["Encoder", "GlobalGenerator", "LocalEnhancer", "ResidualBlock"]
@@ -20,11 +20,11 @@ class ResidualBlock(nn.Cell):
         super().__init__()
         self.conv_block = nn.SequentialCell(
             layers.pad(1),
-            conv(channels, channels, 3),
+            conv(channels, channels, 3, norm=norm),
             norm_layer(norm, channels),
             nn.ReLU(),
             layers.pad(1),
-            conv(channels, channels, 3),
+            conv(channels, channels, 3, norm=norm),
             norm_layer(norm, channels),
         )
 
@@ -33,15 +33,15 @@ class ResidualBlock(nn.Cell):
 
 
 def _entry(in_channels: int, out_channels: int, norm: str, layers: Layers) -> list[nn.Cell]:
-    return [layers.pad(3), conv(in_channels, out_channels, 7), norm_layer(norm, out_channels), nn.ReLU()]
+    return [layers.pad(3), conv(in_channels, out_channels, 7, norm=norm), norm_layer(norm, out_channels), nn.ReLU()]
 
 
 def _down(channels: int, norm: str) -> list[nn.Cell]:
-    return [conv(channels, 2 * channels, 3, 2, 1), norm_layer(norm, 2 * channels), nn.ReLU()]
+    return [conv(channels, 2 * channels, 3, 2, 1, norm), norm_layer(norm, 2 * channels), nn.ReLU()]
 
 
 def _up(channels: int, norm: str, layers: Layers) -> list[nn.Cell]:
-    return [layers.deconv(channels, channels // 2), norm_layer(norm, channels // 2), nn.ReLU()]
+    return [layers.deconv(channels, channels // 2, norm=norm), norm_layer(norm, channels // 2), nn.ReLU()]
 
 
 def _exit(channels: int, out_channels: int, layers: Layers) -> list[nn.Cell]:

@@ -60,7 +60,7 @@ class CUTObjective(Objective):
         mirrored place.
         """
         config, domains = self.config, ("A", "B") if self.config.nce_idt else ("A",)
-        rng = np.random.default_rng([config.seed, 11, step])
+        rng = np.random.default_rng([config.seed, 13, step])
         mirrors = config.flip_equivariance and bool(rng.random() < 0.5)
         keys = np.stack(
             [

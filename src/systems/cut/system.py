@@ -49,7 +49,9 @@ class CUTSystem(System):
         super().__init__(config, training)
         channels, down = config.input_nc, "strided" if config.no_antialias else "blurred"
         up = "transposed" if config.no_antialias_up else "blurred"
-        self.add_network("G", ResnetGenerator(channels, config.ngf, config.n_residual_blocks, up, down))
+        self.add_network(
+            "G", ResnetGenerator(channels, config.ngf, config.n_residual_blocks, up, down, config.nce_layers)
+        )
         if training:
             self.add_network("F", PatchProjection([maps.channels for maps in self.maps((8, 8))], config.netF_nc))
             self.add_network("D", PatchDiscriminator(channels, config.ndf, 70, down))

@@ -12,6 +12,7 @@ from mindspore import Tensor, nn, ops
 from ...contracts.objective import Batch, Objective, UpdateGroup
 from ...models.cyclegan.networks import PATCHES
 from ...models.cyclegan.segmenter import Segmenter, label_loss, semantic_loss
+from ...models.diffaug import DiffAugment, draw_augmentation, policies_of
 from ...models.image_pool import ImagePool, draw_distinct_slots
 from ...models.losses import GANLoss, l1_loss
 from ...utils.errors import UserError
@@ -40,6 +41,7 @@ class CycleGANObjective(Objective):
             + ("D_A", "D_B")
             + (("S",) if self.trains_segmenter else ())
         )
+        self.size, self.policies = size, policies_of(config.diffaug)
         smallest = PATCHES[config.patch]
         if min(size) < smallest:
             raise UserError(
@@ -62,7 +64,8 @@ class CycleGANObjective(Objective):
         if self.buffers:
             size, count, seed = self.config.pool_size, len(batch["A"]), self.config.seed
             slots = [draw_distinct_slots(size, count, step, [seed, i]) for i in range(2)]
-        return (batch["A"], batch["B"], label, *slots)
+        draws = draw_augmentation(self.policies, len(batch["A"]), self.size, step, self.config.seed)
+        return (batch["A"], batch["B"], label, *slots, *draws)
 
     def groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
         parts = {"G": ("G_AB", "G_BA"), "D_A": ("D_A",), "D_B": ("D_B",)}
@@ -76,6 +79,7 @@ class CycleGANObjective(Objective):
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
         config, networks, lsgan = self.config, self.system.networks, not self.config.no_lsgan
         classes = config.semantic_nc if self.trains_segmenter else 0
+        augment = DiffAugment(self.policies, config.input_nc)
         return _Gradients(
             _GeneratorLoss(
                 networks,
@@ -84,9 +88,10 @@ class CycleGANObjective(Objective):
                 1.0 if config.sum_directions else 0.5,
                 {"cycle": config.lambda_cyc, "identity": config.lambda_id, "semantic": config.lambda_semantic},
                 classes,
+                augment,
             ),
-            _DiscriminatorLoss(networks["D_A"], lsgan),
-            _DiscriminatorLoss(networks["D_B"], lsgan),
+            _DiscriminatorLoss(networks["D_A"], lsgan, augment),
+            _DiscriminatorLoss(networks["D_B"], lsgan, augment),
             _SegmenterLoss(networks["S"], classes) if classes else None,
             self.buffers,
             groups,
@@ -98,17 +103,20 @@ class CycleGANObjective(Objective):
 
 
 class _DiscriminatorLoss(nn.Cell):
-    """Mean of the two terms of one discriminator, which sees real and translated images in one call."""
+    """Mean of the two terms of one discriminator, which sees real and translated images in one call.
 
-    def __init__(self, discriminator: nn.Cell, lsgan: bool):
+    It sees all of a step through the same changes of ``augment``, a :class:`DiffAugment`.
+    """
+
+    def __init__(self, discriminator: nn.Cell, lsgan: bool, augment: nn.Cell):
         # parameters keep their names, which one compiled step needs to be distinct
         super().__init__(auto_prefix=False)
         self.D = discriminator
-        self.gan = GANLoss(lsgan)
+        self.gan, self.augment = GANLoss(lsgan), augment
 
-    def construct(self, scale: Tensor, real: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
+    def construct(self, scale: Tensor, real: Tensor, shown: Tensor, draws: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         n = real.shape[0]
-        scores = self.D(ops.concat((real, shown), 0))
+        scores = self.D(ops.concat((self.augment(real, draws), self.augment(shown, draws)), 0))
         loss = 0.5 * (self.gan(scores[:n], True) + self.gan(scores[n:], False))
         return loss * scale, loss
 
@@ -139,6 +147,7 @@ class _GeneratorLoss(nn.Cell):
         weights: weights of the terms ``cycle``, ``identity`` (0 leaves it out) and ``semantic``.
         classes: number of classes of the label maps of A, which translations should keep; 0 takes the segmenter's
             predictions on A.
+        augment: what the discriminators see images through.
     """
 
     def __init__(
@@ -148,8 +157,10 @@ class _GeneratorLoss(nn.Cell):
         factor: float,
         weights: Mapping[str, float],
         classes: int,
+        augment: nn.Cell,
     ):
         super().__init__(auto_prefix=False)
+        self.augment = augment
         self.G_AB, self.G_BA = networks["G_AB"], networks["G_BA"]
         self.D_A, self.D_B = networks["D_A"], networks["D_B"]
         self.gan, self.factor = GANLoss(lsgan), factor
@@ -162,7 +173,7 @@ class _GeneratorLoss(nn.Cell):
             self.classes = _class_numbers(classes)
 
     def construct(
-        self, scale: Tensor, real_A: Tensor, real_B: Tensor, label: Tensor
+        self, scale: Tensor, real_A: Tensor, real_B: Tensor, label: Tensor, draws: tuple[Tensor, ...]
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor, Tensor, Tensor, Tensor]:
         n = real_A.shape[0]
         if self.has_identity:
@@ -172,7 +183,8 @@ class _GeneratorLoss(nn.Cell):
         else:
             fake_B, fake_A = self.G_AB(real_A), self.G_BA(real_B)
         rec_A, rec_B = self.G_BA(fake_B), self.G_AB(fake_A)
-        adversarial = (self.gan(self.D_B(fake_B), True) + self.gan(self.D_A(fake_A), True)) * self.factor
+        seen_A, seen_B = self.augment(fake_A, draws), self.augment(fake_B, draws)
+        adversarial = (self.gan(self.D_B(seen_B), True) + self.gan(self.D_A(seen_A), True)) * self.factor
         cycle = (l1_loss(rec_A, real_A) + l1_loss(rec_B, real_B)) * self.factor
         terms = (adversarial, cycle)
         total = adversarial + self.cycle * cycle
@@ -223,14 +235,21 @@ class _Gradients(nn.Cell):
             self.replay_A, self.replay_B = buffers["replay_A"], buffers["replay_B"]
 
     def construct(
-        self, scale: Tensor, real_A: Tensor, real_B: Tensor, label: Tensor, slots_A: Tensor, slots_B: Tensor
+        self,
+        scale: Tensor,
+        real_A: Tensor,
+        real_B: Tensor,
+        label: Tensor,
+        slots_A: Tensor,
+        slots_B: Tensor,
+        *draws: Tensor,
     ) -> tuple[Tensor, tuple, tuple[Tensor, ...]]:
-        (_, terms, fake_B, fake_A, rec_A, rec_B), of_G = self.of_generators(scale, real_A, real_B, label)
+        (_, terms, fake_B, fake_A, rec_A, rec_B), of_G = self.of_generators(scale, real_A, real_B, label, draws)
         shown_A, shown_B = ops.stop_gradient(fake_A), ops.stop_gradient(fake_B)
         if self.has_replay:
             shown_A, shown_B = self.replay_A(shown_A, slots_A), self.replay_B(shown_B, slots_B)
-        (_, loss_A), of_A = self.of_D_A(scale, real_A, shown_A)
-        (_, loss_B), of_B = self.of_D_B(scale, real_B, shown_B)
+        (_, loss_A), of_A = self.of_D_A(scale, real_A, shown_A, draws)
+        (_, loss_B), of_B = self.of_D_B(scale, real_B, shown_B, draws)
         terms, gradients = terms + (loss_A, loss_B), (of_G, of_A, of_B)
         if self.trains_segmenter:
             (_, loss_S), of_S = self.of_segmenter(scale, real_A, label)

@@ -16,6 +16,7 @@ from ...imaging.images import unit_to_image
 from ...imaging.palette import colour_labels
 from ...models.cyclegan.networks import PatchDiscriminator, ResnetGenerator
 from ...models.cyclegan.segmenter import Segmenter
+from ...models.diffaug import policies_of
 from ...models.parameters import init_weights, load_arrays, zero_biases
 from ...models.precision import set_precision
 from ...options.config import Config
@@ -99,6 +100,7 @@ class CycleGAN(System):
 
     @classmethod
     def check_files(cls, config: Config) -> None:
+        policies_of(config.diffaug)
         if config.semantic == "frozen":
             if not config.semantic_weights:
                 raise UserError(

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import mindspore as ms
 import numpy as np
-from mindspore import Tensor
+from mindspore import Tensor, ops
 
 from ...contracts.passes import Pass, Port
+from ...contracts.round_trip import RoundTrip, eagerly
 from ...contracts.system import Batch, System
 from ...dataset.conditional import CONDITIONAL, ConditionalRequest
 from ...imaging.images import to_rgb, unit_to_image
@@ -18,7 +20,7 @@ from ...models.glow.fullglow import BOUNDARY_CHANNELS
 from ...models.glow.network import ConditionalFlow
 from ...options.config import Config
 from ...utils.errors import UserError
-from .inputs import NO_BOUNDARY, condition_inputs, eagerly, network_inputs, sample_ids
+from .inputs import NO_BOUNDARY, condition_inputs, network_inputs, sample_ids
 from .objective import FlowObjective
 from .published import FlowWeights
 
@@ -57,6 +59,8 @@ class FlowSystem(System):
             raise UserError(f"flows invert exactly only in float32: precision {config.precision} breaks them; use fp32")
         self.add_network(_NETWORK, self.build())
         self._encode, self._decode = Encode(self.network), Decode(self.network)
+        advice = "take an earlier checkpoint (--which_epoch); --check_invertible True says how every block fares"
+        self.round_trip = RoundTrip(self.name, self._there_and_back, advice)
 
     def build(self) -> ConditionalFlow:
         """The network that the options describe."""
@@ -130,6 +134,7 @@ class FlowSystem(System):
         bits_a, bits_b, latents = self._encode(Tensor(x_a), Tensor(x_b), Tensor(boundary))
         bits_a, bits_b = bits_a.asnumpy(), bits_b.asnumpy()
         self._check_finite("likelihood", bits_a, bits_b)
+        self._require_inverse(x_a, x_b, boundary)
         return bits_a, bits_b, [z.asnumpy() for z in latents]
 
     def synthesise(
@@ -150,7 +155,17 @@ class FlowSystem(System):
         tensors = (Tensor(z.astype(np.float32)) for z in latents)
         image = self._decode(Tensor(x_a), Tensor(boundary), Tensor(flags), *tensors).asnumpy()
         self._check_finite("image", image)
+        self._require_inverse(x_a, image, boundary)
         return image
+
+    def _require_inverse(self, x_a: np.ndarray, x_b: np.ndarray, boundary: np.ndarray) -> None:
+        # training shows images of a flow that has learnt little yet, and other runtimes have their own arithmetic
+        if not self.training and isinstance(self._decode, Decode):
+            self.round_trip.require(x_b, x_a, boundary)
+
+    def _there_and_back(self, x_b: Tensor, x_a: Tensor, boundary: Tensor) -> Tensor:
+        latents = self.network(x_a, x_b, boundary)[4]
+        return self.network.decode(x_a, latents, ops.ones((len(latents),), ms.float32), boundary)
 
     def _check_finite(self, what: str, *results: np.ndarray) -> None:
         """Raise ``UserError`` where a flow cannot be inverted, with the name of a singular matrix if it has one."""

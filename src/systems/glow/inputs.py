@@ -1,13 +1,10 @@
 """Batches of images as a conditional flow takes them."""
 
-__all__ = ["NO_BOUNDARY", "condition_inputs", "eagerly", "network_inputs", "sample_ids"]
+__all__ = ["NO_BOUNDARY", "condition_inputs", "network_inputs", "sample_ids"]
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import mindspore as ms
 import numpy as np
-from mindspore import Tensor
 
 from ...models.glow.fullglow import BOUNDARY_CHANNELS
 from ...models.glow.network import ConditionalFlow
@@ -69,13 +66,3 @@ def _check(what: str, x: np.ndarray, channels: int, size: tuple[int, int]) -> No
             f"{what} of {shape} (channels x height x width) does not fit this network, which takes "
             f"{channels}x{size[0]}x{size[1]} and no other size: resize it, or train with another --img_size"
         )
-
-
-def eagerly(function: Callable[..., Any], arrays: Sequence[np.ndarray]) -> Any:
-    """Run a walk through the network operator by operator in any execution mode."""
-    mode = ms.get_context("mode")
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    try:
-        return function(*(Tensor(array) for array in arrays))
-    finally:
-        ms.set_context(mode=mode)

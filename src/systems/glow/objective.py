@@ -9,10 +9,11 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from ...contracts.objective import Objective, UpdateGroup
+from ...contracts.round_trip import eagerly
 from ...models.glow.directions import Encode
 from ...models.glow.network import ConditionalFlow
 from ...utils.errors import UserError
-from .inputs import eagerly, network_inputs
+from .inputs import network_inputs
 
 Batch = dict[str, np.ndarray]
 #: ops with free parameters, by the ends of their names, and why they fail

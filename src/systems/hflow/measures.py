@@ -78,7 +78,7 @@ def held_out_bits(system: "HFlowSystem", count: int = 0, workers: Any = Alone) -
     on the other images nor on the size of batches.
 
     Raises:
-        UserError: data that cannot be read, or of another size.
+        UserError: data that cannot be read, or of another size; a network that is not invertible.
     """
     config, bound, dims = system.config, system.bound, np.array(system.bound.dims)
     spreads, noise = Tensor(reference_spreads(system)), noise_size(system.options)
@@ -88,7 +88,11 @@ def held_out_bits(system: "HFlowSystem", count: int = 0, workers: Any = Alone) -
     for i, (images, real) in enumerate(batches_of(pictures_of(data, total), size)):
         system.check_size(images)
         if i % workers.world == workers.rank:
-            _, bits = bound(*map(Tensor, _inputs(images, i * size, config, noise)), spreads)
+            values, draws = _inputs(images, i * size, config, noise)
+            _, bits = bound(Tensor(values), Tensor(draws), spreads)
+            # callers name the mixes that make bits not finite
+            if np.isfinite(bits.asnumpy()).all():
+                system.require_inverse(values)
             own[:, i * size : i * size + real] = bits.asnumpy()[:, :real]
     bits = workers.total(own).astype(np.float64)
     joint = dims @ bits / bound.image_dim + config.discretization_bits

@@ -10,6 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from ...contracts.passes import Pass, Port
+from ...contracts.round_trip import RoundTrip
 from ...contracts.system import Batch, System
 from ...dataset.imagefolder import IMAGES, ImagesRequest
 from ...imaging.images import unit_to_image
@@ -70,6 +71,8 @@ class HFlowSystem(System):
             # before the network is named, because a Cell renames the parameters of its children
             self._encode, self._decode = cell, _Decode(cell)
             self.add_network(network, cell)
+        advice = "take an earlier checkpoint (--which_epoch), or train with a lower --lr"
+        self.round_trip = RoundTrip(self.name, self._there_and_back, advice)
         if training and config.recompute:
             self.networks["F"].recompute_blocks()
 
@@ -104,7 +107,9 @@ class HFlowSystem(System):
         image = np.asarray(image, np.float32)
         self.check_size(image)
         latents, logdets = self._encode(Tensor(image))
-        return [z.asnumpy() for z in latents], self._total(logdets)
+        total = self._total(logdets)
+        self.require_inverse(image)
+        return [z.asnumpy() for z in latents], total
 
     def decode(self, latents: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Latents to images, about [-0.5, 0.5] and not clamped, and the log-determinant of this direction.
@@ -117,7 +122,19 @@ class HFlowSystem(System):
         arrays = [np.ascontiguousarray(z, np.float32) for z in latents]
         self.check_latents(arrays)
         image, logdets = self._decode(*(Tensor(z) for z in arrays))
-        return image.asnumpy(), self._total(logdets)
+        image, total = image.asnumpy(), self._total(logdets)
+        self.require_inverse(image)
+        return image, total
+
+    def require_inverse(self, image: np.ndarray) -> None:
+        """Raise ``UserError`` unless images in [-0.5, 0.5] come back from their latents; see :class:`RoundTrip`."""
+        # training shows images of a flow that has learnt little yet, and other runtimes have their own arithmetic
+        if not self.training and isinstance(self._decode, _Decode):
+            self.round_trip.require(image)
+
+    def _there_and_back(self, image: Tensor) -> Tensor:
+        network = self.networks["F_ema"]
+        return network.generate(network(image)[0])[0]
 
     def _total(self, logdets: Sequence[Tensor]) -> np.ndarray:
         total = sum(logdet.asnumpy() for logdet in logdets)

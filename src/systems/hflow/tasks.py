@@ -13,8 +13,7 @@ from ...evaluation.record import Results
 from ...imaging.images import unit_to_image, write_png
 from ...imaging.video import write_video
 from ...metrics.entries import of_sets
-from ...metrics.measure import SETS
-from ...metrics.report import Report, lines_of
+from ...metrics.report import Report, lines_of, with_arithmetic
 from ...options.config import Config
 from ...utils.errors import UserError
 from ...utils.files import atomic_write
@@ -105,7 +104,7 @@ def bits_per_dim(model: ImageFlowModel, config: Config) -> int:
     levels = ", ".join(f"{name.partition('_')[2]}: {value:.4f}" for name, value in measured.levels.items())
     get_logger().info(f"bits per number of each level: {levels}; weighted loss {measured.loss:.4f}")
     folder.mkdir(parents=True, exist_ok=True)
-    atomic_write(folder / "bits_per_dim.json", json.dumps(asdict(measured), indent=1).encode())
+    atomic_write(folder / "bits_per_dim.json", json.dumps(with_arithmetic(asdict(measured)), indent=1).encode())
     return 0
 
 
@@ -117,7 +116,7 @@ def fid(model: ImageFlowModel, config: Config) -> int:
     """
     folder = _folder(model, config)
     real, fake, protocol = sampled_features(model.system)
-    entries = of_sets("samples", SETS, fake, real, protocol, config.seed)
+    entries = of_sets("samples", ("fid", "kid"), fake, real, protocol, config.seed)
     subject = {"run": str(model.folder), "checkpoint": model.tag}
     for line in lines_of(entries, subject):
         get_logger().info(line)

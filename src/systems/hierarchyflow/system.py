@@ -11,6 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from ...contracts.passes import Pass, Port
+from ...contracts.round_trip import RoundTrip
 from ...contracts.system import Batch, System
 from ...dataset.unpaired import UNPAIRED, UnpairedRequest
 from ...imaging.images import unit_to_image
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from .calls import HierarchyFlowModel
     from .objective import HierarchyFlowObjective
     from .studio import HierarchyFlowStudio
+
+# pixels of the image that the inverse is measured with
+_CORNER = 64
 
 
 class HierarchyFlowSystem(System):
@@ -52,6 +56,7 @@ class HierarchyFlowSystem(System):
         self.add_network("HF", network)
         initialise(network, config.seed)
         set_precision(network, config.precision)
+        self.round_trip = RoundTrip(self.name, network.reconstruct, "take an earlier checkpoint (--which_epoch)")
         if training and config.recompute:
             network.recompute_stages()
 
@@ -74,6 +79,9 @@ class HierarchyFlowSystem(System):
 
     def translate(self, batch: Batch, seed: int = 0) -> Batch:
         """``output``: the content ``A`` in the style of ``B``, in [-1, 1]."""
+        if self.config.reverse == "exact" and not self.training and isinstance(self._translate, _Translate):
+            # couplings are convolutions: a corner says as much as a whole image
+            self.round_trip.require(0.5 * batch["A"][:, :, :_CORNER, :_CORNER] + 0.5)
         output = self._translate(Tensor(batch["A"]), Tensor(batch["B"]))
         return {"output": output.astype(ms.float32).asnumpy()}
 

@@ -9,6 +9,7 @@ import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
 
 from ...contracts.objective import Batch, Objective, UpdateGroup
+from ...models.diffaug import DiffAugment, draw_augmentation, policies_of
 from ...models.image_pool import ImagePool, draw_pool_slots
 from ...models.losses import GANLoss, l1_loss
 from ...models.pix2pixhd.inputs import NOTHING, InputEncoder, instance_mean
@@ -57,6 +58,7 @@ class Pix2PixHDObjective(Objective):
             if config.recompute:
                 vgg.recompute_stages()
             self.vgg_loss = VGGLoss(vgg)
+        self.size, self.policies = size, policies_of(config.diffaug)
         self.loss_names = (
             "G_GAN",
             *(() if config.no_ganFeat_loss else ("G_GAN_Feat",)),
@@ -79,6 +81,7 @@ class Pix2PixHDObjective(Objective):
             batch["image"],
             batch.get("feat", NOTHING),
             slots,
+            *draw_augmentation(self.policies, len(batch["label"]), self.size, step, self.config.seed),
         )
 
     def phase(self, epoch: int) -> bool:
@@ -113,7 +116,8 @@ class Pix2PixHDObjective(Objective):
         if not config.no_ganFeat_loss:
             matching = config.lambda_feat * 4.0 / (config.n_layers_D + 1) / config.num_D
         discriminator = system.networks["D"]
-        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, self.vgg_loss, config.lambda_feat)
+        augment = DiffAugment(self.policies, config.output_nc)
+        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, self.vgg_loss, config.lambda_feat, augment)
         return Pix2PixHDGradients(
             system.encode,
             loss,
@@ -121,6 +125,7 @@ class Pix2PixHDObjective(Objective):
             lsgan,
             self.vgg_loss,
             self.buffers.get("pool"),
+            augment,
             *(ParameterTuple(group.parameters.values()) for group in groups),
         )
 
@@ -172,9 +177,10 @@ class _GeneratorLoss(nn.Cell):
         matching_weight: float | None,
         vgg_loss: VGGLoss | None,
         vgg_weight: float,
+        augment: nn.Cell,
     ):
         super().__init__()
-        self.generate, self.D, self.gan = generate, discriminator, GANLoss(lsgan)
+        self.generate, self.D, self.gan, self.augment = generate, discriminator, GANLoss(lsgan), augment
         self.matches_features, self.matching_weight = matching_weight is not None, matching_weight or 0.0
         self.has_vgg, self.vgg_weight = vgg_loss is not None, vgg_weight
         if vgg_loss is not None:
@@ -189,9 +195,10 @@ class _GeneratorLoss(nn.Cell):
         features: Tensor,
         real_outputs: tuple[tuple[Tensor, ...], ...],
         real_maps: tuple[Tensor, ...],
+        draws: tuple[Tensor, ...],
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         fake = self.generate(condition, regions, image, features)
-        outputs = self.D(ops.concat((condition, fake.astype(condition.dtype)), 1))
+        outputs = self.D(self.augment(ops.concat((condition, fake.astype(condition.dtype)), 1), draws))
         adversarial = 0.0
         for scale_outputs in outputs:
             adversarial = adversarial + self.gan(scale_outputs[-1], True)
@@ -228,7 +235,7 @@ class _DiscriminatorLoss(nn.Cell):
 
 
 class Pix2PixHDGradients(nn.Cell):
-    """One generator forward and three discriminator forwards, all at the weights from before any update.
+    """One step's gradients of every group, all at the weights from before any update.
 
     The discriminator is trained on that same fake, or on what the image pool returns for it. Loss terms are summed over
     the scales; the order is that of :attr:`Pix2PixHDObjective.loss_names`.
@@ -240,6 +247,8 @@ class Pix2PixHDGradients(nn.Cell):
         lsgan: see :class:`GANLoss`.
         vgg_loss: None without the perceptual term.
         pool: None without a history.
+        augment: changes what the discriminator sees, a :class:`DiffAugment`; a step has one draw for real and fake
+            pairs, because feature matching compares them.
         generator_parameters, discriminator_parameters: parameters that gradients are taken of.
     """
 
@@ -251,11 +260,12 @@ class Pix2PixHDGradients(nn.Cell):
         lsgan: bool,
         vgg_loss: VGGLoss | None,
         pool: ImagePool | None,
+        augment: nn.Cell,
         generator_parameters: ParameterTuple,
         discriminator_parameters: ParameterTuple,
     ):
         super().__init__()
-        self.encode = encode
+        self.encode, self.augment = encode, augment
         self.has_pool, self.has_vgg = pool is not None, vgg_loss is not None
         if pool is not None:
             self.pool = pool
@@ -264,6 +274,7 @@ class Pix2PixHDGradients(nn.Cell):
         real, fake = (_DiscriminatorLoss(discriminator, lsgan, real) for real in (True, False))
         self.of_real = ms.value_and_grad(real, None, discriminator_parameters, has_aux=True)
         self.of_fake = ms.value_and_grad(fake, None, discriminator_parameters, has_aux=True)
+        self.generate, self.compiles = generator_loss.generate, ms.get_context("mode") == ms.GRAPH_MODE
         self.of_generator = ms.value_and_grad(generator_loss, None, generator_parameters, has_aux=True)
 
     def construct(
@@ -275,21 +286,26 @@ class Pix2PixHDGradients(nn.Cell):
         image: Tensor,
         features: Tensor,
         slots: Tensor,
+        *draws: Tensor,
     ) -> tuple[Tensor, tuple[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor]]:
         condition = self.encode(label, inst)
         (_, loss_real, real_outputs), grads_real = self.of_real(
-            scale, ops.concat((condition, image.astype(condition.dtype)), 1)
+            scale, self.augment(ops.concat((condition, image.astype(condition.dtype)), 1), draws)
         )
         real_maps = ()
         if self.has_vgg:
             real_maps = self.vgg_loss.features(image)
         (_, terms, fake), grads_generator = self.of_generator(
-            scale, condition, regions, image, features, real_outputs, real_maps
+            scale, condition, regions, image, features, real_outputs, real_maps, draws
         )
-        pair = ops.concat((condition, ops.stop_gradient(fake).astype(condition.dtype)), 1)
+        if self.compiles:
+            # the compiler merges equal forward passes, of the generator and of the discriminator that judges the same
+            # fake twice, but not with what comes out of a gradient function beside its value
+            fake = self.generate(condition, regions, image, features)
+        pair = ops.concat((condition, fake.astype(condition.dtype)), 1)
         if self.has_pool:
             pair = self.pool(pair.astype(ms.float32), slots).astype(condition.dtype)
-        (_, loss_fake, _), grads_fake = self.of_fake(scale, pair)
+        (_, loss_fake, _), grads_fake = self.of_fake(scale, self.augment(pair, draws))
         grads_discriminator = ()
         for i in range(len(grads_real)):
             grads_discriminator = grads_discriminator + (grads_real[i] + grads_fake[i],)

@@ -18,6 +18,7 @@ from ...dataset.paired import PAIRED, PairedRequest
 from ...imaging.images import unit_to_image
 from ...imaging.palette import colour_labels
 from ...inference.padding import size_of
+from ...models.diffaug import policies_of
 from ...models.parameters import init_weights
 from ...models.pix2pixhd.discriminator import MultiscaleDiscriminator
 from ...models.pix2pixhd.inputs import NOTHING, InputEncoder
@@ -189,6 +190,7 @@ class Pix2PixHD(System):
 
     @classmethod
     def check_files(cls, config: Config) -> None:
+        policies_of(config.diffaug)
         if not config.no_vgg_loss:
             require_vgg(config.vgg_pre_trained, NO_VGG)
 

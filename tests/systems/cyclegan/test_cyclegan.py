@@ -7,6 +7,7 @@ from mindspore import Tensor, nn, ops
 from safetensors.numpy import save_file
 
 from src.models.cyclegan.networks import PatchDiscriminator, ResnetGenerator, UpsampleConv
+from src.models.diffaug import DiffAugment, draw_augmentation
 from src.models.layers import conv
 from src.models.parameters import count_parameters, init_weights, named_parameters, state_arrays
 from src.systems.cyclegan.published import CycleGANWeights
@@ -133,6 +134,26 @@ def test_directions_are_averaged_or_added():
     assert total["D_A"] == pytest.approx(mean["D_A"], rel=1e-5)
 
 
+def test_discriminators_see_augmented_images():
+    """Real and translated ones, in both losses; the generators do not."""
+    policies, batch = ("translation", "color"), batch_of(2)
+    system = trained(diffaug=",".join(policies))
+    drawn = tuple(map(Tensor, draw_augmentation(policies, 2, (32, 36), 5, system.config.seed)))
+    fakes = {name[-1]: Tensor(image) for name, image in system.translate(batch).items()}
+
+    def scores(domain, images):
+        return system.networks[f"D_{domain}"](DiffAugment(policies, 3)(images, drawn)).asnumpy()
+
+    real, fake = ({d: scores(d, images[d]) for d in "AB"} for images in ({d: Tensor(batch[d]) for d in "AB"}, fakes))
+    plain, _ = one_step(trained(), batch, 5)
+    losses, _ = one_step(system, batch, 5)
+    assert losses["G_GAN"] == pytest.approx(0.5 * sum(((fake[d] - 1) ** 2).mean() for d in "AB"), rel=1e-4)
+    for d in "AB":
+        want = 0.5 * (((real[d] - 1) ** 2).mean() + (fake[d] ** 2).mean())
+        assert losses[f"D_{d}"] == pytest.approx(want, rel=1e-4) and losses[f"D_{d}"] != plain[f"D_{d}"]
+    assert losses["cycle"] == pytest.approx(plain["cycle"], rel=1e-5)
+
+
 def test_directions_start_from_different_weights():
     networks = trained().networks
     first, second = (state_arrays(networks[n])["model.1.weight"] for n in ("G_AB", "G_BA"))
@@ -178,10 +199,10 @@ def test_segmenter_trains_with_the_generators_and_then_frozen(tmp_path):
 
 
 def test_semantic_branch_compiles():
-    plain, _ = one_step(trained(semantic="joint"), batch_of())
+    plain, _ = one_step(trained(semantic="joint", diffaug="cutout"), batch_of())
     ms.set_context(mode=ms.GRAPH_MODE)
     try:
-        compiled, _ = one_step(trained(semantic="joint"), batch_of())
+        compiled, _ = one_step(trained(semantic="joint", diffaug="cutout"), batch_of())
     finally:
         ms.set_context(mode=ms.PYNATIVE_MODE)
     assert compiled == pytest.approx(plain, rel=1e-4)
@@ -215,8 +236,7 @@ def test_groups_hold_every_trained_parameter_once():
     assert [group.name for group in groups] == ["G", "D_A", "D_B", "S"]
     names = [name for group in groups for name in group.parameters]
     assert len(names) == len(set(names))
-    total = sum(len(named_parameters(cell)) for cell in system.networks.values())
-    assert len(names) == total
+    assert set(names) == set(system.trainable(*system.networks))
     assert isinstance(objective.gradients(groups), nn.Cell)
 
 

@@ -135,6 +135,7 @@ def test_tasks_of_a_trained_flow(trained):
 
     assert evaluate(command("--check_invertible", "True")) == 0
     blocks = json.loads(next(trained.glob("*/check_invertible.json")).read_text())
+    assert blocks.pop("conv_precision") == bits["conv_precision"] == "exact"
     assert set(blocks) == {"block 0"} and 0 <= blocks["block 0"] < 1e-3
     assert evaluate(command("--task", "check_invertible", "--drift_tolerance", "0")) == 1
 

@@ -176,12 +176,23 @@ def test_ways_between_latents():
 def test_bits_of_held_out_images(folder, capsys):
     do(folder, "bits_per_dim")
     bits = json.loads((results(folder, "bits_per_dim") / "bits_per_dim.json").read_text())
+    assert bits["conv_precision"] == "exact"
     assert bits["count"] == HELD_OUT and 2.0 < bits["mean"] < 14.0 and bits["error"] > 0 and bits["bound"] is True
     system = system_of(folder)
     dims, scale = system.bound.dims, system.bound.image_dim
     joint = sum(d * bits["levels"][name] for d, name in zip(dims, system.level_names, strict=True)) / scale + 8.0
     assert bits["mean"] == pytest.approx(joint)
     assert "an upper bound" in capsys.readouterr().out
+
+
+def test_bits_of_what_is_not_invertible_are_refused(folder, monkeypatch):
+    system = system_of(folder)
+    right = type(system.networks["F_ema"]).generate
+    monkeypatch.setattr(
+        type(system.networks["F_ema"]), "generate", lambda self, latents: (right(self, latents)[0] + 0.01, ())
+    )
+    with pytest.raises(UserError, match="this hflow is not invertible with --conv_precision exact"):
+        held_out_bits(system, 1)
 
 
 def test_bits_of_an_image_do_not_depend_on_its_batch(folder):

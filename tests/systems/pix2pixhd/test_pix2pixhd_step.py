@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor, ops
 
+from src.models.diffaug import DiffAugment, draw_augmentation, policies_of
 from src.models.losses import GANLoss
 from tests.systems.pix2pixhd.tiny_pix2pixhd import IN_RANGE, batch_of, one_step, system_of, weights_of
 
@@ -22,14 +23,19 @@ def test_gan_losses(mode):
             np.testing.assert_allclose(GANLoss(False)(Tensor(x), real).asnumpy(), want, rtol=1e-6)
 
 
-def test_a_step_takes_the_published_losses_at_the_weights_before_any_update():
-    system = system_of("--num_D", "2", "--n_layers_D", "2", "--lambda_feat", "7")
+@pytest.mark.parametrize("policies", ["", "color,translation,cutout"])
+def test_a_step_takes_the_published_losses_at_the_weights_before_any_update(policies):
+    """With the pairs that the discriminator sees augmented, condition and image alike, where that is asked for."""
+    system = system_of("--num_D", "2", "--n_layers_D", "2", "--lambda_feat", "7", "--diffaug", policies)
     batch = batch_of(system, n=2)
+    drawn = tuple(map(Tensor, draw_augmentation(policies_of(policies), 2, (16, 32), 0, system.config.seed)))
+    augment = DiffAugment(policies_of(policies), 3)
     condition = system.encode(Tensor(batch["label"]), Tensor(batch["inst"]))
     fake = system.translate(batch)["synthesized_image"]
 
     def maps(image):
-        return [[o.asnumpy() for o in s] for s in system.networks["D"](ops.concat((condition, Tensor(image)), 1))]
+        pair = augment(ops.concat((condition, Tensor(image)), 1), drawn)
+        return [[o.asnumpy() for o in s] for s in system.networks["D"](pair)]
 
     of_fake, of_real = maps(fake), maps(batch["image"])
     inner_pairs = [pair for f, r in zip(of_fake, of_real, strict=True) for pair in zip(f[:-1], r[:-1], strict=True)]
@@ -101,7 +107,8 @@ def test_one_step_is_the_same_in_both_modes():
     for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
         ms.set_context(mode=mode)
         try:
-            system = system_of("--instance_feat", "--pool_size", "1", "--num_D", "1", "--n_layers_D", "1")
+            options = ("--instance_feat", "--pool_size", "1", "--num_D", "1", "--n_layers_D", "1")
+            system = system_of(*options, "--diffaug", "color,translation,cutout")
             losses, fake = one_step(system, batch_of(system))
         finally:
             ms.set_context(mode=ms.PYNATIVE_MODE)
