@@ -4,6 +4,9 @@ The published step updates the discriminator first and judges the same translati
 training are therefore of two kinds: ``loss_history`` and ``fake_B_after`` come from the published losses with all
 gradients taken before any update, as here; ``loss_history_published`` comes from the published order, and its first
 step differs in ``G_GAN`` and the sum alone.
+
+PyTorch 2.13 on CPUs returns gradients that its own finite differences contradict where one image's feature maps were
+mirrored or permuted; the numbers were made with gradients that are copied to the usual order of memory there.
 """
 
 import json
@@ -13,6 +16,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
+from src.models.cut.features import Encoder
 from src.models.parameters import load_arrays, named_parameters
 from src.systems.cut.system import CUTSystem
 from src.systems.programs import TRAIN, read_command
@@ -37,6 +41,10 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     report("fake_B", system.translate(batch)["fake_B"], io["fake_B"], atol=1e-4)
     report("D_real", system.networks["D"](Tensor(batch["B"])).asnumpy(), io["D_real"], atol=1e-4)
 
+    maps = Encoder(system.networks["G"].model.cell_list, config.nce_layers)(Tensor(batch["A"]))
+    for i, vectors in enumerate(system.networks["F"](maps, Tensor(io["patches"][0][0]))):
+        report(f"vectors_{i}", vectors.asnumpy(), io[f"vectors_{i}"], atol=1e-4)
+
     objective = system.objective(io["real_A"].shape[2:])
     groups = objective.groups(1)
     slots = objective.inputs(batch)[-1:]
@@ -48,10 +56,9 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     _, gradients, _ = step.gradients(Tensor(1.0, ms.float32), *steps[0])
     for group, of_group in zip(groups, gradients, strict=True):
         want = dict(zip(io[f"names_{group.name}"], io[f"grad_norms_{group.name}"], strict=True))
-        norms = gradient_norms(system, group.name, group, of_group)
-        pairs = zip(norms, (want[name] for name in named_parameters(system.networks[group.name])), strict=True)
-        got, wanted = np.array([pair for pair in pairs if pair[1] > 1e-5]).T
-        report(f"grad_norms_{group.name}", got, wanted, atol=0, rtol=1e-3)
+        want = np.array([want[name] for name in named_parameters(system.networks[group.name])])
+        got = gradient_norms(system, group.name, group, of_group)
+        report(f"grad_norms_{group.name}", got, want, atol=1e-6 * want.max(), rtol=1e-3)
 
     def train(weights):
         restart(system, objective, step, weights)
