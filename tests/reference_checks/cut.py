@@ -16,6 +16,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
+from src.models.cut.contrast import patch_nce
 from src.models.cut.features import Encoder
 from src.models.parameters import load_arrays, named_parameters
 from src.systems.cut.system import CUTSystem
@@ -41,9 +42,13 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     report("fake_B", system.translate(batch)["fake_B"], io["fake_B"], atol=1e-4)
     report("D_real", system.networks["D"](Tensor(batch["B"])).asnumpy(), io["D_real"], atol=1e-4)
 
-    maps = Encoder(system.networks["G"].model.cell_list, config.nce_layers)(Tensor(batch["A"]))
-    for i, vectors in enumerate(system.networks["F"](maps, Tensor(io["patches"][0][0]))):
+    encoder, places = Encoder(system.networks["G"].model.cell_list, config.nce_layers), Tensor(io["patches"][0][0])
+    keys, queries = (system.networks["F"](encoder(Tensor(images)), places) for images in (batch["A"], io["fake_B"]))
+    for i, vectors in enumerate(keys):
         report(f"vectors_{i}", vectors.asnumpy(), io[f"vectors_{i}"], atol=1e-4)
+    if "NCE_across" in io:
+        terms = [patch_nce(query, key, config.nce_T, across=True) for query, key in zip(queries, keys, strict=True)]
+        report("NCE_across", np.mean([float(term) for term in terms]), io["NCE_across"], atol=0, rtol=1e-4)
 
     objective = system.objective(io["real_A"].shape[2:])
     groups = objective.groups(1)

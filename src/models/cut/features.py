@@ -62,8 +62,8 @@ def feature_maps(cells: Sequence[nn.Cell], layers: Sequence[int], image: Maps) -
     last = next(i for i, cell in enumerate(cells) if isinstance(cell, (BlurUp, nn.Conv2dTranspose))) - 1
     if not layers or list(layers) != sorted(set(layers)) or not 0 <= layers[0] <= layers[-1] <= last:
         raise UserError(
-            f"nce_layers {list(layers)} must ascend within 0 to {last}, the layers of this generator before it "
-            "doubles its maps"
+            f"nce_layers {' '.join(map(str, layers))} must ascend within 0 to {last}, the layers of this generator "
+            f"before it doubles its maps: pass such as --nce_layers 0 4 8 {last}"
         )
     channels, height, width = image
     found = []

@@ -12,6 +12,7 @@ from ...contracts.objective import Batch, Objective, UpdateGroup
 from ...models.cut.contrast import patch_nce
 from ...models.cut.features import Encoder
 from ...models.cyclegan.networks import PATCHES
+from ...models.diffaug import DiffAugment, draw_augmentation, policies_of
 from ...models.image_pool import ImagePool, draw_distinct_slots
 from ...models.losses import GANLoss
 from ...utils.errors import UserError
@@ -34,7 +35,7 @@ class CUTObjective(Objective):
     def __init__(self, system: "CUTSystem", size: tuple[int, int]):
         super().__init__()
         self.system, self.config, config = system, system.config, system.config
-        self.maps = system.maps(size)
+        self.size, self.maps, self.policies = size, system.maps(size), policies_of(config.diffaug)
         self.loss_names = ("G_GAN", "NCE") + (("NCE_Y",) if config.nce_idt else ()) + ("D_real", "D_fake")
         shown = f"training images of {size[1]}x{size[0]}"
         if min(size) < PATCHES[_PATCH]:
@@ -54,11 +55,7 @@ class CUTObjective(Objective):
             self.buffers = {"replay_B": ImagePool(config.pool_size, shape, ms.float16, config.batch_size)}
 
     def inputs(self, batch: Batch, step: int = 0) -> tuple[np.ndarray, ...]:
-        """Images as the generator sees them, the images that keys are taken of, places of keys and queries, slots.
-
-        Places are int32 (1 or 2 comparisons, layers, num_patches). Where images are mirrored, a query lies at the
-        mirrored place.
-        """
+        """As :meth:`arrange` with what this step draws; then the pool's slots and what ``diffaug`` draws."""
         config, domains = self.config, ("A", "B") if self.config.nce_idt else ("A",)
         rng = np.random.default_rng([config.seed, 13, step])
         mirrors = config.flip_equivariance and bool(rng.random() < 0.5)
@@ -71,10 +68,15 @@ class CUTObjective(Objective):
         slots = _NOTHING
         if self.buffers:
             slots = draw_distinct_slots(config.pool_size, len(batch["A"]), step, [config.seed])
-        return self.arrange(batch, keys, mirrors) + (slots,)
+        draws = draw_augmentation(self.policies, len(batch["A"]), self.size, step, config.seed)
+        return (*self.arrange(batch, keys, mirrors), slots, *draws)
 
     def arrange(self, batch: Batch, keys: np.ndarray, mirrors: bool) -> tuple[np.ndarray, ...]:
-        """The arrays of :meth:`inputs` for given places and choice of mirroring, without the slots."""
+        """Images as the generator sees them, the images that keys are taken of, places of keys and queries.
+
+        Places are int32 (1 or 2 comparisons, layers, num_patches). Where images are mirrored, a query lies at the
+        mirrored place.
+        """
         seen = {name: np.ascontiguousarray(batch[name][..., ::-1]) if mirrors else batch[name] for name in "AB"}
         widths = np.array([maps.width for maps in self.maps], np.int32)[:, None]
         rows, columns = keys // widths, keys % widths
@@ -96,12 +98,14 @@ class CUTObjective(Objective):
         config, networks, lsgan = self.config, self.system.networks, not self.config.no_lsgan
         encoder = Encoder(networks["G"].model.cell_list, config.nce_layers, config.recompute)
         weight = config.lambda_NCE * (0.5 if config.nce_idt else 1.0)
+        augment = DiffAugment(self.policies, config.input_nc)
 
         def loss(judge: nn.Cell | None) -> nn.Cell:
             return _TranslationLoss(
                 encoder,
                 networks["F"],
                 judge,
+                augment,
                 GANLoss(lsgan),
                 (config.lambda_GAN, config.lambda_NCE, weight),
                 config.flip_equivariance,
@@ -112,7 +116,7 @@ class CUTObjective(Objective):
         return _Gradients(
             loss(networks["D"]),
             loss(None) if config.nce_idt else None,
-            _DiscriminatorLoss(networks["D"], lsgan),
+            _DiscriminatorLoss(networks["D"], augment, lsgan),
             self.buffers,
             groups,
         )
@@ -123,16 +127,21 @@ class CUTObjective(Objective):
 
 
 class _DiscriminatorLoss(nn.Cell):
-    """Mean of the two terms of the discriminator, which sees real and translated images in one call."""
+    """Mean of the two terms of the discriminator, which sees real and translated images in one call.
 
-    def __init__(self, discriminator: nn.Cell, lsgan: bool):
+    It sees all of a step through the same changes of ``augment``, a :class:`DiffAugment`.
+    """
+
+    def __init__(self, discriminator: nn.Cell, augment: nn.Cell, lsgan: bool):
         super().__init__(auto_prefix=False)
-        self.D = discriminator
+        self.D, self.augment = discriminator, augment
         self.gan = GANLoss(lsgan)
 
-    def construct(self, scale: Tensor, real: Tensor, shown: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def construct(
+        self, scale: Tensor, real: Tensor, shown: Tensor, draws: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         n = real.shape[0]
-        scores = self.D(ops.concat((real, shown), 0))
+        scores = self.D(ops.concat((self.augment(real, draws), self.augment(shown, draws)), 0))
         terms = self.gan(scores[:n], True), self.gan(scores[n:], False)
         return 0.5 * (terms[0] + terms[1]) * scale, terms
 
@@ -144,6 +153,7 @@ class _TranslationLoss(nn.Cell):
         encoder: the generator's, with what follows as its decoder.
         projection: ``F``.
         judge: ``D``, or None for images that are not judged.
+        augment: what ``D`` sees images through.
         gan: the adversarial loss.
         weights: of the adversarial loss, of the contrastive loss as it is reported, and of it in the sum.
         flips: keys are those of ``source``, because ``seen`` may be its mirror image.
@@ -155,6 +165,7 @@ class _TranslationLoss(nn.Cell):
         encoder: Encoder,
         projection: nn.Cell,
         judge: nn.Cell | None,
+        augment: nn.Cell,
         gan: GANLoss,
         weights: tuple[float, float, float],
         flips: bool,
@@ -166,12 +177,18 @@ class _TranslationLoss(nn.Cell):
         self.is_judged = judge is not None
         if judge is not None:
             self.D = judge
-        self.gan = gan
+        self.augment, self.gan = augment, gan
         self.of_gan, self.reported, self.of_nce = weights
         self.flips, self.temperature, self.across = flips, temperature, across
 
     def construct(
-        self, scale: Tensor, seen: Tensor, source: Tensor, places: Tensor, queries: Tensor
+        self,
+        scale: Tensor,
+        seen: Tensor,
+        source: Tensor,
+        places: Tensor,
+        queries: Tensor,
+        draws: tuple[Tensor, ...],
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         maps = self.encoder(seen)
         made = self.decoder(maps[-1])
@@ -186,7 +203,7 @@ class _TranslationLoss(nn.Cell):
         nce = nce / len(found)
         terms, total = (nce * self.reported,), nce * self.of_nce
         if self.is_judged:
-            adversarial = self.gan(self.D(made), True) * self.of_gan
+            adversarial = self.gan(self.D(self.augment(made, draws)), True) * self.of_gan
             terms, total = (adversarial,) + terms, adversarial + total
         return total * scale, terms, made
 
@@ -233,17 +250,18 @@ class _Gradients(nn.Cell):
         keys: Tensor,
         queries: Tensor,
         slots: Tensor,
+        *draws: Tensor,
     ) -> tuple[Tensor, tuple, tuple[Tensor, ...]]:
-        (_, terms, fake), of_G = self.of_A(scale, seen_A, source_A, keys[0], queries[0])
+        (_, terms, fake), of_G = self.of_A(scale, seen_A, source_A, keys[0], queries[0], draws)
         outputs = (fake,)
         if self.has_identity:
             seen_B = ops.depend(seen_B, of_G)
-            (_, terms_B, same), of_same = self.of_B(scale, seen_B, real_B, keys[1], queries[1])
+            (_, terms_B, same), of_same = self.of_B(scale, seen_B, real_B, keys[1], queries[1], draws)
             terms, outputs = terms + terms_B, (fake, same)
             of_G = self.map(self.add, of_G, of_same)
         shown = ops.stop_gradient(fake)
         if self.has_replay:
             shown = self.replay(shown, slots)
         shown = ops.depend(shown, of_G)
-        (_, terms_D), of_D = self.of_D(scale, real_B, shown)
+        (_, terms_D), of_D = self.of_D(scale, real_B, shown, draws)
         return ops.stack(terms + terms_D), (of_G[: self.count], of_G[self.count :], of_D), outputs

@@ -15,6 +15,7 @@ from ...imaging.images import unit_to_image
 from ...models.cut.contrast import PatchProjection
 from ...models.cut.features import Maps, feature_maps
 from ...models.cyclegan.networks import PatchDiscriminator, ResnetGenerator
+from ...models.diffaug import policies_of
 from ...models.parameters import init_weights, zero_biases
 from ...models.precision import set_precision
 from ...options.config import Config
@@ -80,6 +81,10 @@ class CUTSystem(System):
     @classmethod
     def request(cls, config: Config, training: bool) -> UnpairedRequest:
         return UnpairedRequest(_STRIDE, config.input_nc)
+
+    @classmethod
+    def check_files(cls, config: Config) -> None:
+        policies_of(config.diffaug)
 
     def objective(self, size: tuple[int, int]) -> "CUTObjective":
         from .objective import CUTObjective
