@@ -11,7 +11,8 @@ from src.utils.errors import UserError
 from tests.test_sim2real import script, sizes, write_streets
 
 SMALL = "--load_size 36 --fine_size 32 --ngf 4 --ndf 4 --n_residual_blocks 1 --nce_layers 0 8 12 --netF_nc 8"
-SMALL += " --num_patches 16 --batch_size 2 --pool_size 3 --flip_equivariance True"
+SMALL += " --num_patches 16 --batch_size 2 --pool_size 3 --lambda_NCE 10 --nce_idt False"
+SMALL += " --flip_equivariance True --resize_or_crop scale_short_and_crop"
 QUICK = ["--device_target", "CPU", "--mode", "pynative"]
 
 
@@ -25,12 +26,12 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(data):
-    """Two epochs without a stop, and in `parts` the same with one between them."""
+    """Two epochs of FastCUT by its options, and in `parts` the same with a stop, begun by its preset."""
     folder = data.parent
     words = ["--name", "run", *SMALL.split(), "--niter_decay", "0", *QUICK]
     script("distribute_train_cut.sh", 1, data, *words, "--niter", 2, folder=folder)
     parts = [*words, "--save_ckpt_dir", str(folder / "parts"), "--data_root", str(data)]
-    first = ["--config_path", "configs/cut_gta2cityscapes.yaml", *parts, "--niter", "1"]
+    first = ["--config_path", "configs/cut_fast.yaml", *parts, "--niter", "1"]
     assert not train_command.main(first)
     script("train_cut.sh", *parts, "--niter", 2, "--continue_train", "True", folder=folder)
     return folder / "checkpoints" / "run"
