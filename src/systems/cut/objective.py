@@ -91,8 +91,12 @@ class CUTObjective(Objective):
         )
 
     def groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
-        lr, beta1, beta2 = self.config.lr, self.config.beta1, self.config.beta2
-        return tuple(UpdateGroup(name, self.system.trainable(name), lr, beta1, beta2) for name in ("G", "F", "D"))
+        config = self.config
+        rates = {"G": config.lr, "F": config.lr, "D": config.lr_D or config.lr}
+        return tuple(
+            UpdateGroup(name, self.system.trainable(name), rate, config.beta1, config.beta2)
+            for name, rate in rates.items()
+        )
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
         config, networks, lsgan = self.config, self.system.networks, not self.config.no_lsgan

@@ -71,9 +71,11 @@ class CycleGANObjective(Objective):
         parts = {"G": ("G_AB", "G_BA"), "D_A": ("D_A",), "D_B": ("D_B",)}
         if self.trains_segmenter:
             parts["S"] = ("S",)
-        lr, beta1, beta2 = self.config.lr, self.config.beta1, self.config.beta2
+        config = self.config
+        rates = {"D_A": config.lr_D or config.lr, "D_B": config.lr_D or config.lr}
         return tuple(
-            UpdateGroup(name, self.system.trainable(*networks), lr, beta1, beta2) for name, networks in parts.items()
+            UpdateGroup(name, self.system.trainable(*networks), rates.get(name, config.lr), config.beta1, config.beta2)
+            for name, networks in parts.items()
         )
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:

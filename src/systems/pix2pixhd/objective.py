@@ -100,10 +100,10 @@ class Pix2PixHDObjective(Objective):
             parameters = {name: p for name, p in parameters.items() if name.startswith(prefix)}
         if system.encodes:
             parameters |= system.trainable("E")
-        options = {"lr": config.lr, "beta1": config.beta1, "beta2": config.beta2}
+        betas = config.beta1, config.beta2
         return (
-            UpdateGroup("G_enhancer" if only_enhancer else "G", parameters, **options),
-            UpdateGroup("D", system.trainable("D"), **options),
+            UpdateGroup("G_enhancer" if only_enhancer else "G", parameters, config.lr, *betas),
+            UpdateGroup("D", system.trainable("D"), config.lr_D or config.lr, *betas),
         )
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
