@@ -180,18 +180,19 @@ def test_places_differ_from_step_to_step_and_are_drawn_again_alike():
 
 def test_the_discriminator_sees_augmented_images():
     policies, batch = ("translation", "color"), batch_of(2)
-    system = trained(diffaug=",".join(policies))
+    system = trained(init_gain=1.0, diffaug=",".join(policies))
     drawn = tuple(map(Tensor, draw_augmentation(policies, 2, (24, 32), 5, system.config.seed)))
     fake = Tensor(system.translate(batch)["fake_B"])
     real, made = (
         system.networks["D"](DiffAugment(policies, 3)(x, drawn)).asnumpy() for x in (Tensor(batch["B"]), fake)
     )
-    plain, _ = one_step(trained(), batch, 5)
+    plain, _ = one_step(trained(init_gain=1.0), batch, 5)
     losses, _ = one_step(system, batch, 5)
     assert losses["G_GAN"] == pytest.approx(((made - 1) ** 2).mean(), rel=1e-4)
     assert losses["D_real"] == pytest.approx(((real - 1) ** 2).mean(), rel=1e-4)
     assert losses["D_fake"] == pytest.approx((made**2).mean(), rel=1e-4)
-    assert losses["NCE"] == pytest.approx(plain["NCE"], rel=1e-5) and losses["D_real"] != plain["D_real"]
+    assert losses["NCE"] == pytest.approx(plain["NCE"], rel=1e-5)
+    assert all(losses[name] != pytest.approx(plain[name], rel=0.01) for name in ("G_GAN", "D_real", "D_fake"))
 
 
 @pytest.mark.parametrize(
