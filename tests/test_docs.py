@@ -56,8 +56,6 @@ RUN_BY = {
     r"/(distribute_)?train_cut\.sh": CUT + "test_a_continued_run_equals_an_uninterrupted_one",
     r"eval_cut\.sh": CUT + "test_evaluation_translates_one_way_and_says_how_well",
     r"train\.py --config_path configs/cut_fast": CUT + "test_a_continued_run_equals_an_uninterrupted_one",
-    r"benchmarks/simulate_ascend\.py": "tests/benchmarks/test_ascend_simulation.py::"
-    "test_the_command_writes_what_it_prints",
     r"distill_sim2real\.sh": SIM2REAL + "test_student_learns_from_the_teacher",
     r"eval_fullglow_\S+ .*--task": "tests/systems/glow/test_flow_tasks.py::test_tasks_of_a_trained_flow",
     r"fullglow_\d+\.sh": "tests/systems/glow/test_flow_tasks.py::test_scripts_train_and_sample",

@@ -166,6 +166,7 @@ def test_passes_of_any_system_by_name():
 @pytest.mark.parametrize(
     "preset, graph, words, budget",
     [
+        ("cut_gta2cityscapes", "train", (), 5.5),
         ("hflow_128", "train", (), 12.0),
         ("hflow_256", "train", ("--recompute", "True"), 12.0),
         ("hflow_256", "sample", (), None),

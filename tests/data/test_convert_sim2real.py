@@ -75,9 +75,9 @@ def test_a_folder_of_cut(tmp_path):
         "--save_ckpt_dir",
         str(tmp_path),
     ]
-    with pytest.raises(UserError, match="--n_residual_blocks 6 --ngf 4 --input_nc 3"):
+    with pytest.raises(UserError, match="--n_residual_blocks 1 --ngf 4 --input_nc 3"):
         command.main([*words, "--name", "ours"])
-    small = ["--ngf", "4", "--ndf", "4", "--n_residual_blocks", "6", "--netF_nc", "16"]
+    small = ["--ngf", "4", "--ndf", "4", "--n_residual_blocks", "1", "--netF_nc", "16", "--nce_layers", "0,4,8,12"]
     command.main([*words, "--name", "ours", *small])
     for name in "GFD":
         converted = load_file(tmp_path / "ours" / f"latest_net_{name}.safetensors")

@@ -3,7 +3,6 @@
 Published numbers of whole steps are compared in tests/test_reference.py.
 """
 
-import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -139,22 +138,18 @@ def test_a_step_trains_all_three_networks():
         assert moved == {key.partition(".")[2] for key in system.trainable(name)}, name
 
 
-def test_the_step_compiles_and_recomputation_changes_no_number():
+def test_recomputation_changes_no_number():
     options = {"flip_equivariance": True, "nce_idt": False, "diffaug": "cutout", "pool_size": 2, "nce_layers": [0, 8]}
     options["n_residual_blocks"] = 0
     plain, _ = one_step(trained(**options), batch_of(), 1)
     again, _ = one_step(trained(**options, recompute=True), batch_of(), 1)
-    ms.set_context(mode=ms.GRAPH_MODE)
-    try:
-        compiled, _ = one_step(trained(**options, recompute=True), batch_of(), 1)
-    finally:
-        ms.set_context(mode=ms.PYNATIVE_MODE)
-    assert again == pytest.approx(plain, rel=1e-6) and compiled == pytest.approx(plain, rel=1e-4)
+    assert again == pytest.approx(plain, rel=1e-6)
 
 
 def test_half_precision_stays_near_full_precision():
-    full, _ = one_step(trained(nce_idt=False), batch_of())
-    half, outputs = one_step(trained(nce_idt=False, precision="fp16"), batch_of())
+    options = {"nce_idt": False, "n_residual_blocks": 0, "nce_layers": [0, 8]}
+    full, _ = one_step(trained(**options), batch_of())
+    half, outputs = one_step(trained(**options, precision="fp16"), batch_of())
     assert half == pytest.approx(full, rel=0.03)
     assert all(value.dtype == np.float32 for value in outputs.values())
 
@@ -185,18 +180,19 @@ def test_places_differ_from_step_to_step_and_are_drawn_again_alike():
 
 def test_the_discriminator_sees_augmented_images():
     policies, batch = ("translation", "color"), batch_of(2)
-    system = trained(diffaug=",".join(policies))
+    system = trained(init_gain=1.0, diffaug=",".join(policies))
     drawn = tuple(map(Tensor, draw_augmentation(policies, 2, (24, 32), 5, system.config.seed)))
     fake = Tensor(system.translate(batch)["fake_B"])
     real, made = (
         system.networks["D"](DiffAugment(policies, 3)(x, drawn)).asnumpy() for x in (Tensor(batch["B"]), fake)
     )
-    plain, _ = one_step(trained(), batch, 5)
+    plain, _ = one_step(trained(init_gain=1.0), batch, 5)
     losses, _ = one_step(system, batch, 5)
     assert losses["G_GAN"] == pytest.approx(((made - 1) ** 2).mean(), rel=1e-4)
     assert losses["D_real"] == pytest.approx(((real - 1) ** 2).mean(), rel=1e-4)
     assert losses["D_fake"] == pytest.approx((made**2).mean(), rel=1e-4)
-    assert losses["NCE"] == pytest.approx(plain["NCE"], rel=1e-5) and losses["D_real"] != plain["D_real"]
+    assert losses["NCE"] == pytest.approx(plain["NCE"], rel=1e-5)
+    assert all(losses[name] != pytest.approx(plain[name], rel=0.01) for name in ("G_GAN", "D_real", "D_fake"))
 
 
 @pytest.mark.parametrize(
