@@ -38,7 +38,7 @@ class Roof:
 
 
 # Cores x 16 x 16 x 16 multiply-adds x clock, from CANN's platform_config/*.ini: 32 x 1.0 GHz (910A; published as 256
-# TFLOPS), 24 x 1.8 GHz (910B2 and 910B2C). 910B1 and 910B3: peaks of the cubes in Ascend's torchtitan-npu (373.88 and
+# TFLOPS), 24 x 1.8 GHz (910B2 and 910B2C). 910B1 and 910B3: peaks of the cubes in torchtitan-npu (373.88 and
 # 294.912 TFLOPS); higher figures (400, 376, 313) add the vector units. HBM: Liao et al., HPCA 2021 (910A), CANN's guide
 # to migrating operators (Atlas A2).
 _ROOFS = {

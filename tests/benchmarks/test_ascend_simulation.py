@@ -65,6 +65,11 @@ def test_a_flow_needs_few_collectives(cann):
     assert report.operators["L2Loss"][1] == report.operators["MaskedFill"][1] == 1
 
 
+def test_a_translation_that_measures_its_inverse_compiles(cann):
+    path = ROOT / "configs" / "hierarchyflow.yaml"
+    assert compile_graph(Job("eval", ("--config_path", str(path)), size=(64, 64)), cann).problems == []
+
+
 @pytest.mark.parametrize(
     "cell, reason",
     [("only_on_hosts", "SegmentMax"), ("depends_on_values", "dynamic shape"), ("no_gradient", "InstanceNormGrad")],
