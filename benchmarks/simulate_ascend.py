@@ -7,6 +7,9 @@
 ``--soc`` is the chip of the stand-ins by CANN's name for it: Ascend910A, Ascend910B2, ...
 Further options are those of train.py; ``--config_path FILE`` takes the place of the modes of pix2pixHD. For each graph:
 the kernels chosen, the simulated peak of device memory, and the seconds of compiling on the clock and on the processor.
+Below it: bytes that all kernels read and write, multiply-adds of convolutions and matrix products
+(:mod:`benchmarks.ascend.graphs` says what counts), how long the chip of ``--soc`` takes at least
+(:mod:`benchmarks.ascend.roofline`, with the sources), and the operators that move most; with ``--verbose`` all of them.
 The exit status is 1 if an operator has no kernel on Ascend, if a shape is not known before the run, or if training with
 a preset that has a budget takes more memory than that or more than ten minutes of the processor to compile.
 
@@ -21,8 +24,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.ascend.compiler import Report, compile_graph
+from benchmarks.ascend.compiler import Operator, Report, compile_graph
 from benchmarks.ascend.jobs import Job
+from benchmarks.ascend.roofline import roof_words
 from benchmarks.ascend.standins import SOC, check_soc, prepare_cann
 from src.options.command_line import parse_words
 from src.options.config import Config
@@ -48,6 +52,9 @@ _BUDGETS = {
 }
 # seconds of the processor that compiling such a step may take
 _MOST_SECONDS = 600.0
+# operators that are listed below a graph without --verbose, those that move most
+_SHOWN = 6
+_COSTS = f"{'GB read':>8} {'GB written':>10} {'G multiply-adds':>16} {'ms at least':>12}"
 _OWN = {
     "modes": ",".join(_MODES),
     "graphs": "train,eval",
@@ -71,6 +78,7 @@ def main(argv: list[str]) -> int:
     if cann.is_real and own["soc"] != SOC:
         raise UserError("soc names a chip of the stand-ins, and this host has a CANN: leave it out")
     print(f"{cann.words}, chip {own['soc']}; {' '.join(_words(options)) or 'default options'}")
+    print(roof_words(own["soc"]))
     print(
         f"{'graph':30} {'cards':>5} {'aclnn':>6} {'aclop':>6} {'hccl':>5} {'other':>5} {'peak GiB':>9} {'seconds':>8} "
         f"{'processor':>9}  convolutions"
@@ -84,7 +92,7 @@ def main(argv: list[str]) -> int:
             report.problems.append(f"compiling took {report.processor_seconds:.0f} s, more than {_MOST_SECONDS:.0f} s")
         rows.append({"name": name, "budget_gib": budget} | report.to_dict())
         _show(name, report, own["verbose"].lower() == "true")
-        _write(Path(own["output"]), cann.words, rows)
+        _write(Path(own["output"]), cann.words, roof_words(own["soc"]), rows)
     failed = [row["name"] for row in rows if not row["passed"]]
     print(f"{cann.words}; {len(rows) - len(failed)} of {len(rows)} graphs passed; written to {own['output']}")
     return 1 if failed else 0
@@ -147,14 +155,22 @@ def _show(name: str, report: Report, verbose: bool) -> None:
     print(f"{name:29} {columns} {report.peak_gib:9.2f} {times}  {report.conv_precision:12}  {verdict}", flush=True)
     for problem in report.problems:
         print(f"    {problem}", flush=True)
-    if verbose:
-        for operator, (kind, count) in sorted(report.operators.items(), key=lambda item: -item[1][1]):
-            print(f"    {count:6d}  {operator} ({kind})", flush=True)
+    if report.total is not None:
+        print(f"    {'':24} {'kernels':>7}  {_COSTS}")
+        print(f"    {'all but views':24} {report.total.number:7d}  {_cost_words(report.total)}")
+    listed = sorted(report.operators.items(), key=lambda item: -item[1].read_bytes - item[1].written_bytes)
+    for name, operator in listed if verbose else listed[:_SHOWN]:
+        print(f"    {name:24} {operator.number:7d}  {_cost_words(operator)}  {operator.kind}", flush=True)
 
 
-def _write(path: Path, words: str, rows: list[dict]) -> None:
+def _cost_words(cost: Operator) -> str:
+    bound = f"{cost.bound_ms:12.2f}" if cost.bound_ms is not None else f"{'unknown':>12}"
+    return f"{cost.read_bytes / 1e9:8.2f} {cost.written_bytes / 1e9:10.2f} {cost.multiply_adds / 1e9:16.1f} {bound}"
+
+
+def _write(path: Path, words: str, bound: str, rows: list[dict]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, json.dumps({"what": words, "graphs": rows}, indent=1).encode())
+    atomic_write(path, json.dumps({"what": words, "bound": bound, "graphs": rows}, indent=1).encode())
 
 
 if __name__ == "__main__":

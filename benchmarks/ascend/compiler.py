@@ -1,8 +1,7 @@
 """Run one compilation in a process of its own and read from MindSpore's log what it chose."""
 
-__all__ = ["Report", "compile_graph", "on_host", "read_kernels"]
+__all__ = ["Operator", "Report", "compile_graph", "on_host", "read_kernels"]
 
-import csv
 import json
 import os
 import re
@@ -12,8 +11,11 @@ import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from benchmarks.ascend.graphs import PASS, Kernel, read_graph
 from benchmarks.ascend.jobs import Job
+from benchmarks.ascend.roofline import find_roof
 from benchmarks.ascend.standins import Cann
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,9 +24,26 @@ _CHOSEN = re.compile(r"CollectOpSelectedType\] (\S+) select (\w+) kernel")
 _COUNTS = re.compile(r"PrintOpSelectedNum\] ((?:\d+ )+)")
 _NAMES = re.compile(r"Number of ([A-Z_, ]+_KERNEL)")
 _ON_HOST = re.compile(r"node is (\S+) should backoff")
-_OPERATOR = re.compile(r"ValueNode<\w+> (?:PrimFunc_)?(\w+)")
 # MindSpore's words for where a kernel comes from, and ours
 _KINDS = {"OPAPI_KERNEL": "aclnn", "ACL_KERNEL": "aclop", "HCCL_KERNEL": "hccl"}
+
+
+class Operator(NamedTuple):
+    """All kernels of one operator.
+
+    Attributes:
+        kind: aclnn, aclop, hccl, or other for views.
+        number: how often it stands in the graphs.
+        read_bytes, written_bytes, multiply_adds: of all of them (:mod:`benchmarks.ascend.graphs`).
+        bound_ms: what they take at least on the chip of the job (:mod:`benchmarks.ascend.roofline`); None if unknown.
+    """
+
+    kind: str
+    number: int
+    read_bytes: int
+    written_bytes: int
+    multiply_adds: int
+    bound_ms: float | None
 
 
 @dataclass
@@ -36,7 +55,8 @@ class Report:
         origin: the sentence that goes with every number.
         problems: why it is no success; empty if it is one.
         kernels: how many kernels are of the kind aclnn, aclop, hccl or other.
-        operators: kind and number by operator.
+        operators: what each operator of the final graphs costs.
+        total: what they cost together, without views, which launch nothing.
         peak_gib: peak of the simulated device memory, weights included, operator workspace not.
         seconds: for compiling and one simulated run.
         processor_seconds: of these, what the thread that compiles has worked; on a busy host the others are waiting.
@@ -47,7 +67,8 @@ class Report:
     origin: str
     problems: list[str] = field(default_factory=list)
     kernels: dict[str, int] = field(default_factory=dict)
-    operators: dict[str, tuple[str, int]] = field(default_factory=dict)
+    operators: dict[str, Operator] = field(default_factory=dict)
+    total: Operator | None = None
     peak_gib: float = 0.0
     seconds: float = 0.0
     processor_seconds: float = 0.0
@@ -58,7 +79,9 @@ class Report:
         return not self.problems
 
     def to_dict(self) -> dict:
-        return asdict(self) | {"passed": self.passed}
+        operators = {name: operator._asdict() for name, operator in self.operators.items()}
+        costs = self.total._asdict() if self.total else None
+        return asdict(self) | {"operators": operators, "total": costs, "passed": self.passed}
 
 
 def compile_graph(job: Job, cann: Cann, timeout: float = 4 * 3600) -> Report:
@@ -74,6 +97,7 @@ def compile_graph(job: Job, cann: Cann, timeout: float = 4 * 3600) -> Report:
         environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         # kernel selection is logged at level 1 of this part, everything else only from warnings on
         environment |= {"GLOG_v": "2", "MS_SUBMODULE_LOG_v": "{DEVICE:1}", "GLOG_logtostderr": "1"}
+        environment |= {"MS_DEV_SAVE_GRAPHS": "1", "MS_DEV_DUMP_IR_PASSES": PASS, "MS_DEV_SAVE_GRAPHS_PATH": scratch}
         for name in ("MS_WORKER_NUM", "MS_ROLE", "RANK_TABLE_FILE", "DEVICE_ID"):
             environment.pop(name, None)
         environment |= {"RANK_SIZE": str(job.cards), "RANK_ID": "0"} if job.cards > 1 else {}
@@ -107,10 +131,29 @@ def _fill(report: Report, result: dict, status: int, text: str, folder: Path) ->
     report.processor_seconds = result.get("processor_seconds", 0.0)
     kinds = dict(_CHOSEN.findall(text))
     # with several cards, every rank has a folder of its own
-    counts = sum((_operators(order) for order in folder.rglob("execute_order.csv")), Counter())
-    report.operators = {name: (kinds.get(name, "other"), counts[name]) for name in sorted(counts)}
+    graphs = [read_graph(path) for path in sorted(folder.rglob(f"{PASS}_*.ir"))]
+    _count(report, [kernel for graph in graphs for kernel in graph], kinds)
     if report.passed and not report.kernels:
         report.problems.append("MindSpore's log names no kernel: this version words it in another way")
+    if report.passed and not report.operators:
+        report.problems.append(
+            f"MindSpore printed no graph of kernels after {PASS}: this version words it in another way"
+        )
+
+
+def _count(report: Report, kernels: list[Kernel], kinds: dict[str, str]) -> None:
+    """Fill in what the operators of a job and all of them together cost."""
+    roof = find_roof(report.job.soc)
+
+    def cost(kind: str, listed: list[Kernel]) -> Operator:
+        read, written = sum(kernel.read for kernel in listed), sum(kernel.written for kernel in listed)
+        products = sum(kernel.multiply_adds for kernel in listed)
+        return Operator(kind, len(listed), read, written, products, roof.bound(listed) if roof else None)
+
+    for name in sorted({kernel.operator for kernel in kernels}):
+        report.operators[name] = cost(kinds.get(name, "other"), [one for one in kernels if one.operator == name])
+    if kernels:
+        report.total = cost("", [kernel for kernel in kernels if not kernel.is_view])
 
 
 def on_host(log: str) -> list[str]:
@@ -126,15 +169,3 @@ def read_kernels(log: str) -> dict[str, int]:
         for name, number in zip(names, line.split(), strict=False):
             totals[_KINDS.get(name, "other")] += int(number)
     return dict(totals)
-
-
-def _operators(order: Path) -> Counter:
-    """How often each operator runs in the compiled graphs, not counting what ran outside of them."""
-    counts: Counter[str] = Counter()
-    with order.open(newline="", errors="replace") as stream:
-        for row in csv.DictReader(stream):
-            info = row.get("node_info") or ""
-            match = _OPERATOR.search(info)
-            if match and not info.startswith("@pynative"):
-                counts[match[1]] += 1
-    return counts

@@ -12,6 +12,7 @@ __all__ = [
     "LeakyReLU",
     "MaxPool",
     "NarrowConv",
+    "PooledConv",
     "ReflectionPad",
     "SameAvgPool",
     "ScaledMeanPool",
@@ -21,6 +22,7 @@ __all__ = [
     "deconv",
     "mean_pool",
     "norm_layer",
+    "on_ascend",
     "weightless_conv",
 ]
 
@@ -32,7 +34,8 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 
-def _on_ascend() -> bool:
+def on_ascend() -> bool:
+    """Whether what is built now will run on Ascend."""
     return ms.get_context("device_target") == "Ascend"
 
 
@@ -66,6 +69,28 @@ def cancel_bias(cell: nn.Cell, norm: str) -> nn.Cell:
         cell.has_bias = False
         cell.bias.requires_grad = False
     return cell
+
+
+class PooledConv(nn.Conv2d):
+    """:func:`conv` whose result is reduced to the largest of each 2x2 square, as :class:`MaxPool` does.
+
+    The largest is taken before the bias is added, which is the same, rounding included, and touches a quarter.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, padding: int):
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel,
+            pad_mode="pad",
+            padding=padding,
+            has_bias=True,
+            weight_init="zeros",
+        )
+        self.largest = MaxPool()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.bias_add(self.largest(self.conv2d(x, self.weight)), self.bias)
 
 
 def deconv(
@@ -177,7 +202,7 @@ class LeakyReLU(nn.Cell):
 
     def __init__(self, slope: float = 0.2, fused: bool | None = None):
         super().__init__()
-        self.slope, self.fused = slope, _on_ascend() if fused is None else fused
+        self.slope, self.fused = slope, on_ascend() if fused is None else fused
         self.relu, self.prelu = ops.ReLU(), ops.PReLU()
         self.weight = Tensor(np.array([slope], np.float32))
 
@@ -220,7 +245,7 @@ class NarrowConv(nn.Cell):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, by_rows: bool | None = None):
         super().__init__()
-        self.by_rows = not _on_ascend() if by_rows is None else by_rows
+        self.by_rows = not on_ascend() if by_rows is None else by_rows
         self.shape = (out_channels * kernel, in_channels, 1, kernel)
         self.out_channels, self.kernel = out_channels, kernel
         self.weight = Parameter(Tensor(np.zeros((out_channels, in_channels, kernel, kernel), np.float32)), "weight")

@@ -10,7 +10,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from ..utils.errors import UserError
-from .layers import MaxPool, conv
+from .layers import MaxPool, PooledConv, conv
 from .losses import l1_loss
 from .parameters import load_arrays, named_parameters
 from .published_vgg import read_vgg19
@@ -35,10 +35,18 @@ def convolution_stack(plan: Sequence[int | str]) -> list[nn.Cell]:
 
 
 class VGG19(nn.SequentialCell):
-    """(N, 3, H, W) to the five relu maps 1_1, 2_1, 3_1, 4_1, 5_1; parameters are named as torchvision's features."""
+    """(N, 3, H, W) to the five relu maps 1_1, 2_1, 3_1, 4_1, 5_1; parameters are named as torchvision's features.
+
+    No map in front of a pool is asked for, and none is made: the pool comes before the bias and ReLU of its
+    convolution, which is the same function.
+    """
 
     def __init__(self) -> None:
         cells = convolution_stack(_PLAN)
+        for i, cell in enumerate(cells):
+            if isinstance(cell, MaxPool):
+                before = cells[i - 2]
+                cells[i - 2], cells[i] = PooledConv(before.in_channels, before.out_channels, 3, 1), nn.Identity()
         super().__init__(cells)
         for parameter in self.get_parameters():
             parameter.requires_grad = False

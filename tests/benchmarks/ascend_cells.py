@@ -53,6 +53,30 @@ def no_gradient():
     return _Gradient(_NoGradient()), [np.ones((1, 3, 8, 8), np.float32)]
 
 
-def fine():
-    """The same machinery around operators that Ascend has."""
-    return _Gradient(nn.SequentialCell([nn.Conv2d(3, 4, 3), nn.ReLU()])), [np.ones((1, 3, 8, 8), np.float32)]
+class _Counted(nn.Cell):
+    """A convolution of 3 to 4 channels, a square as a product, a matrix product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, stride=2, pad_mode="pad", padding=1)
+        self.weight = ms.Parameter(Tensor(np.ones((5, 4), np.float32)))
+        self.product = ops.MatMul(transpose_b=True)
+
+    def construct(self, x):
+        y = self.conv(x)
+        return self.product((y * y).reshape(4, 24).transpose(1, 0), self.weight)
+
+
+class _CountedGradients(nn.Cell):
+    def __init__(self) -> None:
+        super().__init__()
+        cell = _Counted()
+        self.gradients = ms.value_and_grad(cell, 0, cell.trainable_params())
+
+    def construct(self, x):
+        return self.gradients(x)
+
+
+def counted():
+    """The same machinery around operators that Ascend has; an image of 8x12 becomes one of 4x6."""
+    return _CountedGradients(), [np.ones((1, 3, 8, 12), np.float32)]

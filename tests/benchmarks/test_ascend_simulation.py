@@ -8,6 +8,7 @@ import pytest
 from benchmarks import simulate_ascend
 from benchmarks.ascend.compiler import compile_graph, read_kernels
 from benchmarks.ascend.jobs import Job, one_pass
+from benchmarks.ascend.roofline import roof_words
 from benchmarks.ascend.standins import build_standins, prepare_cann
 from src.systems.programs import load_config
 from src.training.buckets import COLLECTIVES
@@ -64,6 +65,11 @@ def test_a_flow_needs_few_collectives(cann):
     assert report.operators["L2Loss"][1] == report.operators["MaskedFill"][1] == 1
 
 
+def test_a_translation_that_measures_its_inverse_compiles(cann):
+    path = ROOT / "configs" / "hierarchyflow.yaml"
+    assert compile_graph(Job("eval", ("--config_path", str(path)), size=(64, 64)), cann).problems == []
+
+
 @pytest.mark.parametrize(
     "cell, reason",
     [("only_on_hosts", "SegmentMax"), ("depends_on_values", "dynamic shape"), ("no_gradient", "InstanceNormGrad")],
@@ -87,8 +93,33 @@ def test_a_910_has_no_bfloat16(cann):
     assert report.problems == ["Ascend910A (Atlas training series) has no bfloat16: use --precision fp32 or fp16"]
 
 
-def test_what_ascend_has_is_accepted(cann):
-    assert compile_graph(Job("tests.benchmarks.ascend_cells:fine"), cann).problems == []
+def test_what_ascend_has_is_accepted_and_counted(cann):
+    report = compile_graph(Job("tests.benchmarks.ascend_cells:counted"), cann)
+    assert report.problems == []
+    # float32: image 3x8x12, filters 4x3x3x3, features 4x4x6, weight 5x4, result 24x5
+    image, filters, features, weight, result = 4 * 288, 4 * 108, 4 * 96, 4 * 20, 4 * 120
+    assert _counted(report, "Conv2D") == (1, image + filters, features, 24 * 4 * 27)
+    assert _counted(report, "Conv2DBackpropInput") == (1, features + filters, image, 24 * 4 * 27)
+    assert _counted(report, "Conv2DBackpropFilter") == (1, features + image, filters, 24 * 4 * 27)
+    # rows x weight', gradient x weight, gradient' x rows
+    read, written = features + weight + result + weight + result + features, result + features + weight
+    assert _counted(report, "MatMul") == (3, read, written, 3 * 24 * 4 * 5)
+    # the square reads one tensor, its gradient two
+    assert _counted(report, "Mul") == (2, 3 * features, 2 * features, 0)
+    # views move nothing
+    assert _counted(report, "Reshape")[1:] == (0, 0, 0) and report.operators["Reshape"].kind == "other"
+    assert report.total is not None
+    launched = [operator for name, operator in report.operators.items() if name != "Reshape"]
+    assert report.total.number == sum(operator.number for operator in launched) == sum(report.kernels.values())
+    assert report.total.read_bytes == sum(operator.read_bytes for operator in launched)
+    # so small that moving takes longest: 1.6 TB/s
+    moved = report.total.read_bytes + report.total.written_bytes
+    assert report.total.bound_ms == pytest.approx(1000 * moved / 1.6e12)
+
+
+def _counted(report, name):
+    operator = report.operators[name]
+    return operator.number, operator.read_bytes, operator.written_bytes, operator.multiply_adds
 
 
 def test_recomputation_and_16_bits_take_less_memory(cann):
@@ -122,8 +153,17 @@ def test_the_command_writes_what_it_prints(cann, monkeypatch, capsys, tmp_path):
     written = json.loads((tmp_path / "out" / "sim.json").read_text())
     assert written["graphs"][0]["passed"] and written["graphs"][0]["kernels"]
     assert written["graphs"][0]["conv_precision"] == "exact" and written["graphs"][0]["job"]["soc"] == "Ascend910B2"
-    assert written["what"] == cann.words
-    assert capsys.readouterr().out.count("not run on an NPU") == 2
+    assert written["what"] == cann.words and "354 TFLOPS" in written["bound"]
+    total = written["graphs"][0]["total"]
+    shown = capsys.readouterr().out
+    assert shown.count("not run on an NPU") == 2 and f"{total['number']:7d} {total['read_bytes'] / 1e9:9.2f}" in shown
+    operators = written["graphs"][0]["operators"]
+    assert total["multiply_adds"] == sum(one["multiply_adds"] for one in operators.values()) > 0
+    assert total["bound_ms"] == pytest.approx(sum(one["bound_ms"] for one in operators.values()))
+
+
+def test_chips_without_figures_have_no_bound():
+    assert "nothing is published of Ascend910B4; use --soc Ascend910A, " in roof_words("Ascend910B4")
 
 
 def test_a_budget_that_is_exceeded_fails(cann, monkeypatch, capsys):

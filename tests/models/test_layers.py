@@ -13,7 +13,9 @@ from src.models.layers import (
     FoldedConv,
     InstanceNorm,
     LeakyReLU,
+    MaxPool,
     NarrowConv,
+    PooledConv,
     ReflectionPad,
     ScaledMeanPool,
     conv,
@@ -21,6 +23,7 @@ from src.models.layers import (
     mean_pool,
     norm_layer,
 )
+from src.models.losses import l1_loss
 from src.models.parameters import count_parameters, load_arrays, named_parameters
 
 
@@ -303,3 +306,39 @@ def test_a_bias_that_the_norm_cancels_is_neither_added_nor_trained(mode, make):
 
 def test_a_batch_norm_keeps_the_bias_in_front_of_it():
     assert conv(3, 4, 3, norm="batch").has_bias and len(conv(3, 4, 3, norm="batch").trainable_params()) == 2
+
+
+@pytest.mark.parametrize("height", [6, 7])
+def test_a_pool_in_front_of_the_bias_is_the_same(mode, height):
+    pooled, plain = PooledConv(3, 4, 3, 1), conv(3, 4, 3, 1, 1)
+    load_arrays(plain, fill(pooled))
+    plain = nn.SequentialCell([plain, MaxPool()])
+    x = random(2, 3, height, 8)
+    want = plain(Tensor(x)).asnumpy()
+    np.testing.assert_array_equal(pooled(Tensor(x)).asnumpy(), want)
+    upstream = random(*want.shape, seed=2)
+    got, want = backward(pooled, x, upstream), backward(plain, x, upstream)
+    np.testing.assert_allclose(got[0], want[0], atol=1e-5)
+    for name, gradient in got[1].items():
+        np.testing.assert_allclose(gradient, want[1][f"0.{name}"], atol=1e-5)
+
+
+class _Distance(nn.Cell):
+    def __init__(self, fused):
+        super().__init__()
+        self.fused = fused
+
+    def construct(self, pair):
+        return l1_loss(pair[0], pair[1], self.fused)
+
+
+@pytest.mark.parametrize("fused", [None, False, True])
+def test_l1_loss(mode, fused):
+    pair = random(2, 3, 5, 4)
+    # equal features, far ones, and differences as small as float32 has them between features near 1
+    pair[1, 0], pair[1, 1, 0] = pair[0, 0], 1e4
+    pair[0, 2, 0], pair[1, 2, 0] = 1.0, 1.0 + 2.0**-23
+    difference = pair[0] - pair[1]
+    np.testing.assert_allclose(_Distance(fused)(Tensor(pair)).asnumpy(), np.abs(difference).mean(), rtol=1e-6)
+    gradient, _ = backward(_Distance(fused), pair, np.float32(3))
+    np.testing.assert_allclose(gradient, np.stack([np.sign(difference), -np.sign(difference)]) * 3 / 60, rtol=1e-6)

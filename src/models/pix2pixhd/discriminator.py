@@ -2,7 +2,7 @@
 
 __all__ = ["MultiscaleDiscriminator"]
 
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 
 from ..layers import LeakyReLU, conv, norm_layer
 from ..recompute import recompute_stages
@@ -11,6 +11,9 @@ from .layers import PUBLISHED, Layers
 
 class MultiscaleDiscriminator(nn.Cell):
     """``num_D`` patch discriminators over an image pyramid.
+
+    ``construct(*parts)`` sees its parts, each (N, C, H, W), side by side. Each is halved by itself: a condition is then
+    halved once for all images that go with it, and no gradient of it is made.
 
     Returns one tuple per image scale, finest first: all ``n_layers + 2`` group outputs, the last being the patch logits
     (N, 1, h, w), or with ``features=False`` the logits alone.
@@ -54,17 +57,20 @@ class MultiscaleDiscriminator(nn.Cell):
                 else:
                     recompute_stages(group)
 
-    def construct(self, x: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+    def construct(self, *parts: Tensor) -> tuple[tuple[Tensor, ...], ...]:
         results = ()
         for i in range(self.num_D):
-            y = x
+            y = ops.concat(parts, 1) if len(parts) > 1 else parts[0]
             outputs = ()
             for group in self._scales[self.num_D - 1 - i]:
                 y = group(y)
                 outputs = outputs + (y,)
             results = results + (outputs,)
             if i < self.num_D - 1:
-                x = self.downsample(x)
+                halves = ()
+                for part in parts:
+                    halves = halves + (self.downsample(part),)
+                parts = halves
         return results
 
 

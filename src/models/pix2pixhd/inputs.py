@@ -56,9 +56,9 @@ class InputEncoder(nn.Cell):
         self.classes = Tensor(np.arange(max(label_nc, 1), dtype=np.int32).reshape(1, -1, 1, 1))
 
     def construct(self, label: Tensor, inst: Tensor) -> Tensor:
-        if self.label_nc > 0:
-            label = label == self.classes
-        label = label.astype(self.dtype)
-        if self.no_instance:
-            return label
-        return ops.concat((label, boundary_map(inst).astype(self.dtype)), 1)
+        # classes are joined with the boundaries as bools, a quarter of the bytes
+        kind = self.dtype if self.label_nc == 0 else ms.bool_
+        label = label.astype(kind) if self.label_nc == 0 else label == self.classes
+        if not self.no_instance:
+            label = ops.concat((label, boundary_map(inst).astype(kind)), 1)
+        return label.astype(self.dtype)

@@ -162,6 +162,20 @@ class _Generate(nn.Cell):
         return self.G(condition)
 
 
+class _Shown(nn.Cell):
+    """What the discriminator sees of a condition and an image: both, or the pair of them where it is augmented."""
+
+    def __init__(self, augment: DiffAugment):
+        super().__init__()
+        self.augment, self.augments = augment, bool(augment.policies)
+
+    def construct(self, condition: Tensor, image: Tensor, draws: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        image = image.astype(condition.dtype)
+        if self.augments:
+            return (self.augment(ops.concat((condition, image), 1), draws),)
+        return condition, image
+
+
 class _GeneratorLoss(nn.Cell):
     """``construct(...) -> (total * scale, terms, fake)``.
 
@@ -177,10 +191,10 @@ class _GeneratorLoss(nn.Cell):
         matching_weight: float | None,
         vgg_loss: VGGLoss | None,
         vgg_weight: float,
-        augment: nn.Cell,
+        augment: DiffAugment,
     ):
         super().__init__()
-        self.generate, self.D, self.gan, self.augment = generate, discriminator, GANLoss(lsgan), augment
+        self.generate, self.D, self.gan, self.shown = generate, discriminator, GANLoss(lsgan), _Shown(augment)
         self.matches_features, self.matching_weight = matching_weight is not None, matching_weight or 0.0
         self.has_vgg, self.vgg_weight = vgg_loss is not None, vgg_weight
         if vgg_loss is not None:
@@ -198,7 +212,7 @@ class _GeneratorLoss(nn.Cell):
         draws: tuple[Tensor, ...],
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         fake = self.generate(condition, regions, image, features)
-        outputs = self.D(self.augment(ops.concat((condition, fake.astype(condition.dtype)), 1), draws))
+        outputs = self.D(*self.shown(condition, fake, draws))
         adversarial = 0.0
         for scale_outputs in outputs:
             adversarial = adversarial + self.gan(scale_outputs[-1], True)
@@ -220,14 +234,16 @@ class _GeneratorLoss(nn.Cell):
 
 
 class _DiscriminatorLoss(nn.Cell):
-    """``construct(scale, pair) -> (loss / 2 * scale, loss, group outputs)`` of pairs that are all real or all fake."""
+    """``construct(scale, parts) -> (loss / 2 * scale, loss, group outputs)`` of what is all real or all fake."""
 
     def __init__(self, discriminator: nn.Cell, lsgan: bool, real: bool):
         super().__init__()
         self.D, self.gan, self.real = discriminator, GANLoss(lsgan), real
 
-    def construct(self, scale: Tensor, pair: Tensor) -> tuple[Tensor, Tensor, tuple[tuple[Tensor, ...], ...]]:
-        outputs = self.D(pair)
+    def construct(
+        self, scale: Tensor, parts: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor, tuple[tuple[Tensor, ...], ...]]:
+        outputs = self.D(*parts)
         loss = 0.0
         for scale_outputs in outputs:
             loss = loss + self.gan(scale_outputs[-1], self.real)
@@ -260,12 +276,12 @@ class Pix2PixHDGradients(nn.Cell):
         lsgan: bool,
         vgg_loss: VGGLoss | None,
         pool: ImagePool | None,
-        augment: nn.Cell,
+        augment: DiffAugment,
         generator_parameters: ParameterTuple,
         discriminator_parameters: ParameterTuple,
     ):
         super().__init__()
-        self.encode, self.augment = encode, augment
+        self.encode, self.augment, self.shown = encode, augment, _Shown(augment)
         self.has_pool, self.has_vgg = pool is not None, vgg_loss is not None
         if pool is not None:
             self.pool = pool
@@ -289,9 +305,7 @@ class Pix2PixHDGradients(nn.Cell):
         *draws: Tensor,
     ) -> tuple[Tensor, tuple[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor]]:
         condition = self.encode(label, inst)
-        (_, loss_real, real_outputs), grads_real = self.of_real(
-            scale, self.augment(ops.concat((condition, image.astype(condition.dtype)), 1), draws)
-        )
+        (_, loss_real, real_outputs), grads_real = self.of_real(scale, self.shown(condition, image, draws))
         real_maps = ()
         if self.has_vgg:
             real_maps = self.vgg_loss.features(image)
@@ -302,10 +316,13 @@ class Pix2PixHDGradients(nn.Cell):
             # the compiler merges equal forward passes, of the generator and of the discriminator that judges the same
             # fake twice, but not with what comes out of a gradient function beside its value
             fake = self.generate(condition, regions, image, features)
-        pair = ops.concat((condition, fake.astype(condition.dtype)), 1)
         if self.has_pool:
+            pair = ops.concat((condition, fake.astype(condition.dtype)), 1)
             pair = self.pool(pair.astype(ms.float32), slots).astype(condition.dtype)
-        (_, loss_fake, _), grads_fake = self.of_fake(scale, self.augment(pair, draws))
+            parts = (self.augment(pair, draws),)
+        else:
+            parts = self.shown(condition, fake, draws)
+        (_, loss_fake, _), grads_fake = self.of_fake(scale, parts)
         grads_discriminator = ()
         for i in range(len(grads_real)):
             grads_discriminator = grads_discriminator + (grads_real[i] + grads_fake[i],)

@@ -97,6 +97,11 @@ def test_discriminator_scales_count_from_the_coarsest_image():
     for fine, coarse in zip(three(Tensor(x))[1:], two(small), strict=True):
         for a, b in zip(fine, coarse, strict=True):
             np.testing.assert_array_equal(a.asnumpy(), b.asnumpy())
+    # condition and image by themselves are the same as side by side
+    apart = two(Tensor(x[:, :1]), Tensor(x[:, 1:]))
+    for whole, parts in zip(two(Tensor(x)), apart, strict=True):
+        for a, b in zip(whole, parts, strict=True):
+            np.testing.assert_array_equal(a.asnumpy(), b.asnumpy())
 
 
 def conv_names(*places):
