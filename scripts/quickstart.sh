@@ -10,7 +10,7 @@ source scripts/common.sh
 
 scenes=datasets/street_scenes
 if [ ! -d "$scenes/test_label" ]; then
-  "$PYTHON" data/create_street_scenes.py "$scenes" --train 96 --test 12 --width 256 --height 128
+  "$PYTHON" data/create_street_scenes.py "$scenes" --train 192 --test 12 --width 256 --height 128
 fi
 resume=()
 if [ -f checkpoints/quickstart/manifest.json ]; then resume=(--continue_train True); fi
