@@ -87,10 +87,16 @@ class PooledConv(nn.Conv2d):
             has_bias=True,
             weight_init="zeros",
         )
-        self.largest = MaxPool()
+        # no Cell: a precision of this one would be its, too, and there is no pooling of bfloat16
+        self.largest = ops.MaxPool(2, 2)
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.bias_add(self.largest(self.conv2d(x, self.weight)), self.bias)
+        y = self.conv2d(x, self.weight)
+        if y.dtype == ms.bfloat16:
+            y = self.largest(y.astype(ms.float32)).astype(ms.bfloat16)
+        else:
+            y = self.largest(y)
+        return self.bias_add(y, self.bias)
 
 
 def deconv(
