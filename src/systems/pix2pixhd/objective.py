@@ -38,6 +38,8 @@ NO_VGG = (
 class Pix2PixHDObjective(Objective):
     """Adversarial terms of all discriminator scales, with feature matching and VGG terms unless they are left out.
 
+    ``lambda_l1`` adds the mean absolute difference to the photo (Isola et al. 2017, equation 3).
+
     Args:
         system: the networks with the options of training.
         size: (height, width) of samples.
@@ -63,6 +65,7 @@ class Pix2PixHDObjective(Objective):
             "G_GAN",
             *(() if config.no_ganFeat_loss else ("G_GAN_Feat",)),
             *(() if config.no_vgg_loss else ("G_VGG",)),
+            *(("G_L1",) if config.lambda_l1 else ()),
             "D_real",
             "D_fake",
         )
@@ -117,7 +120,8 @@ class Pix2PixHDObjective(Objective):
             matching = config.lambda_feat * 4.0 / (config.n_layers_D + 1) / config.num_D
         discriminator = system.networks["D"]
         augment = DiffAugment(self.policies, config.output_nc)
-        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, self.vgg_loss, config.lambda_feat, augment)
+        vgg = self.vgg_loss, config.lambda_feat
+        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, *vgg, config.lambda_l1, augment)
         return Pix2PixHDGradients(
             system.encode,
             loss,
@@ -166,7 +170,7 @@ class _GeneratorLoss(nn.Cell):
     """``construct(...) -> (total * scale, terms, fake)``.
 
     Terms are summed over the discriminator's scales. ``matching_weight`` is None without feature matching, and
-    ``vgg_loss`` None without the perceptual term.
+    ``vgg_loss`` None without the perceptual term; an ``l1_weight`` of 0 leaves the difference of pixels out.
     """
 
     def __init__(
@@ -177,12 +181,13 @@ class _GeneratorLoss(nn.Cell):
         matching_weight: float | None,
         vgg_loss: VGGLoss | None,
         vgg_weight: float,
+        l1_weight: float,
         augment: nn.Cell,
     ):
         super().__init__()
         self.generate, self.D, self.gan, self.augment = generate, discriminator, GANLoss(lsgan), augment
         self.matches_features, self.matching_weight = matching_weight is not None, matching_weight or 0.0
-        self.has_vgg, self.vgg_weight = vgg_loss is not None, vgg_weight
+        self.has_vgg, self.vgg_weight, self.l1_weight = vgg_loss is not None, vgg_weight, l1_weight
         if vgg_loss is not None:
             self.vgg_loss = vgg_loss
 
@@ -216,6 +221,10 @@ class _GeneratorLoss(nn.Cell):
             perceptual = self.vgg_loss(fake, real_maps) * self.vgg_weight
             terms = terms + (perceptual,)
             total = total + perceptual
+        if self.l1_weight > 0:
+            difference = l1_loss(fake, image) * self.l1_weight
+            terms = terms + (difference,)
+            total = total + difference
         return total * scale, terms, fake
 
 

@@ -23,6 +23,7 @@ from ...models.parameters import init_weights
 from ...models.pix2pixhd.discriminator import MultiscaleDiscriminator
 from ...models.pix2pixhd.inputs import NOTHING, InputEncoder
 from ...models.pix2pixhd.layers import LAYERS
+from ...models.pix2pixhd.light import LightGenerator
 from ...models.pix2pixhd.networks import Encoder, GlobalGenerator, LocalEnhancer
 from ...models.pix2pixhd.passes import Encode, Generate
 from ...models.precision import compute_type, set_precision
@@ -117,8 +118,9 @@ class Pix2PixHD(System):
 
     def _generator(self, in_channels: int) -> nn.Cell:
         config = self.config
-        if config.netG == "global":
-            return GlobalGenerator(
+        if config.netG != "local":
+            kind = LightGenerator if config.netG == "light" else GlobalGenerator
+            return kind(
                 in_channels,
                 config.output_nc,
                 config.ngf,
