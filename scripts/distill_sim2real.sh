@@ -4,7 +4,9 @@
 #   bash scripts/distill_sim2real.sh TEACHER SOURCE_FOLDER PAIRS_FOLDER [--student light] [--key value ...]
 # TEACHER is the teacher's run folder (checkpoints/NAME), or a folder of translations from elsewhere under the names of
 # the images in SOURCE_FOLDER. Options go to the student's training. A Hierarchy Flow teacher takes its styles from
-# STYLE (an image, folder or list). The student is pix2pixHD's global generator, or the light one.
+# STYLE (an image, folder or list). The student is pix2pixHD's global generator, or the light one. With REAL, a folder of
+# real images, a second discriminator sees patches of them (--real_patches, [4,8] unless it is given), matched by the
+# VGG19 weights of VGG, or by random features.
 source "$(dirname "$0")/common.sh"
 if [ $# -lt 3 ] || [[ "$1$2$3" == *--* ]]; then
   echo "usage: bash scripts/distill_sim2real.sh TEACHER SOURCE_FOLDER PAIRS_FOLDER [--student light] [--key value ...]" >&2
@@ -22,6 +24,11 @@ case ${student:-global} in
     ;;
 esac
 mapfile -t training < <(drop "--student" "$@")
+patches=$(pick "--real_patches" "$@" | sed 's/^--real_patches=//' | tail -n 1)
+if [ -n "${REAL:-}" ] && [ -z "$patches" ]; then
+  patches=[4,8]
+  training+=(--real_patches "$patches")
+fi
 if [ -f "$teacher/config.yaml" ]; then
   model=$(sed -n 's/^model: //p' "$teacher/config.yaml")
   asked=()
@@ -51,5 +58,11 @@ else
   exit 1
 fi
 "$PYTHON" "$root/data/pair_translations.py" "$pictures" "$images" "$pairs"
+if [ -n "${REAL:-}" ]; then
+  grid=$(tr -d '[] ' <<<"$patches" | tr , x)
+  if [ ! -d "$pairs/train_real_$grid" ]; then
+    "$PYTHON" "$root/data/match_patches.py" "$pairs" "$REAL" --grid "$grid" --vgg "${VGG:-}"
+  fi
+fi
 run train.py --config_path "$preset" --name "$(basename "$teacher")_student" \
   "${options[@]}" --data_root "$pairs" "${training[@]}"

@@ -234,7 +234,7 @@ def check_script(words):
     if configured or runs or "features.sh" in text:
         # options of a script with several stages go to those that have them
         program = PROGRAMS[runs.pop()] if len(runs) == 1 and "features.sh" not in text else ANY
-        own = frozenset(re.findall(r'pick "--(\w+)"', text))
+        own = frozenset(re.findall(r'drop "--(\w+)"', text))
         check_options(program, words[1:], configured[-1] if configured else None, own)
     else:
         for option in options_of(words[1:]):

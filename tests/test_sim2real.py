@@ -113,7 +113,7 @@ def test_light_student_of_translations_from_elsewhere(streets, tmp_path):
     """A folder is a teacher as well; where it lacks an image's partner, that is said before anything is trained."""
     theirs, pairs = tmp_path / "theirs", tmp_path / "pairs"
     shutil.copytree(streets / "trainA", theirs)
-    student = "--student light --load_size 32 --resize_or_crop resize_and_crop --fine_size 32 --ngf 4 --ndf 4"
+    student = "--student light --resize_or_crop none --ngf 4 --ndf 4 --real_patches [2,2]"
     student += " --n_downsample_global 2 --n_blocks_global 1 --niter 1 --niter_decay 0 --mode pynative"
     command = ["distill_sim2real.sh", theirs, streets / "trainA", pairs, *student.split()]
     partner = (theirs / "trainA3.png").rename(tmp_path / "trainA3.png")
@@ -121,7 +121,8 @@ def test_light_student_of_translations_from_elsewhere(streets, tmp_path):
     assert len(said.splitlines()) == 1 and "theirs lacks the translations of 1 of 6 images" in said
     assert "(trainA3.png): add them" in said and not pairs.exists()
     partner.rename(theirs / partner.name)
-    assert "G_L1" in script(*command, folder=tmp_path)
+    said = script(*command, folder=tmp_path, REAL=str(streets / "trainB"))
+    assert "5 images of patches from 20 real ones" in said and "G_L1" in said and "P_real" in said
     run = tmp_path / "checkpoints" / "theirs_student"
     assert "body.0.conv_block.1.weight" in load_file(run / "latest_net_G.safetensors")
 

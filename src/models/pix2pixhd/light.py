@@ -1,8 +1,8 @@
 """A light generator for pairs: a U-Net (Ronneberger et al. 2015, section 2) in the place of the global generator.
 
-Its full-size maps are narrow and few, because these decide the time of an image. That a U-Net of a few channels is
-enough to imitate a large teacher in real time is the finding of REGEN (Pasios and Nikolaidis 2025) and HyPER-GAN
-(2026).
+Its full-size maps are narrow and few, because these decide the time of an image. The idea of a light student of an
+unpaired teacher's pairs is that of REGEN (2025), the U-Net that of HyPER-GAN (2026); widths and depth are this
+project's.
 """
 
 __all__ = ["LightGenerator"]
