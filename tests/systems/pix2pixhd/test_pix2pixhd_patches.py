@@ -45,7 +45,7 @@ def test_a_step_judges_patches_of_fakes_and_real_ones():
     assert set(Pix2PixHD(system.config, training=False).networks) == {"G"}
 
 
-def test_the_step_is_the_same_in_both_modes():
+def test_the_step_of_a_light_student_is_the_same_in_both_modes():
     found = []
     for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
         ms.set_context(mode=mode)
