@@ -31,6 +31,11 @@ SYSTEMS = {
         "G",
         {"ngf": 8, "n_downsample_global": 3, "n_blocks_global": 4},
     ),
+    "pix2pixHD_light": (
+        "configs/pix2pixhd_light.yaml",
+        "G",
+        {"ngf": 4, "n_downsample_global": 3, "n_blocks_global": 4},
+    ),
     "cyclegan": ("configs/cyclegan.yaml", "G_AB", {"ngf": 16, "n_residual_blocks": 6}),
     "cut": ("configs/cut.yaml", "G", {"ngf": 16, "n_residual_blocks": 6}),
     "hierarchyflow": ("configs/hierarchyflow.yaml", "HF", {}),

@@ -2,9 +2,10 @@
 
     python data/pair_translations.py SOURCE TRANSLATIONS TARGET
 
-SOURCE holds the images that a trained CycleGAN or Hierarchy Flow translated, TRANSLATIONS what eval.py wrote
-(results/predict/NAME/PHASE_TAG/images). TARGET gets train_A and test_A (the images) and train_B and test_B (their
-translations) under the names that the samples had in the translation. Existing files are kept, never overwritten.
+SOURCE holds the images that a trained CycleGAN, CUT or Hierarchy Flow translated, TRANSLATIONS what eval.py wrote
+(results/predict/NAME/PHASE_TAG/images), or translations from elsewhere under the names of the images. TARGET gets
+train_A and test_A (the images) and train_B and test_B (their translations) under the names that the samples had in the
+translation. Existing files are kept, never overwritten.
 """
 
 import argparse
@@ -22,6 +23,9 @@ from src.imaging.images import picture_info, read_image, write_png
 from src.imaging.names import half_name
 from src.utils.errors import UserError, run_command
 from src.utils.progress import track
+
+# names that a message lists
+_SHOWN = 5
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -57,19 +61,57 @@ def main(argv: list[str]) -> int:
 
 
 def match(source: Path, translations: Path) -> list[tuple[str, Path, Path]]:
-    """Name, image and translation of every image that was translated, sorted by name.
+    """Name, image and translation of every image, sorted by name.
 
-    Translations are named ``NAME_fake_B.png`` (CycleGAN; also fake_A) or ``NAME_to_STYLE.png`` (Hierarchy Flow).
+    Translations are named ``NAME_fake_B.png`` (CycleGAN and CUT; also fake_A) or ``NAME_to_STYLE.png`` (Hierarchy
+    Flow). Where more images find theirs under their very names, the translations were made elsewhere and are named so.
 
     Raises:
-        UserError: two translations of one image, none at all, or one of another size.
+        UserError: an image has no translation, two, or one of another size.
     """
     files = list_images(source)
+    listed = list_images(translations)
     named = dict(zip(names_of(files, source), files, strict=True))
+    under_names = [
+        (name, named[name], translation)
+        for name, translation in zip(names_of(listed, translations), listed, strict=True)
+        if name in named
+    ]
+    marked = _marked(files, source, named, listed)
+    pairs = max(marked, under_names, key=lambda found: len({file for _, file, _ in found}))
+    made: dict[Path, Path] = {}
+    for _, file, translation in pairs:
+        if (other := made.setdefault(file, translation)) != translation:
+            raise UserError(f"{other} and {translation} are translations of one image: keep one of them")
+    if not made:
+        raise UserError(
+            f"{translations} holds no translation of an image in {source}: they are matched by name; translate with "
+            f"eval.py --input {source}"
+        )
+    if missing := [file for file in files if file not in made]:
+        told = ", ".join(str(file.relative_to(source)) for file in missing[:_SHOWN])
+        raise UserError(
+            f"{translations} lacks the translations of {len(missing)} of {len(files)} images in {source} ({told}"
+            f"{', ...' if len(missing) > _SHOWN else ''}): add them, or take these images away"
+        )
+    for name, file, translation in pairs:
+        sizes = [(info.width, info.height) for info in (picture_info(file), picture_info(translation))]
+        if sizes[0] != sizes[1]:
+            raise UserError(
+                f"{name}: the image is {sizes[0][0]}x{sizes[0][1]} and its translation {sizes[1][0]}x{sizes[1][1]}: "
+                "translate with --eval_size original"
+            )
+    return sorted(pairs)
+
+
+def _marked(
+    files: list[Path], source: Path, named: dict[str, Path], listed: list[Path]
+) -> list[tuple[str, Path, Path]]:
+    """The translations whose names say of what they are one: name, image and translation."""
     contents = dict(zip(names_of(files, source, stem=attrgetter("stem")), files, strict=True))
     contents |= {half_name(name): file for name, file in contents.items()}
-    made: dict[Path, tuple[str, Path]] = {}
-    for translation in list_images(translations):
+    found = []
+    for translation in listed:
         name, is_fake = re.subn("_fake_[AB]$", "", translation.stem)
         file = named.get(name)
         if not is_fake:
@@ -77,23 +119,9 @@ def match(source: Path, translations: Path) -> list[tuple[str, Path, Path]]:
             while (name := name.rpartition("_to_")[0]) and name not in contents:
                 pass
             file = contents.get(name)
-        if file is None:
-            continue
-        if (other := made.setdefault(file, (name, translation))[1]) != translation:
-            raise UserError(f"{other} and {translation} are translations of one image: keep one of them")
-    if not made:
-        raise UserError(
-            f"{translations} holds no translation of an image in {source}: they are matched by name; translate with "
-            f"eval.py --input {source}"
-        )
-    for file, (name, translation) in made.items():
-        sizes = [(info.width, info.height) for info in (picture_info(file), picture_info(translation))]
-        if sizes[0] != sizes[1]:
-            raise UserError(
-                f"{name}: the image is {sizes[0][0]}x{sizes[0][1]} and its translation {sizes[1][0]}x{sizes[1][1]}: "
-                "translate with --eval_size original"
-            )
-    return sorted((name, file, translation) for file, (name, translation) in made.items())
+        if file is not None:
+            found.append((name, file, translation))
+    return found
 
 
 def copy(source: Path, target: Path) -> None:

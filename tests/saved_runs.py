@@ -32,6 +32,7 @@ _RUNS: dict[str, tuple[str | None, dict[str, object]]] = {
     "hierarchyflow": ("hierarchyflow.yaml", {"out_channels": "[6,12]", "pad_size": 4}),
     "label_feat": (None, TINY | {"label_feat": True, "no_instance": True}),
     "pictures": (None, TINY | {"label_nc": 0, "no_instance": True}),
+    "pictures_light": ("pix2pixhd_light.yaml", TINY),
     "pix2pixHD": (None, TINY),
 }
 

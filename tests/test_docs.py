@@ -56,6 +56,7 @@ RUN_BY = {
     r"/(distribute_)?train_cut\.sh": CUT + "test_a_continued_run_equals_an_uninterrupted_one",
     r"eval_cut\.sh": CUT + "test_evaluation_translates_one_way_and_says_how_well",
     r"train\.py --config_path configs/cut_fast": CUT + "test_a_continued_run_equals_an_uninterrupted_one",
+    r"distill_sim2real\.sh.* --student light": SIM2REAL + "test_light_student_of_translations_from_elsewhere",
     r"distill_sim2real\.sh": SIM2REAL + "test_student_learns_from_the_teacher",
     r"eval_fullglow_\S+ .*--task": "tests/systems/glow/test_flow_tasks.py::test_tasks_of_a_trained_flow",
     r"fullglow_\d+\.sh": "tests/systems/glow/test_flow_tasks.py::test_scripts_train_and_sample",
@@ -231,7 +232,8 @@ def check_script(words):
     if configured or runs or "features.sh" in text:
         # options of a script with several stages go to those that have them
         program = PROGRAMS[runs.pop()] if len(runs) == 1 and "features.sh" not in text else ANY
-        check_options(program, words[1:], configured[-1] if configured else None)
+        own = frozenset(re.findall(r'drop "--(\w+)"', text))
+        check_options(program, words[1:], configured[-1] if configured else None, own)
     else:
         for option in options_of(words[1:]):
             assert option in text, f"{words[0]} has no option {option}"

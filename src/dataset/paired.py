@@ -1,7 +1,7 @@
 """Paired data: a label map (or an image) and the photo it belongs to, with instance maps and feature maps.
 
 Folders under ``data_root``: ``{phase}_label`` (``{phase}_A`` when ``label_nc`` is 0), ``{phase}_inst``, ``{phase}_img``
-(``{phase}_B``) and ``{phase}_feat``. Files pair by name.
+(``{phase}_B``), ``{phase}_feat`` and ``{phase}_real_ROWSxCOLUMNS``. Files pair by name.
 """
 
 __all__ = ["PAIRED", "PairedReader", "PairedRequest", "paired_folders"]
@@ -45,6 +45,7 @@ class PairedRequest:
         instances: whether there are instance maps.
         regions: regions that features are pooled over: ``instances``, ``labels``, or empty without features.
         feature_channels: channels of the feature maps to read; 0 reads none.
+        real_grid: rows and columns of patches in the images of ``{phase}_real_ROWSxCOLUMNS`` to read; empty reads none.
         needs_image: photos are needed, in evaluation too.
         ways_out: for a column, what to do where its folder is missing.
     """
@@ -56,12 +57,13 @@ class PairedRequest:
     instances: bool = True
     regions: str = ""
     feature_channels: int = 0
+    real_grid: tuple[int, ...] = ()
     needs_image: bool = False
     ways_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def paired_folders(request: PairedRequest, options: Config, phase: str, training: bool) -> dict[str, Path]:
-    """The folder of each column that is needed, in the order label, inst, image, feat.
+    """The folder of each column that is needed, in the order label, inst, image, feat, real.
 
     Photos are needed for training and where the request says so; otherwise they are used if they exist.
 
@@ -84,6 +86,8 @@ def paired_folders(request: PairedRequest, options: Config, phase: str, training
         folders["image"] = photos
     if request.feature_channels:
         folders["feat"] = root / f"{phase}_feat"
+    if request.real_grid:
+        folders["real"] = root / f"{phase}_real_{'x'.join(map(str, request.real_grid))}"
     for column, folder in folders.items():
         if not folder.is_dir():
             way_out = request.ways_out.get(column, f"check --data_root {options.data_root} and --phase")
@@ -109,8 +113,8 @@ class PairedReader(Reader):
 
     Columns of a sample: ``label`` int32 ``(1, H, W)`` below ``label_nc``, or float32 ``(input_nc, H, W)`` in [-1, 1]
     when ``label_nc`` is 0; ``inst`` int32 ``(1, H, W)``, relabelled to 0..K-1 in ascending order of the original ids;
-    ``image`` float32 ``(output_nc, H, W)`` and ``feat`` float32 ``(feat_num, H, W)`` in [-1, 1]. Outside training also
-    ``inst_id`` int32 ``(max_instances,)``: the original id of each relabelled one, then -1.
+    ``image`` and ``real`` float32 ``(output_nc, H, W)`` and ``feat`` float32 ``(feat_num, H, W)`` in [-1, 1]. Outside
+    training also ``inst_id`` int32 ``(max_instances,)``: the original id of each relabelled one, then -1.
 
     Args:
         request: the data that the system needs.
@@ -144,7 +148,7 @@ class PairedReader(Reader):
             self._allow_8bit = options.allow_8bit_instances
             self.settings |= {"max_instances": options.max_instances, "allow_8bit_instances": self._allow_8bit}
         channels = {"label": 0 if request.label_nc else request.input_channels, "image": request.output_channels}
-        channels["feat"] = request.feature_channels
+        channels |= {"feat": request.feature_channels, "real": request.output_channels}
         self._channels = {name: channels[name] for name in self.stored if channels.get(name)}
         self.settings["channels"] = dict(self._channels)
         if limited:
@@ -164,7 +168,7 @@ class PairedReader(Reader):
                 target = arrays["label"].shape[1], arrays["label"].shape[0]
             else:
                 target = resize(*size)
-            is_photo = name == "image" or (name == "label" and not self.request.label_nc)
+            is_photo = name in ("image", "real") or (name == "label" and not self.request.label_nc)
             arrays[name] = resize_photo(array, target) if is_photo else resize_ids(array, target)
             if arrays[name].shape[:2] != arrays["label"].shape[:2]:
                 raise UserError(
@@ -266,6 +270,8 @@ def example(request: PairedRequest, batch_size: int, size: tuple[int, int], trai
         batch["image"] = zeros(request.output_channels)
     if request.feature_channels and training:
         batch["feat"] = zeros(request.feature_channels)
+    if request.real_grid and training:
+        batch["real"] = zeros(request.output_channels)
     return batch
 
 

@@ -140,14 +140,13 @@ def test_damaged_export_is_explained(tmp_path):
 def test_pairs_from_translations(tmp_path, pattern):
     for i in range(10):
         picture(tmp_path / "in" / f"{i:03d}.png", (i, 0, 0))
-        if i:  # the first was not translated
-            picture(tmp_path / "made" / pattern.format(f"{i:03d}"), (i, 100, 0))
+        picture(tmp_path / "made" / pattern.format(f"{i:03d}"), (i, 100, 0))
     command = [str(tmp_path / name) for name in ("in", "made", "out")]
     for _ in range(2):
         pair.main(command)
     found = {p.name: sorted(q.name for q in p.iterdir()) for p in (tmp_path / "out").iterdir()}
     assert found["train_A"] == found["train_B"] and found["test_A"] == found["test_B"]
-    assert (len(found["train_A"]), len(found["test_A"])) == (8, 1)
+    assert (len(found["train_A"]), len(found["test_A"])) == (9, 1)
     for side, green in (("A", 0), ("B", 100)):
         for phase in ("train", "test"):
             for name in found[f"{phase}_{side}"]:

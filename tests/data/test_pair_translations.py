@@ -30,7 +30,7 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize("form", ["{}_fake_B", "{}_to_"])
+@pytest.mark.parametrize("form", ["{}", "{}_fake_B", "{}_to_"])
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_names_are_those_of_the_translation(tmp_path, kind, form):
     """The samples of the data set and this command name the same images alike."""
@@ -65,3 +65,15 @@ def test_two_translations_of_one_image_are_refused(tmp_path):
         picture(tmp_path / "made" / f"{name}.png", (0, 0, 0))
     with pytest.raises(UserError, match="a_to_x.png and .*a_to_y.png are translations of one image"):
         pair_translations.main([str(tmp_path / name) for name in ("in", "made", "out")])
+
+
+@pytest.mark.parametrize("form", ["{}", "{}_fake_B", "{}_to_x"])
+def test_images_without_a_translation_are_named(tmp_path, form):
+    for i in range(9):
+        picture(tmp_path / "in" / "town" / f"{i}.png", (i, 0, 0))
+    for i in (3, 8):
+        picture(tmp_path / "made" / f"{form.format(i)}.png", (i, 0, 0))
+    said = r"made lacks the translations of 7 of 9 images in .*in \(town/0.png, .*, town/5.png, ...\): add them"
+    with pytest.raises(UserError, match=said):
+        pair_translations.main([str(tmp_path / name) for name in ("in", "made", "out")])
+    assert not (tmp_path / "out").exists()

@@ -93,6 +93,7 @@ CASES = {
     "hflow": [],
     "hierarchyflow": ["--flexible_size=True"],
     "pictures": ["--height=32", "--width=48"],
+    "pictures_light": ["--flexible_size=True"],
     "pix2pixHD": ["--height=32", "--width=48", "--batch_size=2"],
 }
 

@@ -121,7 +121,7 @@ def test_layers_that_know_no_bfloat16_take_it(layer):
 # -- the step ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("netG", ["global", "local"])
+@pytest.mark.parametrize("netG", ["global", "local", "light"])
 def test_forward_in_fp16_is_close(netG):
     systems = [system_of("--netG", netG, "--precision", precision) for precision in ("fp32", "fp16")]
     want, got = (system.translate(batch_of())["synthesized_image"] for system in systems)
@@ -201,6 +201,7 @@ def test_fp16_gradients_are_close():
         (("--netG", "global", "--instance_feat", "True"), "graph"),
         (("--netG", "global", "--instance_feat", "True"), "pynative"),
         (("--netG", "local"), "pynative"),
+        (("--netG", "light", "--lambda_l1", "9"), "pynative"),
         (("--no_ganFeat_loss", "True"), "pynative"),
     ],
     indirect=["mode"],

@@ -212,7 +212,7 @@ def test_the_command_line(argv, key, value):
         (["--lr", "fast"], r"lr fast is not a number"),
         (["--lr", ""], r"lr  is not a number"),
         (["--no_flip", "maybe"], r"no_flip maybe is not True or False"),
-        (["--netG", "locl"], r"netG locl is not one of global, local; did you mean local\?"),
+        (["--netG", "locl"], r"netG locl is not one of global, local, light; did you mean local\?"),
         (["--name"], r"--name has no value"),
         (["--load_pretrain", "--lr", "1"], r"--load_pretrain has no value"),
         (["--gpu_ids", "0,1"], r"gpu_ids 0,1 names 2 devices: .*distribute_train_\*.sh 2"),
@@ -333,7 +333,7 @@ def test_help_lists_the_options_of_this_system_and_program_by_owner(capsys):
     schema = schema_of(TRAIN, describe("pix2pixHD"))
     assert all(f"--{name} " in text for name in schema.options)
     assert all(f"{other} = {name}" in " ".join(text.split()) for other, name in schema.other_names.items())
-    assert "--netG 'global' [global, local]" in text
+    assert "--netG 'global' [global, local, light]" in text
     assert text.index("\nevery run:\n") < text.index("\ntrain.py:\n") < text.index("\npix2pixHD:\n")
     assert not {"--metrics", "--how_many", "--n_flow", "--lambda_cyc", "--file_format"} & set(text.split())
     text = help_of(EVAL, ["--model", "HFLOW"], capsys)

@@ -16,6 +16,7 @@ from ...models.pix2pixhd.inputs import NOTHING, InputEncoder, instance_mean
 from ...models.precision import set_precision
 from ...models.vgg import VGGLoss, load_vgg
 from ...utils.errors import UserError
+from .patches import PatchDiscriminatorLoss, PatchLoss, check_patches
 
 if TYPE_CHECKING:
     from .system import Pix2PixHD
@@ -38,6 +39,9 @@ NO_VGG = (
 class Pix2PixHDObjective(Objective):
     """Adversarial terms of all discriminator scales, with feature matching and VGG terms unless they are left out.
 
+    ``lambda_l1`` adds the mean absolute difference to the photo (Isola et al. 2017, equation 3), ``real_patches`` the
+    verdict of a second discriminator on patches: see :mod:`src.systems.pix2pixhd.patches`.
+
     Args:
         system: the networks with the options of training.
         size: (height, width) of samples.
@@ -51,6 +55,7 @@ class Pix2PixHDObjective(Objective):
         config = self.config = system.config
         self.system = system
         _check_size(size, system.stride, max(system.smallest, 0 if config.no_vgg_loss else _SMALLEST_OF_VGG))
+        check_patches(config, size)
         self.vgg_loss = None
         if not config.no_vgg_loss:
             vgg = load_vgg(config.vgg_pre_trained, NO_VGG)
@@ -63,8 +68,11 @@ class Pix2PixHDObjective(Objective):
             "G_GAN",
             *(() if config.no_ganFeat_loss else ("G_GAN_Feat",)),
             *(() if config.no_vgg_loss else ("G_VGG",)),
+            *(("G_L1",) if config.lambda_l1 else ()),
+            *(("G_P",) if any(config.real_patches) else ()),
             "D_real",
             "D_fake",
+            *(("P_real", "P_fake") if any(config.real_patches) else ()),
         )
         if config.pool_size:
             shape = (system.condition_channels + config.output_nc, *size)
@@ -80,6 +88,7 @@ class Pix2PixHDObjective(Objective):
             self.system.region_map(batch),
             batch["image"],
             batch.get("feat", NOTHING),
+            batch.get("real", NOTHING),
             slots,
             *draw_augmentation(self.policies, len(batch["label"]), self.size, step, self.config.seed),
         )
@@ -101,9 +110,10 @@ class Pix2PixHDObjective(Objective):
         if system.encodes:
             parameters |= system.trainable("E")
         betas = config.beta1, config.beta2
+        judges = system.trainable("D") | (system.trainable("P") if "P" in system.networks else {})
         return (
             UpdateGroup("G_enhancer" if only_enhancer else "G", parameters, config.lr, *betas),
-            UpdateGroup("D", system.trainable("D"), config.lr_D or config.lr, *betas),
+            UpdateGroup("D", judges, config.lr_D or config.lr, *betas),
         )
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
@@ -117,7 +127,13 @@ class Pix2PixHDObjective(Objective):
             matching = config.lambda_feat * 4.0 / (config.n_layers_D + 1) / config.num_D
         discriminator = system.networks["D"]
         augment = DiffAugment(self.policies, config.output_nc)
-        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, self.vgg_loss, config.lambda_feat, augment)
+        vgg = self.vgg_loss, config.lambda_feat
+        patches = None
+        if any(config.real_patches):
+            patches = PatchLoss(system.networks["P"], config.real_patches, lsgan)
+        weights = config.lambda_l1, config.lambda_real
+        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, *vgg, *weights, augment, patches)
+        judges = groups[1].parameters
         return Pix2PixHDGradients(
             system.encode,
             loss,
@@ -126,7 +142,10 @@ class Pix2PixHDObjective(Objective):
             self.vgg_loss,
             self.buffers.get("pool"),
             augment,
-            *(ParameterTuple(group.parameters.values()) for group in groups),
+            patches,
+            ParameterTuple(groups[0].parameters.values()),
+            ParameterTuple(p for name, p in judges.items() if not name.startswith("P.")),
+            ParameterTuple(p for name, p in judges.items() if name.startswith("P.")),
         )
 
     def outputs(self, tensors: tuple) -> Batch:
@@ -180,7 +199,8 @@ class _GeneratorLoss(nn.Cell):
     """``construct(...) -> (total * scale, terms, fake)``.
 
     Terms are summed over the discriminator's scales. ``matching_weight`` is None without feature matching, and
-    ``vgg_loss`` None without the perceptual term.
+    ``vgg_loss`` None without the perceptual term; an ``l1_weight`` of 0 leaves the difference of pixels out;
+    ``patches`` is None without real patches.
     """
 
     def __init__(
@@ -191,14 +211,20 @@ class _GeneratorLoss(nn.Cell):
         matching_weight: float | None,
         vgg_loss: VGGLoss | None,
         vgg_weight: float,
+        l1_weight: float,
+        patch_weight: float,
         augment: DiffAugment,
+        patches: PatchLoss | None,
     ):
         super().__init__()
         self.generate, self.D, self.gan, self.shown = generate, discriminator, GANLoss(lsgan), _Shown(augment)
         self.matches_features, self.matching_weight = matching_weight is not None, matching_weight or 0.0
-        self.has_vgg, self.vgg_weight = vgg_loss is not None, vgg_weight
+        self.has_vgg, self.vgg_weight, self.l1_weight = vgg_loss is not None, vgg_weight, l1_weight
         if vgg_loss is not None:
             self.vgg_loss = vgg_loss
+        self.has_patches, self.patch_weight = patches is not None, patch_weight
+        if patches is not None:
+            self.patches = patches
 
     def construct(
         self,
@@ -230,6 +256,14 @@ class _GeneratorLoss(nn.Cell):
             perceptual = self.vgg_loss(fake, real_maps) * self.vgg_weight
             terms = terms + (perceptual,)
             total = total + perceptual
+        if self.l1_weight > 0:
+            difference = l1_loss(fake, image) * self.l1_weight
+            terms = terms + (difference,)
+            total = total + difference
+        if self.has_patches:
+            natural = self.patches(fake, True) * self.patch_weight
+            terms = terms + (natural,)
+            total = total + natural
         return total * scale, terms, fake
 
 
@@ -265,7 +299,9 @@ class Pix2PixHDGradients(nn.Cell):
         pool: None without a history.
         augment: changes what the discriminator sees, a :class:`DiffAugment`; a step has one draw for real and fake
             pairs, because feature matching compares them.
-        generator_parameters, discriminator_parameters: parameters that gradients are taken of.
+        patches: the loss of ``generator_loss`` on patches; None without real ones.
+        generator_parameters, discriminator_parameters, patch_parameters: parameters that gradients are taken of; the
+            last two are one group.
     """
 
     def __init__(
@@ -277,8 +313,10 @@ class Pix2PixHDGradients(nn.Cell):
         vgg_loss: VGGLoss | None,
         pool: ImagePool | None,
         augment: DiffAugment,
+        patches: PatchLoss | None,
         generator_parameters: ParameterTuple,
         discriminator_parameters: ParameterTuple,
+        patch_parameters: ParameterTuple,
     ):
         super().__init__()
         self.encode, self.augment, self.shown = encode, augment, _Shown(augment)
@@ -290,6 +328,10 @@ class Pix2PixHDGradients(nn.Cell):
         real, fake = (_DiscriminatorLoss(discriminator, lsgan, real) for real in (True, False))
         self.of_real = ms.value_and_grad(real, None, discriminator_parameters, has_aux=True)
         self.of_fake = ms.value_and_grad(fake, None, discriminator_parameters, has_aux=True)
+        self.has_patches = patches is not None
+        if patches is not None:
+            judge = PatchDiscriminatorLoss(patches)
+            self.of_patches = ms.value_and_grad(judge, None, patch_parameters, has_aux=True)
         self.generate, self.compiles = generator_loss.generate, ms.get_context("mode") == ms.GRAPH_MODE
         self.of_generator = ms.value_and_grad(generator_loss, None, generator_parameters, has_aux=True)
 
@@ -301,6 +343,7 @@ class Pix2PixHDGradients(nn.Cell):
         regions: Tensor,
         image: Tensor,
         features: Tensor,
+        real: Tensor,
         slots: Tensor,
         *draws: Tensor,
     ) -> tuple[Tensor, tuple[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor]]:
@@ -326,5 +369,10 @@ class Pix2PixHDGradients(nn.Cell):
         grads_discriminator = ()
         for i in range(len(grads_real)):
             grads_discriminator = grads_discriminator + (grads_real[i] + grads_fake[i],)
-        losses = ops.stack(terms + (loss_real, loss_fake))
+        judged = (loss_real, loss_fake)
+        if self.has_patches:
+            (_, patches_real, patches_fake), grads_patches = self.of_patches(scale, real, fake)
+            judged = judged + (patches_real, patches_fake)
+            grads_discriminator = grads_discriminator + grads_patches
+        losses = ops.stack(terms + judged)
         return losses, (grads_generator, grads_discriminator), (fake,)

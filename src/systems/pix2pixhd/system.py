@@ -23,6 +23,7 @@ from ...models.parameters import init_weights
 from ...models.pix2pixhd.discriminator import MultiscaleDiscriminator
 from ...models.pix2pixhd.inputs import NOTHING, InputEncoder
 from ...models.pix2pixhd.layers import LAYERS
+from ...models.pix2pixhd.light import LightGenerator
 from ...models.pix2pixhd.networks import Encoder, GlobalGenerator, LocalEnhancer
 from ...models.pix2pixhd.passes import Encode, Generate
 from ...models.precision import compute_type, set_precision
@@ -34,6 +35,7 @@ from .choices import check_options, stride_of, uses_encoded_image, uses_features
 from .clusters import FeatureClusters, paint_regions, region_means
 from .companions import FeatureCompanions
 from .objective import NO_VGG, Pix2PixHDObjective
+from .patches import check_patches
 from .published import Pix2PixHDWeights
 
 if TYPE_CHECKING:
@@ -78,6 +80,9 @@ class Pix2PixHD(System):
             self.add_encoder()
         if training:
             self._add("D", self._discriminator())
+            if any(config.real_patches):
+                shape = config.output_nc, config.ndf, config.n_layers_D, 1, self._norm
+                self._add("P", MultiscaleDiscriminator(*shape, features=False, layers=self._layers))
         self.clusters: FeatureClusters | None = None
         self.cluster_file = Path(config.cluster_path)
 
@@ -117,8 +122,9 @@ class Pix2PixHD(System):
 
     def _generator(self, in_channels: int) -> nn.Cell:
         config = self.config
-        if config.netG == "global":
-            return GlobalGenerator(
+        if config.netG != "local":
+            kind = LightGenerator if config.netG == "light" else GlobalGenerator
+            return kind(
                 in_channels,
                 config.output_nc,
                 config.ngf,
@@ -173,6 +179,7 @@ class Pix2PixHD(System):
             "--label_nc 0 --no_instance True",
             "inst": "pass --no_instance True to do without instance maps",
             "feat": "make it with precompute_feature_maps.py, or pass --load_features False",
+            "real": "make it with data/match_patches.py, or pass --real_patches [0,0]",
         }
         if encoded:
             ways_out["image"] = "pass --use_encoded_image False to draw styles instead of encoding photos"
@@ -184,6 +191,7 @@ class Pix2PixHD(System):
             instances=not config.no_instance,
             regions="labels" if config.label_feat else "instances" if config.instance_feat else "",
             feature_channels=config.feat_num if loads else 0,
+            real_grid=tuple(config.real_patches) if training and any(config.real_patches) else (),
             needs_image=training or encoded,
             ways_out=ways_out,
         )
@@ -191,6 +199,7 @@ class Pix2PixHD(System):
     @classmethod
     def check_files(cls, config: Config) -> None:
         policies_of(config.diffaug)
+        check_patches(config)
         if not config.no_vgg_loss:
             require_vgg(config.vgg_pre_trained, NO_VGG)
 

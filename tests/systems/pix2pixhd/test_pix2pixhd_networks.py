@@ -147,6 +147,7 @@ def test_two_enhancers_are_sums_over_a_pyramid(mode):
         ([], 4),
         (["--netG", "local"], 8),
         (["--netG", "local", "--n_local_enhancers", "2"], 16),
+        (["--netG", "light"], 4),
         (["--n_local_enhancers", "3"], 4),
         (["--instance_feat", "--n_downsample_E", "3"], 8),
         (["--instance_feat", "--n_downsample_E", "3", "--load_features"], 4),

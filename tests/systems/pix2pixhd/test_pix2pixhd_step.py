@@ -26,7 +26,9 @@ def test_gan_losses(mode):
 @pytest.mark.parametrize("policies", ["", "color,translation,cutout"])
 def test_a_step_takes_the_published_losses_at_the_weights_before_any_update(policies):
     """With the pairs that the discriminator sees augmented, condition and image alike, where that is asked for."""
-    system = system_of("--num_D", "2", "--n_layers_D", "2", "--lambda_feat", "7", "--diffaug", policies)
+    system = system_of(
+        *["--num_D", "2", "--n_layers_D", "2", "--lambda_feat", "7", "--lambda_l1", "9"], "--diffaug", policies
+    )
     batch = batch_of(system, n=2)
     drawn = tuple(map(Tensor, draw_augmentation(policies_of(policies), 2, (16, 32), 0, system.config.seed)))
     augment = DiffAugment(policies_of(policies), 3)
@@ -43,6 +45,7 @@ def test_a_step_takes_the_published_losses_at_the_weights_before_any_update(poli
         "G_GAN": sum(((s[-1] - 1) ** 2).mean() for s in of_fake),
         # 4 / (n_layers_D + 1) / num_D times lambda_feat
         "G_GAN_Feat": 7 * 4 / 3 / 2 * sum(np.abs(a - b).mean() for a, b in inner_pairs),
+        "G_L1": 9 * np.abs(fake - batch["image"]).mean(),
         "D_real": sum(((s[-1] - 1) ** 2).mean() for s in of_real),
         "D_fake": sum((s[-1] ** 2).mean() for s in of_fake),
     }  # fmt: skip
@@ -73,6 +76,7 @@ VARIANTS = {
     "bce_alone": (["--no_lsgan", "--no_ganFeat_loss"], "G_GAN D_real D_fake"),
     "local": (["--netG", "local"], "G_GAN G_GAN_Feat D_real D_fake"),
     "two_enhancers": (["--netG", "local", "--n_local_enhancers", "2"], "G_GAN G_GAN_Feat D_real D_fake"),
+    "light": (["--netG", "light", "--lambda_l1", "100"], "G_GAN G_GAN_Feat G_L1 D_real D_fake"),
     "pool": (["--pool_size", "2"], "G_GAN G_GAN_Feat D_real D_fake"),
 }
 

@@ -36,6 +36,8 @@ def batch_of(system, n=1, height=16, width=32, seed=0):
         batch["inst"] = rng.integers(0, 8, (n, 1, height // 4, width // 4)).repeat(4, 2).repeat(4, 3).astype(np.int32)
     if config.load_features:
         batch["feat"] = images(config.feat_num)
+    if any(config.real_patches):
+        batch["real"] = images(config.output_nc)
     return batch | {"image": images(config.output_nc), "id": np.arange(n, dtype=np.int32)}
 
 
