@@ -32,6 +32,7 @@ SYSTEMS = {
         {"ngf": 8, "n_downsample_global": 3, "n_blocks_global": 4},
     ),
     "cyclegan": ("configs/cyclegan.yaml", "G_AB", {"ngf": 16, "n_residual_blocks": 6}),
+    "cut": ("configs/cut.yaml", "G", {"ngf": 16, "n_residual_blocks": 6}),
     "hierarchyflow": ("configs/hierarchyflow.yaml", "HF", {}),
     "fullglow": ("configs/fullglow_streets.yaml", "sample", _FLOW | {"coupling_filters": 64}),
     "cglow": ("configs/cglow.yaml", "sample", _FLOW | {"x_hidden_channels": 16, "y_hidden_channels": 32}),

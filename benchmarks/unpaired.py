@@ -1,6 +1,7 @@
 """What unpaired translation costs: compile seconds, milliseconds a step and a translated picture, peak memory.
 
-``python benchmarks/unpaired.py [--systems cyclegan,hierarchyflow] [--height 128] [--width 256] [--steps 5] [--key V]``
+``python benchmarks/unpaired.py [--systems cyclegan,cut,hierarchyflow] [--height 128] [--width 256] [--steps 5]
+[--key V]``
 
 Every system and every part runs in a process of its own, so that peaks do not add up; further options are those of
 train.py. Pictures are random and the VGG has random weights, which cost what real ones cost.
@@ -25,7 +26,7 @@ from src.systems.programs import load_config
 
 def main(argv: list[str]) -> None:
     """Run every part in a process of its own and print a table."""
-    own = {"systems": "cyclegan,hierarchyflow", "height": "128", "width": "256", "steps": "5", "child": ""}
+    own = {"systems": "cyclegan,cut,hierarchyflow", "height": "128", "width": "256", "steps": "5", "child": ""}
     options = parse_words(argv)
     own |= {key: options.pop(key) for key in list(options) if key in own}
     rest = [word for key, value in options.items() for word in (f"--{key}", value)]

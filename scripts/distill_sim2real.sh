@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Unpaired teacher to paired student: translate a folder with a trained CycleGAN or Hierarchy Flow, then train
-# pix2pixHD on the pairs:
+# Unpaired teacher to paired student: translate a folder with a trained CycleGAN, CUT or Hierarchy Flow, then
+# train pix2pixHD on the pairs:
 #   bash scripts/distill_sim2real.sh TEACHER_RUN SOURCE_FOLDER PAIRS_FOLDER [--key value ...]
 # TEACHER_RUN is the teacher's run folder (checkpoints/NAME). Options go to the student's training. A Hierarchy Flow
 # teacher takes its styles from STYLE (an image, folder or list).
@@ -19,6 +19,7 @@ model=$(sed -n 's/^model: //p' "$teacher/config.yaml")
 options=()
 case $model in
   cyclegan) options=(--direction "${DIRECTION:-AtoB}") ;;
+  cut) ;;
   hierarchyflow)
     if [ -z "${STYLE:-}" ]; then
       echo "a Hierarchy Flow teacher needs styles: STYLE=FOLDER bash scripts/distill_sim2real.sh ..." >&2
@@ -27,7 +28,7 @@ case $model in
     options=(--style "$STYLE")
     ;;
   *)
-    echo "$teacher is a run of $model: a teacher is a cyclegan or a hierarchyflow" >&2
+    echo "$teacher is a run of $model: a teacher is a cyclegan, a cut or a hierarchyflow" >&2
     exit 1
     ;;
 esac

@@ -22,6 +22,7 @@ _RUNS: dict[str, tuple[str | None, dict[str, object]]] = {
         {"img_size": "[32,32]", "n_block": 1, "n_flow": "[1]", "x_hidden_size": 4, "x_hidden_channels": 4}
         | {"y_hidden_channels": 8, "dataset": "pairs", "mapping": "label2photo"},
     ),
+    "cut": ("cut.yaml", _GAN),
     "cyclegan": ("cyclegan.yaml", _GAN),
     "dualglow": ("dualglow.yaml", _FLOW | {"dataset": "pairs", "mapping": "label2photo"}),
     "feat": (None, TINY | {"instance_feat": True}),

@@ -22,6 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 EVERY_LANGUAGE = [*PAGES, ROOT / "README_CN.md", *sorted((ROOT / "docs" / "zh").glob("*.md"))]
 SCRIPTS = "tests/test_scripts.py::"
 SIM2REAL = "tests/test_sim2real.py::"
+CUT = "tests/systems/cut/test_cut_run.py::"
 CONVERT = "tests/data/test_convert_checkpoint.py::"
 #: a pattern of the command and the test that runs it, on small data and with small networks; the first that fits counts
 RUN_BY = {
@@ -51,6 +52,12 @@ RUN_BY = {
     r"/train_hierarchyflow\.sh": SIM2REAL + "test_hierarchy_flow_trains_by_steps_and_names_its_results",
     r"eval_hierarchyflow\.sh": SIM2REAL + "test_hierarchy_flow_trains_by_steps_and_names_its_results",
     r"distribute_train_(cyclegan|hierarchyflow)\.sh": SIM2REAL + "test_older_form_of_the_distribute_scripts",
+    r"eval_cut\.sh.* --input \S+\.mp4": SIM2REAL + "test_a_video_in_is_a_video_out",
+    r"/(distribute_)?train_cut\.sh": CUT + "test_a_continued_run_equals_an_uninterrupted_one",
+    r"eval_cut\.sh": CUT + "test_evaluation_translates_one_way_and_says_how_well",
+    r"train\.py --config_path configs/cut_fast": CUT + "test_a_continued_run_equals_an_uninterrupted_one",
+    r"benchmarks/simulate_ascend\.py": "tests/benchmarks/test_ascend_simulation.py::"
+    "test_the_command_writes_what_it_prints",
     r"distill_sim2real\.sh": SIM2REAL + "test_student_learns_from_the_teacher",
     r"eval_fullglow_\S+ .*--task": "tests/systems/glow/test_flow_tasks.py::test_tasks_of_a_trained_flow",
     r"fullglow_\d+\.sh": "tests/systems/glow/test_flow_tasks.py::test_scripts_train_and_sample",

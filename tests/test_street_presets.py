@@ -10,11 +10,13 @@ from tests.tiny_runs import make_streets
 
 COMMON = "--device_target CPU --mode pynative"
 SMALL = {
+    "cut": "--ngf 4 --ndf 4 --num_patches 16 --load_size 32 --fine_size 32 --niter 1 --niter_decay 0",
     "cyclegan": "--ngf 4 --ndf 4 --n_residual_blocks 1 --load_size 32 --fine_size 32 --niter 1 --niter_decay 0",
     "hierarchyflow": "--out_channels [6,12] --width 32 --height 24 --max_iter 1",
     "fullglow": "--n_flow [1,1] --coupling_filters 8 --batch_size 2 --niter 1",
 }
 EVALUATED = {
+    "cut": ["--eval_size original", "--test_pairs True"],
     "cyclegan": ["--eval_size original"],
     "hierarchyflow": ["--eval_size original"],
     "fullglow": ["--n_samples 3", "--task transfer"],

@@ -17,7 +17,7 @@ from ..utils.errors import UserError
 
 POLICIES = ("color", "translation", "cutout")
 # largest shift, and side of the square that is cut out, as shares of the image's sides
-_SHIFT, _CUT = 0.125, 0.5
+_SHIFT, _HOLE = 0.125, 0.5
 
 
 def policies_of(text: str) -> tuple[str, ...]:
@@ -49,12 +49,12 @@ def draw_augmentation(
     colours = [rng.random(count) - 0.5, rng.random(count) * 2.0, rng.random(count) + 0.5]
     most = [int(side * _SHIFT + 0.5) for side in size]
     shifts = [rng.integers(-far, far + 1, count) for far in most]
-    middles = [rng.integers(0, side + 1 - _cut(side) % 2, count) for side in size]
+    middles = [rng.integers(0, side + 1 - _hole(side) % 2, count) for side in size]
     return (np.stack([*colours, *shifts, *middles], 1).astype(np.float32),)
 
 
-def _cut(side: int) -> int:
-    return int(side * _CUT + 0.5)
+def _hole(side: int) -> int:
+    return int(side * _HOLE + 0.5)
 
 
 class DiffAugment(nn.Cell):
@@ -78,7 +78,7 @@ class DiffAugment(nn.Cell):
             elif policy == "translation":
                 images = self._shifted(images, drawn[:, 3].astype(ms.int32), drawn[:, 4].astype(ms.int32))
             else:
-                images = self._cut_out(images, drawn[:, 5], drawn[:, 6])
+                images = self._with_hole(images, drawn[:, 5], drawn[:, 6])
         return images
 
     def _recoloured(self, images: Tensor, drawn: Tensor) -> Tensor:
@@ -96,10 +96,10 @@ class DiffAugment(nn.Cell):
         moved = _moved_rows(images, down)
         return _moved_rows(moved.transpose(0, 1, 3, 2), right).transpose(0, 1, 3, 2)
 
-    def _cut_out(self, images: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    def _with_hole(self, images: Tensor, row: Tensor, column: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        cut = _inside(row, height).reshape(-1, 1, height, 1) * _inside(column, width).reshape(-1, 1, 1, width)
-        return images * (1.0 - cut).astype(images.dtype)
+        hole = _inside(row, height).reshape(-1, 1, height, 1) * _inside(column, width).reshape(-1, 1, 1, width)
+        return images * (1.0 - hole).astype(images.dtype)
 
 
 def _moved_rows(images: Tensor, by: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ def _moved_rows(images: Tensor, by: Tensor) -> Tensor:
 
 def _inside(middle: Tensor, side: int) -> Tensor:
     """1 in the rows (N, ``side``) that are cut out, 0 elsewhere."""
-    cut = _cut(side)
-    first = middle.reshape(-1, 1) - float(cut // 2)
+    hole = _hole(side)
+    first = middle.reshape(-1, 1) - float(hole // 2)
     rows = ms.numpy.arange(side).astype(ms.float32)
-    return ops.logical_and(rows >= first, rows < first + float(cut)).astype(ms.float32)
+    return ops.logical_and(rows >= first, rows < first + float(hole)).astype(ms.float32)

@@ -12,6 +12,7 @@ __all__ = [
     "load_arrays",
     "named_parameters",
     "state_arrays",
+    "zero_biases",
 ]
 
 import zlib
@@ -130,3 +131,10 @@ def init_weights(cell: nn.Cell, init_type: str = "normal", init_gain: float = 0.
         else:
             continue
         ops.assign(parameter, Tensor(np.asarray(value, np.float32)))
+
+
+def zero_biases(cell: nn.Cell) -> None:
+    """Set every bias of ``cell`` to 0, as the published code of CycleGAN and CUT starts."""
+    for name, parameter in named_parameters(cell).items():
+        if name.endswith(".bias"):
+            ops.assign(parameter, ops.zeros_like(parameter))

@@ -3,7 +3,7 @@
 Gradients are the same, and the names of parameters do not change.
 """
 
-__all__ = ["Stage", "recompute_stages"]
+__all__ = ["Stage", "recompute_stages", "recomputed"]
 
 from collections.abc import Sequence
 
@@ -28,21 +28,27 @@ class Stage(nn.Cell):
         return x
 
 
-def recompute_stages(sequence: nn.SequentialCell) -> None:
-    """Keep of a long sequence only what its convolutions and blocks return; call it before anything is compiled.
+def recomputed(cells: Sequence[nn.Cell]) -> tuple[Stage, ...]:
+    """Cells in a row as stages of which the backward pass keeps the results alone.
 
-    The sequence is cut behind every cell that holds weights. Only the result of each stage is kept: norms, activations,
-    paddings and casts are computed again, and the inner convolutions of a block. A compiled step does not repeat the
-    convolution that ends a stage, because no gradient needs its result there.
+    The row is cut behind every cell that holds weights: norms, activations, paddings and casts are computed again, and
+    the inner convolutions of a block. A compiled step does not repeat the convolution that ends a stage, because no
+    gradient needs its result there.
     """
-    stages, cells = [], []
-    for cell in sequence.cell_list:
-        cells.append(cell)
+    stages: list[Stage] = []
+    row: list[nn.Cell] = []
+    for cell in cells:
+        row.append(cell)
         if any(len(parameter.shape) > 1 for parameter in cell.get_parameters()):
-            stages.append(Stage(cells))
-            cells = []
-    if cells:
-        stages.append(Stage(cells))
+            stages.append(Stage(row))
+            row = []
+    if row:
+        stages.append(Stage(row))
     for stage in stages:
         stage.recompute()
-    sequence.cell_list = tuple(stages)
+    return tuple(stages)
+
+
+def recompute_stages(sequence: nn.SequentialCell) -> None:
+    """Make a long sequence one of :func:`recomputed` stages; call it before anything is compiled."""
+    sequence.cell_list = recomputed(sequence.cell_list)

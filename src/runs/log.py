@@ -102,7 +102,7 @@ class RunLog:
             raise explain_os_error(error, self.folder, "create") from error
         # the next record must not continue the half line that a killed run leaves
         for name in (LOG_NAME, TEXT_NAME):
-            _cut_back(self.folder / name, lambda line: line.endswith(b"\n") or parse_record(line) is not None)
+            _shorten(self.folder / name, lambda line: line.endswith(b"\n") or parse_record(line) is not None)
 
     def scalars(
         self,
@@ -158,17 +158,17 @@ class RunLog:
         if not self._writes:
             return 0
         self._hidden_from = step + 1
-        cut, last = _cut_back(
+        lost, last = _shorten(
             self.folder / LOG_NAME, lambda line: (parse_record(line) or {"step": math.inf})["step"] <= step
         )
-        if cut:
+        if lost:
             record = parse_record(last) or {"epoch": 0, "iteration": 0}
             place = record["epoch"], record["iteration"]
-            _cut_back(
+            _shorten(
                 self.folder / TEXT_NAME,
                 lambda line: (found := _TEXT_LINE.match(line)) and (int(found[1]), int(found[2])) <= place,
             )
-        return cut
+        return lost
 
     def close(self) -> None:
         """Close the TensorBoard events; the other files are complete after every line."""
@@ -223,7 +223,7 @@ def _encodable(numbers: Mapping[str, float]) -> dict[str, float | str]:
     return {name: value if math.isfinite(value) else str(value) for name, value in numbers.items()}
 
 
-def _cut_back(path: Path, stays: Callable[[bytes], object]) -> tuple[int, bytes]:
+def _shorten(path: Path, stays: Callable[[bytes], object]) -> tuple[int, bytes]:
     """Cut the lines at the end of a file, back to the last one that ``stays``, which gets a line end if it has none.
 
     Only the end of the file is read. A missing file is an empty one.
@@ -234,7 +234,7 @@ def _cut_back(path: Path, stays: Callable[[bytes], object]) -> tuple[int, bytes]
     Raises:
         UserError: a line that no run writes, a link in place of the file, or a failed write.
     """
-    cut, last, stop = 0, b"", 0
+    lost, last, stop = 0, b"", 0
     try:
         with open(open_unlinked(path, os.O_RDWR), "r+b") as file:
             for start, line in _lines_from_end(file):
@@ -245,7 +245,7 @@ def _cut_back(path: Path, stays: Callable[[bytes], object]) -> tuple[int, bytes]
                 if stays(line):
                     last, stop = line, start + len(line)
                     break
-                cut += 1
+                lost += 1
             file.truncate(stop)
             if last and not last.endswith(b"\n"):
                 file.seek(stop)
@@ -254,7 +254,7 @@ def _cut_back(path: Path, stays: Callable[[bytes], object]) -> tuple[int, bytes]
         pass
     except OSError as error:
         raise explain_os_error(error, path) from error
-    return cut, last
+    return lost, last
 
 
 def _lines_from_end(file: BinaryIO) -> Iterator[tuple[int, bytes]]:

@@ -18,6 +18,7 @@ SYSTEMS = {
     "cglow": "glow:CGLOW",
     "dualglow": "glow:DUALGLOW",
     "cyclegan": "cyclegan:CYCLEGAN",
+    "cut": "cut:CUT",
     "hierarchyflow": "hierarchyflow:HIERARCHYFLOW",
     "hflow": "hflow:HFLOW",
 }

@@ -86,7 +86,7 @@ def read_ckpt(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise explain_os_error(error, path, "read") from error
     except (MemoryError, OverflowError, ValueError) as error:
         raise UserError(
-            f"{path} is damaged, cut short or no checkpoint of MindSpore ({shown(str(error), 300)}): "
+            f"{path} is damaged, truncated or no checkpoint of MindSpore ({shown(str(error), 300)}): "
             "download or copy it again"
         ) from error
     if not arrays:

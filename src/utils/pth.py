@@ -138,7 +138,7 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
     except (*_ZIP_ERRORS, Damaged) as error:
         reason = shown(str(error), 300)
-        raise UserError(f"{path} is damaged or cut short ({reason}): download or copy it again") from error
+        raise UserError(f"{path} is damaged or truncated ({reason}): download or copy it again") from error
     except OSError as error:
         raise explain_os_error(error, path, "read") from error
 

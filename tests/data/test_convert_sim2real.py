@@ -1,15 +1,18 @@
-"""Published CycleGAN and Hierarchy Flow weights become checkpoints."""
+"""Published CycleGAN, CUT and Hierarchy Flow weights become checkpoints."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from src import load
 from src.models.cyclegan.networks import PatchDiscriminator, ResnetGenerator
 from src.models.parameters import init_weights, state_arrays
 from src.utils.errors import UserError
+from src.utils.weights import read_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("convert_checkpoint", ROOT / "data" / "convert_checkpoint.py")
@@ -56,6 +59,35 @@ def test_options_that_do_not_fit_are_named(tmp_path):
         command.main(
             ["--source", str(file), "--config_path", "configs/cyclegan.yaml", "--save_ckpt_dir", str(tmp_path)]
         )
+
+
+def test_a_folder_of_cut(tmp_path):
+    """As the published code saved it: the filters of anti-aliasing are in the files, and constants here."""
+    published = ROOT / "tests" / "reference" / "cut_small"
+    for name in "GFD":
+        (tmp_path / "theirs").mkdir(exist_ok=True)
+        shutil.copy(published / f"{name}.pth", tmp_path / "theirs" / f"latest_net_{name}.pth")
+    words = [
+        "--source",
+        str(tmp_path / "theirs"),
+        "--config_path",
+        "configs/cut.yaml",
+        "--save_ckpt_dir",
+        str(tmp_path),
+    ]
+    with pytest.raises(UserError, match="--n_residual_blocks 6 --ngf 4 --input_nc 3"):
+        command.main([*words, "--name", "ours"])
+    small = ["--ngf", "4", "--ndf", "4", "--n_residual_blocks", "6", "--netF_nc", "16"]
+    command.main([*words, "--name", "ours", *small])
+    for name in "GFD":
+        converted = load_file(tmp_path / "ours" / f"latest_net_{name}.safetensors")
+        theirs = read_weights(published / f"{name}.pth")
+        assert converted.keys() == {key for key in theirs if not key.endswith(".filt")}
+        for key, value in converted.items():
+            np.testing.assert_array_equal(value, theirs[key])
+    with np.load(published / "io.npz") as io:
+        made = load(tmp_path / "ours", device_target="CPU", mode="pynative").run({"A": io["real_A"]})
+        np.testing.assert_allclose(made["fake_B"], io["fake_B"], atol=1e-4)
 
 
 def test_a_training_checkpoint_of_hierarchy_flow(tmp_path):

@@ -30,6 +30,7 @@ SMALL = {
     "ours200": (PIX2PIXHD, save_zip, lambda weights: weights),
     "card": ("--ngf 4 --n_residual_blocks 1", save_zip, lambda weights: weights),
     "zebra": ("--ngf 4 --ndf 4 --n_residual_blocks 1", save_zip, lambda weights: weights),
+    "horse2zebra": ("--ngf 4 --ndf 4 --netF_nc 4", save_zip, lambda weights: weights),
     "gta": ("--out_channels [6,12] --pad_size 4", save_legacy, lambda weights: {"step": 3, "state_dict": weights}),
     "full": (f"{GLOW} --coupling_filters 8", save_zip, lambda weights: {"lr": 1e-4, "model_state_dict": weights}),
     "cglow": (

@@ -261,7 +261,7 @@ def test_settings_out_of_range_are_refused(given, reason):
         settings_of(given, CONTROLS)
 
 
-@pytest.mark.parametrize("name", ["feat", "pictures", "cyclegan", "hierarchyflow", "fullglow_bmaps", "hflow"])
+@pytest.mark.parametrize("name", ["feat", "pictures", "cut", "cyclegan", "hierarchyflow", "fullglow_bmaps", "hflow"])
 def test_sizes_below_the_network_s(name, tmp_path):
     """Documents of every small size are drawn: by networks for any size in their own."""
     data = make_streets(tmp_path / "data", train=1, test=1)

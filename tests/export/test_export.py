@@ -85,6 +85,7 @@ def results(system, batch):
 
 CASES = {
     "cglow": [],
+    "cut": ["--flexible_size=True"],
     "cyclegan": ["--flexible_size=True"],
     "dualglow": [],
     "feat": ["--flexible_size=True"],

@@ -201,6 +201,15 @@ def test_cyclegan(runs):
         model.translate(picture, direction="A2B")
 
 
+def test_cut(runs):
+    model = opened(runs("cut"))
+    pictures = [noise(18, 27), noise(1, 9)]
+    made = model.translate(pictures, batch_size=2)
+    assert [image.shape for image in made] == [image.shape for image in pictures]
+    np.testing.assert_array_equal(model.translate(pictures[0]), made[0])
+    assert np.abs(made[0].astype(int) - pictures[0]).max() > 0
+
+
 def test_hierarchyflow(runs):
     model = opened(runs("hierarchyflow"))
     content, style = noise(18, 27), Image.fromarray(noise(12, 12))

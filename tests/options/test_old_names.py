@@ -18,6 +18,7 @@ MODELS = {
     "pix2pixHD, PyTorch": "pix2pixHD",
     "pix2pixHD, MindSpore": "pix2pixHD",
     "CycleGAN, Hugging Face": "cyclegan",
+    "CUT, PyTorch": "cut",
     "Hierarchy Flow": "hierarchyflow",
     "Full-Glow": "fullglow",
     "hflow": "hflow",
@@ -138,6 +139,7 @@ PRINTED = {
     "CycleGAN, Hugging Face": (
         "train.py --batch_size 8 --decay_epoch 80 --n_residual_blocks 9 --lambda_cyc 10.0 --lambda_id 5.0",
     ),
+    "CUT, PyTorch": ("train.py --dataroot ./datasets/grumpifycat --name grumpycat_CUT --n_epochs 9 --num_patches 64",),
     "Full-Glow": (
         "train.py --model improved_so_large_longer --img_size 512 1024 --n_block 4 --n_flow 8 8 8 8 --do_lu "
         "--reg_factor 0.0001 --grad_checkpoint --dataset cityscapes --direction label2photo",

@@ -38,6 +38,7 @@ TINY = {
     "cglow": _FLOW | {"img_size": [8, 16], "x_hidden_size": 4, "x_hidden_channels": 4, "y_hidden_channels": 4},
     "dualglow": _FLOW | {"coupling_filters": 4},
     "cyclegan": {"ngf": 2, "ndf": 2, "n_residual_blocks": 1, "pool_size": 4},
+    "cut": {"ngf": 2, "ndf": 2, "n_residual_blocks": 1, "nce_layers": [0, 8, 12], "netF_nc": 4, "num_patches": 9},
     "hierarchyflow": {"out_channels": [6], "pad_size": 4, "vgg_pre_trained": "random:1"},
 }  # fmt: skip
 
@@ -59,7 +60,7 @@ def size_of(config: Config) -> tuple[int, int]:
     """Height and width of the images."""
     if "img_size" in config:
         return tuple(config.img_size)
-    return {"cyclegan": (32, 32), "hflow": (8, 8)}.get(config.model, (16, 16))
+    return {"cyclegan": (32, 32), "cut": (24, 24), "hflow": (8, 8)}.get(config.model, (16, 16))
 
 
 def batch_of(config: Config, step: int, worker: int) -> dict[str, np.ndarray]:

@@ -1,17 +1,20 @@
 """CycleGAN's generator and patch discriminators (Zhu et al. 2017, section 4): Cells without losses.
 
 Two published families share the layers and differ in how the generator doubles the size and in the depth of the
-discriminator. The indices inside every ``model`` equal those of the family, so a parameter has its published name.
+discriminator; CUT's networks are those of the second with blurred changes of size. The indices inside every ``model``
+equal those of the family, so a parameter has its published name.
 """
 
 __all__ = ["PATCHES", "PatchDiscriminator", "ResidualBlock", "ResnetGenerator", "UpsampleConv"]
 
+from collections.abc import Sequence
 from typing import Any
 
 import mindspore as ms
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
+from ..blur import BlurDown, BlurUp
 from ..layers import InstanceNorm, LeakyReLU, NarrowConv, ReflectionPad, cancel_bias, conv, deconv
 from ..recompute import recompute_stages
 
@@ -80,11 +83,22 @@ class ResidualBlock(nn.Cell):
         return x + self._body[0](x)
 
 
+def _normed(
+    in_channels: int, out_channels: int, kernel: int, stride: int, activation: nn.Cell, shown: bool = False
+) -> list[nn.Cell]:
+    """A convolution padded by 1, its norm and an activation; ``shown`` where others than the norm see its result."""
+    norm = "" if shown else "instance"
+    return [conv(in_channels, out_channels, kernel, stride, 1, norm), InstanceNorm(out_channels), activation]
+
+
 class ResnetGenerator(nn.Cell):
     """(N, channels, H, W) in [-1, 1] to the same shape and range; H and W are multiples of 4, with blocks from 8 on.
 
-    ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family) or ``transposed`` (the junyanz family).
-    The residual blocks are independent. The outer reflection pads are 3 for any ``channels``.
+    ``upsampling`` is ``nearest`` (doubling then convolution, the huggan family), ``transposed`` (the junyanz family) or
+    ``blurred`` (doubling with a fixed filter, then convolution). ``downsampling`` is ``strided``, or ``blurred``: a
+    convolution at full size, then a fixed filter that halves it (Zhang 2019, as CUT uses it). The residual blocks are
+    independent. The outer reflection pads are 3 for any ``channels``. ``shown`` are layers whose results are used as
+    they are, so that a convolution there adds its bias although a norm follows.
     """
 
     def __init__(
@@ -93,12 +107,18 @@ class ResnetGenerator(nn.Cell):
         base_channels: int = 64,
         n_residual_blocks: int = 9,
         upsampling: str = "nearest",
+        downsampling: str = "strided",
+        shown: Sequence[int] = (),
     ):
         super().__init__()
         width = base_channels
-        cells = [ReflectionPad(3), conv(channels, width, 7, norm="instance"), InstanceNorm(width), nn.ReLU()]
+        first = conv(channels, width, 7, norm="" if 1 in shown else "instance")
+        cells = [ReflectionPad(3), first, InstanceNorm(width), nn.ReLU()]
         for _ in range(2):
-            cells += [conv(width, 2 * width, 3, 2, 1, "instance"), InstanceNorm(2 * width), nn.ReLU()]
+            blurs = downsampling == "blurred"
+            cells += _normed(width, 2 * width, 3, 1 if blurs else 2, nn.ReLU(), len(cells) in shown)
+            if blurs:
+                cells += [BlurDown(2 * width)]
             width *= 2
         name = "block" if upsampling == "nearest" else "conv_block"
         cells += [ResidualBlock(width, name) for _ in range(n_residual_blocks)]
@@ -106,6 +126,8 @@ class ResnetGenerator(nn.Cell):
             if upsampling == "nearest":
                 # holds the index of the published doubling layer, which UpsampleConv does as well
                 cells += [nn.Identity(), UpsampleConv(width, width // 2, "instance")]
+            elif upsampling == "blurred":
+                cells += [BlurUp(width), conv(width, width // 2, 3, 1, 1, "instance")]
             else:
                 cells += [deconv(width, width // 2, norm="instance")]
             width //= 2
@@ -126,17 +148,23 @@ class PatchDiscriminator(nn.Cell):
 
     ``patch=94``: four halvings, then a convolution that keeps the size (h = H/16; the huggan family). ``patch=70``:
     three halvings and two convolutions that lose a pixel each (h = H/8 - 2, the junyanz family). Both have the same
-    number of parameters.
+    number of parameters. ``downsampling`` is that of :class:`ResnetGenerator`.
     """
 
-    def __init__(self, channels: int = 3, base_channels: int = 64, patch: int = 94):
+    def __init__(self, channels: int = 3, base_channels: int = 64, patch: int = 94, downsampling: str = "strided"):
         super().__init__()
+        blurs = downsampling == "blurred"
         last_stride = 2 if patch == 94 else 1
         width = base_channels
-        cells = [conv(channels, width, 4, 2, 1), LeakyReLU(0.2)]
+        cells = [conv(channels, width, 4, 1 if blurs else 2, 1), LeakyReLU(0.2)]
+        if blurs:
+            cells += [BlurDown(width)]
         for stride in (2, 2, last_stride):
-            cells += [conv(width, 2 * width, 4, stride, 1, "instance"), InstanceNorm(2 * width), LeakyReLU(0.2)]
+            halves = blurs and stride == 2
+            cells += _normed(width, 2 * width, 4, 1 if halves else stride, LeakyReLU(0.2))
             width *= 2
+            if halves:
+                cells += [BlurDown(width)]
         if patch == 94:
             # one more row above and column to the left keeps the size under a 4x4 kernel
             head = nn.Conv2d(width, 1, 4, 1, pad_mode="pad", padding=(2, 1, 2, 1), has_bias=True, weight_init="zeros")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...contracts.description import Description
 from ...dataset.owners import CHANNELS, UNPAIRED
-from ..shared import GAN, own
+from ..shared import GAN, RESIDUAL, own
 
 CYCLEGAN = Description(
     "cyclegan",
@@ -14,6 +14,7 @@ CYCLEGAN = Description(
         *UNPAIRED,
         CHANNELS,
         *GAN,
+        RESIDUAL,
         *own("CycleGAN", Path(__file__).parent, train="train_options.yaml", eval="eval_options.yaml"),
     ),
     __name__,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mindspore as ms
-from mindspore import Tensor, ops
+from mindspore import Tensor
 
 from ...contracts.passes import Pass, Port
 from ...contracts.system import Batch, System
@@ -17,7 +17,7 @@ from ...imaging.palette import colour_labels
 from ...models.cyclegan.networks import PatchDiscriminator, ResnetGenerator
 from ...models.cyclegan.segmenter import Segmenter
 from ...models.diffaug import policies_of
-from ...models.parameters import init_weights, load_arrays, named_parameters
+from ...models.parameters import init_weights, load_arrays, zero_biases
 from ...models.precision import set_precision
 from ...options.config import Config
 from ...utils.errors import UserError
@@ -67,9 +67,7 @@ class CycleGAN(System):
         for i, cell in enumerate(self.networks.values()):
             # the two directions start from different weights, and all biases from 0
             init_weights(cell, config.init_type, config.init_gain, config.seed + 7919 * i)
-            for name, parameter in named_parameters(cell).items():
-                if name.endswith(".bias"):
-                    ops.assign(parameter, ops.zeros_like(parameter))
+            zero_biases(cell)
             set_precision(cell, config.precision)
             if training and config.recompute:
                 cell.recompute_stages()

@@ -1,6 +1,6 @@
 """Owners of options that several systems have."""
 
-__all__ = ["GAN", "INCEPTION", "PERCEPTUAL", "SAMPLING", "own"]
+__all__ = ["GAN", "INCEPTION", "PERCEPTUAL", "RESIDUAL", "SAMPLING", "own"]
 
 from pathlib import Path
 
@@ -14,6 +14,7 @@ GAN = (
     Owner("adversarial systems", _FOLDER / "gan_train.yaml", programs=("train",)),
 )
 PERCEPTUAL = Owner("perceptual losses", _FOLDER / "perceptual.yaml", programs=("train",))
+RESIDUAL = Owner("generators with residual blocks", _FOLDER / "residual.yaml")
 SAMPLING = Owner("sampling", _FOLDER / "sampling.yaml")
 
 
