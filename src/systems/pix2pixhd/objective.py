@@ -9,11 +9,13 @@ import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
 
 from ...contracts.objective import Batch, Objective, UpdateGroup
+from ...dataset.frames import BEFORE, FLOW
 from ...models.diffaug import DiffAugment, draw_augmentation, policies_of
 from ...models.image_pool import ImagePool, draw_pool_slots
 from ...models.losses import GANLoss, l1_loss
 from ...models.pix2pixhd.inputs import NOTHING, InputEncoder, instance_mean
 from ...models.precision import set_precision
+from ...models.temporal import temporal_loss
 from ...models.vgg import VGGLoss, load_vgg
 from ...utils.errors import UserError
 
@@ -63,6 +65,7 @@ class Pix2PixHDObjective(Objective):
             "G_GAN",
             *(() if config.no_ganFeat_loss else ("G_GAN_Feat",)),
             *(() if config.no_vgg_loss else ("G_VGG",)),
+            *(("temporal",) if config.lambda_temporal > 0 else ()),
             "D_real",
             "D_fake",
         )
@@ -81,8 +84,17 @@ class Pix2PixHDObjective(Objective):
             batch["image"],
             batch.get("feat", NOTHING),
             slots,
+            *self._frames(batch),
             *draw_augmentation(self.policies, len(batch["label"]), self.size, step, self.config.seed),
         )
+
+    def _frames(self, batch: Batch) -> tuple[np.ndarray, ...]:
+        """What the generator sees of the frame before, and the flow back to it; nothing without a temporal loss."""
+        if not self.config.lambda_temporal:
+            return ()
+        before = {name.removesuffix(BEFORE): array for name, array in batch.items() if name.endswith(BEFORE)}
+        maps = before["label"], before.get("inst", NOTHING), self.system.region_map(before)
+        return (*maps, before.get("image", NOTHING), before.get("feat", NOTHING), batch[FLOW])
 
     def phase(self, epoch: int) -> bool:
         """Whether only the outermost enhancer is trained.
@@ -117,7 +129,8 @@ class Pix2PixHDObjective(Objective):
             matching = config.lambda_feat * 4.0 / (config.n_layers_D + 1) / config.num_D
         discriminator = system.networks["D"]
         augment = DiffAugment(self.policies, config.output_nc)
-        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, self.vgg_loss, config.lambda_feat, augment)
+        vgg, temporal = (self.vgg_loss, config.lambda_feat), config.lambda_temporal
+        loss = _GeneratorLoss(generate, discriminator, lsgan, matching, *vgg, temporal, augment)
         return Pix2PixHDGradients(
             system.encode,
             loss,
@@ -165,8 +178,8 @@ class _Generate(nn.Cell):
 class _GeneratorLoss(nn.Cell):
     """``construct(...) -> (total * scale, terms, fake)``.
 
-    Terms are summed over the discriminator's scales. ``matching_weight`` is None without feature matching, and
-    ``vgg_loss`` None without the perceptual term.
+    Terms are summed over the discriminator's scales. ``matching_weight`` is None without feature matching, ``vgg_loss``
+    None without the perceptual term, and ``temporal_weight`` 0 where nothing of a frame before is given.
     """
 
     def __init__(
@@ -177,12 +190,14 @@ class _GeneratorLoss(nn.Cell):
         matching_weight: float | None,
         vgg_loss: VGGLoss | None,
         vgg_weight: float,
+        temporal_weight: float,
         augment: nn.Cell,
     ):
         super().__init__()
         self.generate, self.D, self.gan, self.augment = generate, discriminator, GANLoss(lsgan), augment
         self.matches_features, self.matching_weight = matching_weight is not None, matching_weight or 0.0
         self.has_vgg, self.vgg_weight = vgg_loss is not None, vgg_weight
+        self.temporal_weight = temporal_weight
         if vgg_loss is not None:
             self.vgg_loss = vgg_loss
 
@@ -196,6 +211,7 @@ class _GeneratorLoss(nn.Cell):
         real_outputs: tuple[tuple[Tensor, ...], ...],
         real_maps: tuple[Tensor, ...],
         draws: tuple[Tensor, ...],
+        frames: tuple[Tensor, ...],
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         fake = self.generate(condition, regions, image, features)
         outputs = self.D(self.augment(ops.concat((condition, fake.astype(condition.dtype)), 1), draws))
@@ -216,6 +232,10 @@ class _GeneratorLoss(nn.Cell):
             perceptual = self.vgg_loss(fake, real_maps) * self.vgg_weight
             terms = terms + (perceptual,)
             total = total + perceptual
+        if self.temporal_weight > 0:
+            temporal = temporal_loss(fake, self.generate(*frames[:-1]), frames[-1])
+            terms = terms + (temporal,)
+            total = total + temporal * self.temporal_weight
         return total * scale, terms, fake
 
 
@@ -275,6 +295,7 @@ class Pix2PixHDGradients(nn.Cell):
         self.of_real = ms.value_and_grad(real, None, discriminator_parameters, has_aux=True)
         self.of_fake = ms.value_and_grad(fake, None, discriminator_parameters, has_aux=True)
         self.generate, self.compiles = generator_loss.generate, ms.get_context("mode") == ms.GRAPH_MODE
+        self.has_frames = generator_loss.temporal_weight > 0
         self.of_generator = ms.value_and_grad(generator_loss, None, generator_parameters, has_aux=True)
 
     def construct(
@@ -286,9 +307,11 @@ class Pix2PixHDGradients(nn.Cell):
         image: Tensor,
         features: Tensor,
         slots: Tensor,
-        *draws: Tensor,
+        *more: Tensor,
     ) -> tuple[Tensor, tuple[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor]]:
-        condition = self.encode(label, inst)
+        condition, frames, draws = self.encode(label, inst), (), more
+        if self.has_frames:
+            frames, draws = (self.encode(more[0], more[1]), *more[2:6]), more[6:]
         (_, loss_real, real_outputs), grads_real = self.of_real(
             scale, self.augment(ops.concat((condition, image.astype(condition.dtype)), 1), draws)
         )
@@ -296,7 +319,7 @@ class Pix2PixHDGradients(nn.Cell):
         if self.has_vgg:
             real_maps = self.vgg_loss.features(image)
         (_, terms, fake), grads_generator = self.of_generator(
-            scale, condition, regions, image, features, real_outputs, real_maps, draws
+            scale, condition, regions, image, features, real_outputs, real_maps, draws, frames
         )
         if self.compiles:
             # the compiler merges equal forward passes, of the generator and of the discriminator that judges the same
