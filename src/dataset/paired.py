@@ -170,6 +170,8 @@ class PairedReader(Reader):
         read: dict[str, np.ndarray] = {}
         for name in self.stored:
             array = read[name] = self._flow(files, read) if name == FLOW else self._read(name, files[name])
+            if name == "label" + BEFORE:
+                same_size(read["label"], files["label"], array, files[name])
             size = (array.shape[1], array.shape[0])
             if self.training and name == "label":
                 self.geometry.check(*size, str(files[name]))
@@ -196,8 +198,6 @@ class PairedReader(Reader):
         return arrays
 
     def _flow(self, files: Mapping[str, Path], read: Mapping[str, np.ndarray]) -> np.ndarray:
-        earlier = "label" + BEFORE
-        same_size(read["label"], files["label"], read[earlier], files[earlier])
         searched = () if FLOW in files else (self._read("image", files["image" + BEFORE]), read["image"])
         return flow_of(files, "label", read["label"], searched)
 
