@@ -1,12 +1,19 @@
 """Training steps with a temporal loss: what is compared in each system, what its weight does, and both modes."""
 
+import json
+
 import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
 
+from src.imaging.flow import write_flow
 from src.models.temporal import temporal_loss
+from src.scenes.drives import write_drives
 from src.systems.programs import TRAIN, read_command
+from src.utils.errors import UserError
+from tests.tiny_runs import options_of
+from train import main as train
 
 _SMALL = {"ngf": 4, "ndf": 4, "seed": 3}
 _PAIRED = {
@@ -87,3 +94,17 @@ def test_it_is_the_difference_of_two_translations_in_both_modes(mode):
     images = [Tensor(system.translate(frame)["synthesized_image"]) for frame in (later, before)]
     expected = float(temporal_loss(*images, Tensor(batch["flow"])))
     assert gradients_of(system, batch)[0]["temporal"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_command_trains_on_drives_and_refuses_flow_of_another_size_before_it_does(tmp_path):
+    write_drives(tmp_path / "drives", "train", 1, 3, 64, 32)
+    words = options_of(model="pix2pixHD", data_root=tmp_path / "drives", lambda_temporal=20, no_html=True, print_freq=1)
+    assert train([*words, f"--save_ckpt_dir={tmp_path}", "--name=steady"]) == 0
+    steps = [json.loads(line) for line in (tmp_path / "steady" / "log.jsonl").read_text().splitlines()]
+    # the first of the three frames follows none
+    assert sorted(step["values"]["temporal"] > 0 for step in steps) == [False, True, True]
+    file = tmp_path / "drives" / "train_flow" / "drive_00000_0002.png"
+    write_flow(file, np.zeros((16, 32, 2)), np.ones((16, 32), bool))
+    with pytest.raises(UserError, match=r"0002.png is 32x16 and its frame \S+train_label\S+ 64x32: flow has the size"):
+        train([*words, f"--save_ckpt_dir={tmp_path}", "--name=refused"])
+    assert not (tmp_path / "refused").exists()
