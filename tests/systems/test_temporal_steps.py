@@ -86,6 +86,21 @@ def test_a_still_video_costs_nothing_and_the_weight_is_one(name):
         assert gradients_of(system, still, step)[0]["temporal"] < 1e-6, step
 
 
+def test_mirrored_frames_move_the_other_way():
+    system, batch = trained("cut with mirrors", lambda_temporal=1)
+    batch = filled(batch)
+    # what is at x was two pixels further right
+    batch["A"][..., :-2] = batch["A_before"][..., 2:]
+    batch["flow"] = np.zeros_like(batch["flow"]) + np.float32([2, 0, 1]).reshape(3, 1, 1)
+    objective, mirrored = system.objective(SIZE), set()
+    for step in range(4):
+        inputs = objective.inputs(batch, step)
+        seen, (before, flow) = inputs[0], inputs[7:9]
+        mirrored.add(bool((seen != batch["A"]).any()))
+        assert float(temporal_loss(*map(Tensor, (seen, before, flow)))) == 0, step
+    assert mirrored == {False, True}
+
+
 def test_it_is_the_difference_of_two_translations_in_both_modes(mode):
     system, batch = trained("pix2pixHD", lambda_temporal=2)
     batch = filled(batch)
