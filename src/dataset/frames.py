@@ -21,7 +21,7 @@ BEFORE = "_before"
 FLOW = "flow"
 
 
-def with_earlier(rows: Sequence[Row], column: str, wanted: Sequence[str], folder: Path) -> list[Row]:
+def with_earlier(rows: Sequence[Row], column: str, wanted: Sequence[str], folder: Path | None) -> list[Row]:
     """Rows with the files of the frame before: the ``wanted`` columns again, and the flow where it is in a file.
 
     Frames follow each other by the last number in the names of their files, see
@@ -31,7 +31,8 @@ def with_earlier(rows: Sequence[Row], column: str, wanted: Sequence[str], folder
         rows: the samples.
         column: the column that is the video.
         wanted: columns that are needed of the frame before.
-        folder: files of optical flow, named like the files of ``column``; where it is missing, flow is searched for.
+        folder: files of optical flow, named like the files of ``column``; where it is None or missing, flow is searched
+            for.
 
     Raises:
         UserError: no frame follows another, or some that do have no flow although there is a folder of it.
@@ -62,17 +63,18 @@ def _with_earlier(row: Row, column: str, wanted: Sequence[str], earlier: Row, fl
     return replace(row, files=files | ({FLOW: flows[path]} if path in flows else {}))
 
 
-def _flows(followers: list[Path], parent: Path, folder: Path) -> dict[Path, Path]:
+def _flows(followers: list[Path], parent: Path, folder: Path | None) -> dict[Path, Path]:
     """The file of flow of each frame that follows another; none where there is no folder of them."""
-    if not folder.is_dir():
-        notice_once(f"flow {folder}", f"there is no folder {folder}: optical flow is searched for in the images")
+    if folder is None or not folder.is_dir():
+        lacking = f"there is no folder {folder}" if folder else f"no folder of optical flow belongs to {parent}"
+        notice_once(f"flow {folder or parent}", f"{lacking}: it is searched for in the images")
         return {}
     flows = find_partners(followers, parent, list_images(folder), folder)
-    lacking = [path for path in followers if path not in flows]
-    if lacking:
+    without = [path for path in followers if path not in flows]
+    if without:
         raise UserError(
-            f"{folder} lacks the optical flow of {len(lacking)} of {counted(len(followers), 'frame')} that follow "
-            f"another (first: {lacking[0].stem}.png): add it, or move the folder away, and flow is searched for"
+            f"{folder} lacks the optical flow of {len(without)} of {counted(len(followers), 'frame')} that follow "
+            f"another (first: {without[0].stem}.png): add it, or move the folder away, and flow is searched for"
         )
     return flows
 

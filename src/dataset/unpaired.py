@@ -29,7 +29,7 @@ from .pipeline import Batch, Pipeline
 from .reader import Reader
 from .report import Report
 from .transforms import resize_ids
-from .unpaired_files import LABEL, evaluation_rows, images_of, label_files, paired_rows, rows_of, title_of
+from .unpaired_files import LABEL, evaluation_rows, flow_folder, images_of, label_files, paired_rows, rows_of, title_of
 
 _EARLIER = "A" + BEFORE
 # sets of equal size must not be shuffled alike
@@ -73,7 +73,7 @@ class UnpairedReader(Reader):
     def __init__(self, request: UnpairedRequest, options: Config, phase: str, rows: list[Row], training: bool):
         rows = rows[: options.max_dataset_size or None]
         if request.frames and "A" in rows[0].files:
-            rows = with_earlier(rows, "A", ("A",), Path(options.data_root, f"{options.phase}_flow"))
+            rows = with_earlier(rows, "A", ("A",), flow_folder(options, options.phase))
         self.phase, self.rows, self.training = phase, rows, training
         names = dict.fromkeys(name for row in rows for name in row.files)
         # flow is stored where no file has it, too

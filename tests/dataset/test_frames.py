@@ -158,6 +158,18 @@ def test_videos_without_all_their_flow_or_without_frames_are_refused_before_reco
         UNPAIRED.count(frames, options_of("cyclegan", root), "train")
 
 
+def test_the_flow_of_images_from_elsewhere_is_named(root):
+    """Files of the data set's own flow may have the same names."""
+    asked = {"source_root": root / "train_B", "resize_or_crop": "none"}
+    for given, of_file in (({}, False), ({"flow_root": f"{root}/{{phase}}_flow"}, True)):
+        options = options_of("cyclegan", root, **asked, **given)
+        rows = rows_of(images_of(options, "A", "train"), "A")
+        files = UnpairedReader(UnpairedRequest(4, frames=True), options, "trainA", rows, True).rows[1].files
+        assert ("flow" in files) == of_file
+    with pytest.raises(UserError, match="flow_root elsewhere does not exist"):
+        UNPAIRED.count(UnpairedRequest(4, frames=True), options_of("cyclegan", root, flow_root="elsewhere"), "train")
+
+
 def test_encoded_flow_keeps_quarters_and_its_far_ends_are_unknown():
     flow = np.array([[[0.25, -1.5], [600.0, 0.0]], [[-512.0, 3.0], [np.nan, 1.0]]], np.float32)
     known = np.array([[True, True], [True, False]])
