@@ -95,6 +95,8 @@ RUN_BY = {
     r"(train|eval|precompute_feature_maps|export)\.py (--model \w+ )?--help": (
         "tests/test_docs.py::test_help_lists_the_options"
     ),
+    r"train\.py .*--lambda_temporal": "tests/systems/test_temporal_steps.py::"
+    "test_the_command_trains_on_drives_and_refuses_flow_of_another_size_before_it_does",
     r"train\.py --model \w+$": "tests/systems/glow/test_flow_options.py::test_the_published_training_command_trains",
     r"benchmarks/scaling\.py": "tests/benchmarks/test_small_benchmarks.py::test_scaling",
     r"(export\.py --name|eval\.py .*--runtime onnx)": "tests/export/test_export.py::test_the_commands",

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..imaging.flow import mirror_flow, resize_flow
 from ..utils.errors import UserError
 from .reader import OptionError
 from .transforms import resize_ids, resize_photo
@@ -241,7 +242,8 @@ class Geometry:
         """The deterministic part of the preparation, whose results are stored in records.
 
         Args:
-            arrays: images ``(H, W, C)`` uint8 and ids ``(H, W)``, all of one size.
+            arrays: images ``(H, W, C)`` uint8, ids ``(H, W)`` and encoded optical flow ``(H, W, 3)`` uint16, all of
+                one size.
             source: name of the image, for messages.
 
         Raises:
@@ -290,7 +292,7 @@ class Geometry:
         return Placement(x, y, *size, bool(flip and flips[0]), bool(v_flip and flips[1]))
 
     def place(self, array: np.ndarray, placement: Placement) -> np.ndarray:
-        """Cut the window out of ``(H, W)`` or ``(H, W, C)`` and flip it; what lies outside the image is 0."""
+        """Cut the window out of ids, an image or flow and flip it; what lies outside is 0, and unknown in flow."""
         x, y, width, height, flip, v_flip = placement
         array = array[y : y + height, x : x + width]
         missing = (height - array.shape[0], width - array.shape[1])
@@ -298,6 +300,8 @@ class Geometry:
             array = np.pad(array, [(0, missing[0]), (0, missing[1])] + [(0, 0)] * (array.ndim - 2))
         if self.mode == "random_resized_crop":
             array = self._resize(array, (self.width, self.height))
+        if _is_flow(array):
+            return mirror_flow(array, flip, v_flip) if flip or v_flip else array
         array = array[:, ::-1] if flip else array
         return array[::-1] if v_flip else array
 
@@ -307,6 +311,8 @@ class Geometry:
     def _resize(self, array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         if array.ndim == 2:
             return resize_ids(array, size)
+        if _is_flow(array):
+            return resize_flow(array, size)
         return resize_photo(array, size, _MODES[self.mode].filter)
 
     def _random_box(self, width: int, height: int, rng: np.random.Generator) -> tuple[int, int, int, int]:
@@ -320,6 +326,10 @@ class Geometry:
         # an image of a very different aspect ratio: the largest part of the window's, anywhere
         w, h = max(1, min(width, round(height * shape))), max(1, min(height, round(width / shape)))
         return int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1)), w, h
+
+
+def _is_flow(array: np.ndarray) -> bool:
+    return array.ndim == 3 and array.dtype == np.uint16
 
 
 def _central_box(width: int, height: int) -> tuple[int, int, int, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..imaging.flow import resize_flow
 from ..imaging.images import (
     image_to_unit,
     notice_once,
@@ -24,6 +25,7 @@ from ..options.config import Config
 from ..utils.errors import UserError
 from . import owners
 from .folders import Row, find_unpaired, pair_folders
+from .frames import BEFORE, FLOW, flow_of, flow_to_planes, same_size, with_earlier
 from .geometry import Geometry
 from .id_maps import HIGHEST_ID, check_labels, instance_ids, relabel
 from .kind import DataKind
@@ -47,6 +49,8 @@ class PairedRequest:
         feature_channels: channels of the feature maps to read; 0 reads none.
         real_grid: rows and columns of patches in the images of ``{phase}_real_ROWSxCOLUMNS`` to read; empty reads none.
         needs_image: photos are needed, in evaluation too.
+        of_frame_before: columns that are needed of the frame before, too, where samples are frames of videos that are
+            compared along optical flow.
         ways_out: for a column, what to do where its folder is missing.
     """
 
@@ -59,6 +63,7 @@ class PairedRequest:
     feature_channels: int = 0
     real_grid: tuple[int, ...] = ()
     needs_image: bool = False
+    of_frame_before: tuple[str, ...] = ()
     ways_out: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -114,7 +119,9 @@ class PairedReader(Reader):
     Columns of a sample: ``label`` int32 ``(1, H, W)`` below ``label_nc``, or float32 ``(input_nc, H, W)`` in [-1, 1]
     when ``label_nc`` is 0; ``inst`` int32 ``(1, H, W)``, relabelled to 0..K-1 in ascending order of the original ids;
     ``image`` and ``real`` float32 ``(output_nc, H, W)`` and ``feat`` float32 ``(feat_num, H, W)`` in [-1, 1]. Outside
-    training also ``inst_id`` int32 ``(max_instances,)``: the original id of each relabelled one, then -1.
+    training also ``inst_id`` int32 ``(max_instances,)``: the original id of each relabelled one, then -1. With frames
+    before also their columns, ``label_before`` and so on, and ``flow`` float32 ``(3, H, W)``, see
+    :func:`src.dataset.frames.flow_to_planes`.
 
     Args:
         request: the data that the system needs.
@@ -133,11 +140,16 @@ class PairedReader(Reader):
         self.request, self.options, self.phase, self.training = request, options, phase, training
         folders = paired_folders(request, options, phase, training)
         self.rows: list[Row] = pair_folders(folders) if rows is None else rows
+        earlier = request.of_frame_before
+        if earlier:
+            # photos, because flow is searched for in them
+            columns = tuple(dict.fromkeys((*earlier, "image")))
+            self.rows = with_earlier(self.rows, "label", columns, Path(options.data_root, f"{phase}_flow"))
         limit = options.max_dataset_size
         limited = bool(limit) and limit < len(self.rows)
         if limited:
             self.rows = self.rows[:limit]
-        self.stored = tuple(folders)
+        self.stored = (*folders, *(name + BEFORE for name in earlier), *((FLOW,) if earlier else ()))
         own_ids = () if training or "inst" not in folders else ("inst_id",)
         self.columns = (*self.stored, *own_ids)
         window = options.fine_size, options.fine_size
@@ -149,8 +161,9 @@ class PairedReader(Reader):
             self.settings |= {"max_instances": options.max_instances, "allow_8bit_instances": self._allow_8bit}
         channels = {"label": 0 if request.label_nc else request.input_channels, "image": request.output_channels}
         channels |= {"feat": request.feature_channels, "real": request.output_channels}
-        self._channels = {name: channels[name] for name in self.stored if channels.get(name)}
+        self._channels = {name: channels[name] for name in folders if channels.get(name)}
         self.settings["channels"] = dict(self._channels)
+        self._channels |= {name + BEFORE: self._channels[name] for name in earlier if name in self._channels}
         if limited:
             self.settings["max_dataset_size"] = len(self.rows)
 
@@ -158,29 +171,42 @@ class PairedReader(Reader):
         """Read, check and resize one sample's files; see :meth:`Reader.load`."""
         files = self.rows[index].files
         arrays: dict[str, np.ndarray] = {}
+        read: dict[str, np.ndarray] = {}
         for name in self.stored:
-            array = self._read(name, files[name])
+            array = read[name] = self._flow(files, read) if name == FLOW else self._read(name, files[name])
+            if name == "label" + BEFORE:
+                same_size(read["label"], files["label"], array, files[name])
             size = (array.shape[1], array.shape[0])
             if self.training and name == "label":
                 self.geometry.check(*size, str(files[name]))
             resize = self.geometry.resized if self.training else self.geometry.resized_whole
-            if name == "feat":  # computed at a lower resolution than the label map in some recipes
+            column = name.removesuffix(BEFORE)
+            if column == "feat":  # computed at a lower resolution than the label map in some recipes
                 target = arrays["label"].shape[1], arrays["label"].shape[0]
             else:
                 target = resize(*size)
-            is_photo = name in ("image", "real") or (name == "label" and not self.request.label_nc)
-            arrays[name] = resize_photo(array, target) if is_photo else resize_ids(array, target)
+            if name == FLOW:
+                arrays[name] = resize_flow(array, target)
+            else:
+                is_photo = column in ("image", "real") or (column == "label" and not self.request.label_nc)
+                arrays[name] = resize_photo(array, target) if is_photo else resize_ids(array, target)
             if arrays[name].shape[:2] != arrays["label"].shape[:2]:
                 raise UserError(
                     f"{files[name]} ({size[0]}x{size[1]}) becomes {target[0]}x{target[1]}, but "
                     f"{files['label']} becomes {arrays['label'].shape[1]}x{arrays['label'].shape[0]}: the files of a "
                     "sample must have one shape"
                 )
-        if "inst" in arrays:
-            instance_ids(arrays["inst"], self.options.max_instances, str(files["inst"]))
+        for name in ("inst", "inst" + BEFORE):
+            if name in arrays:
+                instance_ids(arrays[name], self.options.max_instances, str(files[name]))
         return arrays
 
+    def _flow(self, files: Mapping[str, Path], read: Mapping[str, np.ndarray]) -> np.ndarray:
+        searched = () if FLOW in files else (self._read("image", files["image" + BEFORE]), read["image"])
+        return flow_of(files, "label", read["label"], searched)
+
     def _read(self, name: str, path: Path) -> np.ndarray:
+        name = name.removesuffix(BEFORE)
         if name == "label" and self.request.label_nc:
             labels = read_labels(path)
             check_labels(labels, self.request.label_nc, str(path))
@@ -213,6 +239,10 @@ class PairedReader(Reader):
                 if "inst_id" in self.columns:
                     sample["inst_id"] = np.full(self.options.max_instances, -1, np.int32)
                     sample["inst_id"][: len(ids)] = ids
+            elif name == "inst" + BEFORE:
+                sample[name], _ = relabel(array, self.options.max_instances, "the instance map of the frame before")
+            elif name == FLOW:
+                sample[name] = flow_to_planes(array)
             elif name in self._channels:
                 sample[name] = image_to_unit(array.reshape(*array.shape[:2], -1))
             else:
@@ -272,6 +302,8 @@ def example(request: PairedRequest, batch_size: int, size: tuple[int, int], trai
         batch["feat"] = zeros(request.feature_channels)
     if request.real_grid and training:
         batch["real"] = zeros(request.output_channels)
+    if request.of_frame_before:
+        batch |= {name + BEFORE: batch[name] for name in request.of_frame_before} | {FLOW: zeros(3)}
     return batch
 
 

@@ -21,6 +21,7 @@ from ..imaging.images import image_to_unit, notice_once, read_image, read_labels
 from ..options.config import Config
 from . import owners
 from .folders import Row
+from .frames import BEFORE, FLOW, flow_of, flow_to_planes, same_size, with_earlier
 from .geometry import Geometry
 from .kind import DataKind
 from .opening import open_pipeline
@@ -28,8 +29,9 @@ from .pipeline import Batch, Pipeline
 from .reader import Reader
 from .report import Report
 from .transforms import resize_ids
-from .unpaired_files import LABEL, evaluation_rows, images_of, label_files, paired_rows, rows_of, title_of
+from .unpaired_files import LABEL, evaluation_rows, flow_folder, images_of, label_files, paired_rows, rows_of, title_of
 
+_EARLIER = "A" + BEFORE
 # sets of equal size must not be shuffled alike
 _OTHER_ORDER = 0x9E3779B1
 
@@ -42,18 +44,21 @@ class UnpairedRequest:
         stride: number that both sides of a training image must be divisible by.
         channels: channels of all images.
         labels: whether A must have label maps.
+        frames: whether images of A are frames of videos, which come with the frame before and optical flow.
     """
 
     stride: int = 1
     channels: int = 3
     labels: bool = False
+    frames: bool = False
 
 
 class UnpairedReader(Reader):
     """Reads rows that hold an image of A (with its label map, if there is one), of B, or one of each.
 
     Columns of a sample: ``A`` and ``B`` float32 ``(input_nc, H, W)`` in [-1, 1], cropped independently of each other;
-    ``label_A`` int32 ``(1, H, W)``, cropped with A.
+    ``label_A`` int32 ``(1, H, W)``, cropped with A. With frames also ``A_before``, the frame before, and ``flow``
+    float32 ``(3, H, W)`` (see :func:`src.dataset.frames.flow_to_planes`), cropped with A.
 
     Args:
         request: the data that the system needs.
@@ -67,8 +72,12 @@ class UnpairedReader(Reader):
 
     def __init__(self, request: UnpairedRequest, options: Config, phase: str, rows: list[Row], training: bool):
         rows = rows[: options.max_dataset_size or None]
+        if request.frames and "A" in rows[0].files:
+            rows = with_earlier(rows, "A", ("A",), flow_folder(options, options.phase))
         self.phase, self.rows, self.training = phase, rows, training
-        self.columns = self.stored = tuple(dict.fromkeys(name for row in rows for name in row.files))
+        names = dict.fromkeys(name for row in rows for name in row.files)
+        # flow is stored where no file has it, too
+        self.columns = self.stored = tuple(names | ({FLOW: None} if _EARLIER in names else {}))
         self.channels = request.channels
         self.geometry = geometry_of(request, options)
         self.keeps_size = not training and options.eval_size != "training"
@@ -80,8 +89,11 @@ class UnpairedReader(Reader):
         row = self.rows[index]
         arrays: dict[str, np.ndarray] = {}
         for group in self._groups(row.files):
-            raw = {name: self._read(name, row.files[name]) for name in group}
+            raw = {name: self._read(name, row.files[name]) for name in group if name != FLOW}
             source = row.files[group[0]]
+            if _EARLIER in raw:
+                same_size(raw["A"], row.files["A"], raw[_EARLIER], row.files[_EARLIER])
+                raw[FLOW] = flow_of(row.files, "A", raw["A"], (raw[_EARLIER], raw["A"]))
             if LABEL in raw:
                 raw[LABEL] = self._fitted(raw[LABEL], raw[group[0]], row.files[LABEL])
             if self.training:
@@ -94,7 +106,7 @@ class UnpairedReader(Reader):
     @staticmethod
     def _groups(names: Container[str]) -> list[list[str]]:
         """Columns that are cropped alike."""
-        groups = (("A", LABEL), ("B",))
+        groups = (("A", LABEL, _EARLIER, FLOW), ("B",))
         return [[name for name in group if name in names] for group in groups if group[0] in names]
 
     def _read(self, name: str, path: Path) -> np.ndarray:
@@ -127,6 +139,8 @@ class UnpairedReader(Reader):
             for name, array in part.items():
                 if name == LABEL:
                     sample[name] = array.astype(np.int32, order="C")[None]
+                elif name == FLOW:
+                    sample[name] = flow_to_planes(array)
                 else:
                     sample[name] = image_to_unit(array)
         return sample
@@ -239,7 +253,10 @@ def geometry_of(request: UnpairedRequest, options: Config) -> Geometry:
 
 def _count(request: UnpairedRequest, options: Config, phase: str) -> int:
     a, b = (images_of(options, domain, phase) for domain in "AB")
-    label_files(options, phase, a, needed=request.labels)
+    labels = label_files(options, phase, a, needed=request.labels)
+    if request.frames:
+        # finds the frames that follow each other
+        UnpairedReader(request, options, phase, rows_of(a.once(), "A", labels), training=True)
     return min(len(a.files), len(b.files))
 
 
@@ -252,6 +269,8 @@ def example(request: UnpairedRequest, batch_size: int, size: tuple[int, int], tr
     """A batch of zeros."""
     image, ids = np.zeros((batch_size, request.channels, *size), np.float32), np.zeros(batch_size, np.int32)
     batch = {"A": image, "B": image, "id_A": ids, "id_B": ids}
+    if request.frames:
+        batch |= {_EARLIER: image, FLOW: np.zeros((batch_size, 3, *size), np.float32)}
     return batch | ({LABEL: np.zeros((batch_size, 1, *size), np.int32)} if request.labels else {})
 
 

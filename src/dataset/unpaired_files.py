@@ -1,6 +1,16 @@
 """The files of unpaired data: folders, lists, label maps, and the inputs of an evaluation."""
 
-__all__ = ["LABEL", "Listed", "evaluation_rows", "images_of", "label_files", "paired_rows", "rows_of", "title_of"]
+__all__ = [
+    "LABEL",
+    "Listed",
+    "evaluation_rows",
+    "flow_folder",
+    "images_of",
+    "label_files",
+    "paired_rows",
+    "rows_of",
+    "title_of",
+]
 
 from collections import Counter
 from operator import attrgetter
@@ -141,3 +151,19 @@ def label_files(options: Config, phase: str, images: Listed, needed: bool = Fals
             f"{lacking[0].name}): add them, or drop --label_root"
         )
     return labels
+
+
+def flow_folder(options: Config, phase: str) -> Path | None:
+    """The folder of the optical flow of A: that of the options, or that of the data set if A is of it; None else.
+
+    Raises:
+        UserError: the folder of the options does not exist.
+    """
+    if options.flow_root:
+        folder = Path(options.flow_root.replace("{phase}", phase))
+        if not folder.is_dir():
+            raise UserError(
+                f"flow_root {folder} does not exist: check the path, or drop --flow_root to search for flow"
+            )
+        return folder
+    return None if any(options[name] for name in _OPTIONS["A"]) else Path(options.data_root, f"{phase}_flow")

@@ -4,7 +4,10 @@ A flow (H, W, 2) in pixels belongs to the later frame: what is at (x, y) there w
 one. Files are the 16-bit PNGs of KITTI (Geiger et al. 2012): x, y in 1/64 pixel above -512, and whether it is known.
 """
 
-__all__ = ["known_matches", "read_flow", "search_flow", "warp", "write_flow"]
+__all__ = [
+    "decode_flow", "encode_flow", "known_matches", "mirror_flow", "read_flow", "resize_flow", "search_flow", "warp",
+    "write_flow",
+]  # fmt: skip
 
 from pathlib import Path
 
@@ -25,9 +28,19 @@ def write_flow(path: str | Path, flow: np.ndarray, known: np.ndarray) -> None:
     Raises:
         UserError: the file cannot be written.
     """
+    write_png(path, encode_flow(flow, known))
+
+
+def encode_flow(flow: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """A flow (H, W, 2) and where it is known, (H, W), as the uint16 (H, W, 3) of its file."""
     steps = np.rint(np.nan_to_num(flow) * _STEPS) + _ZERO
     known = known & ((steps >= 0) & (steps < 1 << 16)).all(2)
-    write_png(path, np.dstack([steps * known[:, :, None], known]).astype(np.uint16))
+    return np.dstack([steps * known[:, :, None], known]).astype(np.uint16)
+
+
+def decode_flow(encoded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Invert :func:`encode_flow`: flow (H, W, 2) float32, without a meaning where it is not known, and known, bool."""
+    return (encoded[:, :, :2].astype(np.float32) - _ZERO) / _STEPS, encoded[:, :, 2] > 0
 
 
 def read_flow(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +54,24 @@ def read_flow(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     array = decode_png(path.read_bytes()) if format_ == "PNG" else np.zeros(0, np.uint8)
     if array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] != 3:
         raise UserError(f"{path} holds no optical flow: expected a PNG of three channels with 16 bits, as KITTI's")
-    return (array[:, :, :2].astype(np.float32) - _ZERO) / _STEPS, array[:, :, 2] > 0
+    return decode_flow(array)
+
+
+def resize_flow(encoded: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Encoded flow of frames that are resized to ``size`` = (width, height): the nearest pixel's, in new pixels."""
+    height, width = encoded.shape[:2]
+    if (width, height) == size:
+        return encoded
+    columns = ((np.arange(size[0]) + 0.5) * (width / size[0])).astype(int)
+    rows = ((np.arange(size[1]) + 0.5) * (height / size[1])).astype(int)
+    flow, known = decode_flow(encoded[rows[:, None], columns])
+    return encode_flow(flow * np.array([size[0] / width, size[1] / height], np.float32), known)
+
+
+def mirror_flow(encoded: np.ndarray, flip: bool, v_flip: bool) -> np.ndarray:
+    """Encoded flow of frames that are mirrored left to right, upside down, or both."""
+    flow, known = decode_flow(encoded[:: -1 if v_flip else 1, :: -1 if flip else 1])
+    return encode_flow(flow * np.array([-1 if flip else 1, -1 if v_flip else 1], np.float32), known)
 
 
 def warp(image: np.ndarray, flow: np.ndarray) -> np.ndarray:
@@ -61,7 +91,7 @@ def search_flow(earlier: np.ndarray, later: np.ndarray) -> tuple[np.ndarray, np.
     if min(height, width) < _SMALLEST:
         raise UserError(
             f"optical flow cannot be searched for in frames of {width}x{height}: their sides should be at least "
-            f"{_SMALLEST}, or pass --flow FOLDER"
+            f"{_SMALLEST}; or give files of flow"
         )
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (earlier, later)]

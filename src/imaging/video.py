@@ -1,9 +1,11 @@
-"""Videos as folders of frames, and back."""
+"""Videos as folders of frames, and back, and which frames follow each other."""
 
-__all__ = ["VIDEO_EXTENSIONS", "Video", "write_video"]
+__all__ = ["VIDEO_EXTENSIONS", "Video", "in_order", "write_video"]
 
 import os
+import re
 import tempfile
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from .images import picture_info, read_image, write_png
 from .names import file_name
 
 VIDEO_EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 
 
 class Video:
@@ -93,3 +96,24 @@ def write_video(path: Path, frames: Sequence[Path], rate: float, size: tuple[int
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def in_order(frames: Sequence[str]) -> list[tuple[int, bool]]:
+    """The positions of frames by video and time, each with whether it follows the one before it.
+
+    The last number in a name counts the frames of a video, and what is around it names the video. A frame follows
+    another at the video's smallest distance of two numbers, so that a gap ends a sequence.
+    """
+    videos: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for position, name in enumerate(frames):
+        found = _NUMBERED.fullmatch(name)
+        around, number = ((found[1], found[3]), int(found[2])) if found else ((name, ""), 0)
+        videos[around].append((number, position))
+    order = []
+    for video in videos.values():
+        video.sort()
+        steps = [after - before for (before, _), (after, _) in zip(video, video[1:], strict=False)]
+        order.append((video[0][1], False))
+        for (_, position), step in zip(video[1:], steps, strict=True):
+            order.append((position, step == min(steps) > 0))
+    return order

@@ -14,6 +14,7 @@ from ..dataset.batches import Batched, ahead
 from ..dataset.transforms import resize_photo
 from ..imaging.flow import read_flow
 from ..imaging.images import image_to_unit
+from ..imaging.video import in_order
 from ..models.lpips import load_lpips
 from ..options.config import Config
 from ..utils.errors import UserError
@@ -25,7 +26,7 @@ from .inception_features import FeatureSet, Inception
 from .labels import FolderSegmenter, LabelScores, read_truth
 from .segmentation_network import NetworkSegmenter, open_segmenter
 from .similarity import psnr, ssim
-from .steadiness import Flow, WarpErrors, in_order
+from .steadiness import Flow, WarpErrors
 
 #: metrics of an image and its partner, and of two sets of images
 PAIRED, SETS = ("lpips", "psnr", "ssim"), ("fid", "kid", "prdc")

@@ -4,9 +4,8 @@ Lai et al. 2018, "Learning Blind Video Temporal Consistency", section 4.1: the m
 and the frame before it, moved along the optical flow of the original video, over the pixels whose flow is known.
 """
 
-__all__ = ["WarpErrors", "check_frames", "in_order", "squared_error"]
+__all__ = ["WarpErrors", "check_frames", "squared_error"]
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,32 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from ..imaging.flow import search_flow, warp
+from ..imaging.video import in_order
 from ..utils.errors import UserError
 from ..utils.text import counted
 
 Flow = tuple[np.ndarray, np.ndarray]
-_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
-
-
-def in_order(frames: Sequence[str]) -> list[tuple[int, bool]]:
-    """The positions of frames by video and time, each with whether it follows the one before it.
-
-    The last number in a name counts the frames of a video, and what is around it names the video. A frame follows
-    another at the video's smallest distance of two numbers, so that a gap ends a sequence.
-    """
-    videos: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    for position, name in enumerate(frames):
-        found = _NUMBERED.fullmatch(name)
-        around, number = ((found[1], found[3]), int(found[2])) if found else ((name, ""), 0)
-        videos[around].append((number, position))
-    order = []
-    for video in videos.values():
-        video.sort()
-        steps = [after - before for (before, _), (after, _) in zip(video, video[1:], strict=False)]
-        order.append((video[0][1], False))
-        for (_, position), step in zip(video[1:], steps, strict=True):
-            order.append((position, step == min(steps) > 0))
-    return order
 
 
 def check_frames(frames: Sequence[str], has_flow: Callable[[int], bool] | None, flows: object = "") -> None:
@@ -77,7 +55,7 @@ def squared_error(earlier: np.ndarray, later: np.ndarray, flow: np.ndarray, know
 
 
 class WarpErrors:
-    """Errors of frames that come one by one in the order of :func:`in_order`.
+    """Errors of frames that come one by one in the order of :func:`src.imaging.video.in_order`.
 
     Args:
         flow_from: which images optical flow is searched in, where it comes from no file.

@@ -8,7 +8,8 @@ import pytest
 
 from eval import main as evaluate
 from src.imaging.flow import write_flow
-from src.metrics.steadiness import in_order, squared_error
+from src.imaging.video import in_order
+from src.metrics.steadiness import squared_error
 from src.utils.errors import UserError
 from tests.metrics.stand_ins import write_pictures
 

@@ -9,12 +9,14 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from ...contracts.objective import Batch, Objective, UpdateGroup
+from ...dataset.frames import BEFORE, FLOW
 from ...models.cut.contrast import patch_nce
 from ...models.cut.features import Encoder
 from ...models.cyclegan.networks import PATCHES
 from ...models.diffaug import DiffAugment, draw_augmentation, policies_of
 from ...models.image_pool import ImagePool, draw_distinct_slots
 from ...models.losses import GANLoss
+from ...models.temporal import temporal_loss
 from ...utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +38,12 @@ class CUTObjective(Objective):
         super().__init__()
         self.system, self.config, config = system, system.config, system.config
         self.size, self.maps, self.policies = size, system.maps(size), policies_of(config.diffaug)
-        self.loss_names = ("G_GAN", "NCE") + (("NCE_Y",) if config.nce_idt else ()) + ("D_real", "D_fake")
+        self.loss_names = (
+            ("G_GAN", "NCE")
+            + (("temporal",) if config.lambda_temporal > 0 else ())
+            + (("NCE_Y",) if config.nce_idt else ())
+            + ("D_real", "D_fake")
+        )
         shown = f"training images of {size[1]}x{size[0]}"
         if min(size) < PATCHES[_PATCH]:
             raise UserError(
@@ -55,7 +62,7 @@ class CUTObjective(Objective):
             self.buffers = {"replay_B": ImagePool(config.pool_size, shape, ms.float16, config.batch_size)}
 
     def inputs(self, batch: Batch, step: int = 0) -> tuple[np.ndarray, ...]:
-        """As :meth:`arrange` with what this step draws; then the pool's slots and what ``diffaug`` draws."""
+        """As :meth:`arrange` with what this step draws; then the pool's slots, frames, what ``diffaug`` draws."""
         config, domains = self.config, ("A", "B") if self.config.nce_idt else ("A",)
         rng = np.random.default_rng([config.seed, 13, step])
         mirrors = config.flip_equivariance and bool(rng.random() < 0.5)
@@ -69,7 +76,17 @@ class CUTObjective(Objective):
         if self.buffers:
             slots = draw_distinct_slots(config.pool_size, len(batch["A"]), step, [config.seed])
         draws = draw_augmentation(self.policies, len(batch["A"]), self.size, step, config.seed)
-        return (*self.arrange(batch, keys, mirrors), slots, *draws)
+        return (*self.arrange(batch, keys, mirrors), slots, *self._frames(batch, mirrors), *draws)
+
+    def _frames(self, batch: Batch, mirrors: bool) -> tuple[np.ndarray, ...]:
+        """The frame before and the flow back to it, as the generator sees them; nothing without a temporal loss."""
+        if not self.config.lambda_temporal:
+            return ()
+        before, flow = batch["A" + BEFORE], batch[FLOW]
+        if not mirrors:
+            return before, flow
+        sign = np.array([-1, 1, 1], np.float32).reshape(3, 1, 1)
+        return np.ascontiguousarray(before[..., ::-1]), np.ascontiguousarray(flow[..., ::-1] * sign)
 
     def arrange(self, batch: Batch, keys: np.ndarray, mirrors: bool) -> tuple[np.ndarray, ...]:
         """Images as the generator sees them, the images that keys are taken of, places of keys and queries.
@@ -112,6 +129,7 @@ class CUTObjective(Objective):
                 augment,
                 GANLoss(lsgan),
                 (config.lambda_GAN, config.lambda_NCE, weight),
+                config.lambda_temporal if judge else 0.0,
                 config.flip_equivariance,
                 config.nce_T,
                 config.nce_includes_all_negatives_from_minibatch,
@@ -160,6 +178,7 @@ class _TranslationLoss(nn.Cell):
         augment: what ``D`` sees images through.
         gan: the adversarial loss.
         weights: of the adversarial loss, of the contrastive loss as it is reported, and of it in the sum.
+        temporal: weight of the temporal loss; 0 where no frames before are given.
         flips: keys are those of ``source``, because ``seen`` may be its mirror image.
         temperature, across: see :func:`patch_nce`.
     """
@@ -172,6 +191,7 @@ class _TranslationLoss(nn.Cell):
         augment: nn.Cell,
         gan: GANLoss,
         weights: tuple[float, float, float],
+        temporal: float,
         flips: bool,
         temperature: float,
         across: bool,
@@ -183,6 +203,7 @@ class _TranslationLoss(nn.Cell):
             self.D = judge
         self.augment, self.gan = augment, gan
         self.of_gan, self.reported, self.of_nce = weights
+        self.temporal = temporal
         self.flips, self.temperature, self.across = flips, temperature, across
 
     def construct(
@@ -193,6 +214,7 @@ class _TranslationLoss(nn.Cell):
         places: Tensor,
         queries: Tensor,
         draws: tuple[Tensor, ...],
+        frames: tuple[Tensor, ...],
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         maps = self.encoder(seen)
         made = self.decoder(maps[-1])
@@ -209,6 +231,9 @@ class _TranslationLoss(nn.Cell):
         if self.is_judged:
             adversarial = self.gan(self.D(self.augment(made, draws)), True) * self.of_gan
             terms, total = (adversarial,) + terms, adversarial + total
+        if self.temporal > 0:
+            temporal = temporal_loss(made, self.decoder(self.encoder(frames[0])[-1]), frames[1])
+            terms, total = terms + (temporal,), total + temporal * self.temporal
         return total * scale, terms, made
 
 
@@ -238,6 +263,7 @@ class _Gradients(nn.Cell):
         if self.has_identity:
             self.of_B = ms.value_and_grad(of_B, None, trained, has_aux=True)
         self.of_D = ms.value_and_grad(of_D, None, ms.ParameterTuple(judge), has_aux=True)
+        self.frames = 2 if of_A.temporal > 0 else 0
         self.has_replay = bool(buffers)
         if self.has_replay:
             self.replay = buffers["replay_B"]
@@ -254,13 +280,14 @@ class _Gradients(nn.Cell):
         keys: Tensor,
         queries: Tensor,
         slots: Tensor,
-        *draws: Tensor,
+        *more: Tensor,
     ) -> tuple[Tensor, tuple, tuple[Tensor, ...]]:
-        (_, terms, fake), of_G = self.of_A(scale, seen_A, source_A, keys[0], queries[0], draws)
+        frames, draws = more[: self.frames], more[self.frames :]
+        (_, terms, fake), of_G = self.of_A(scale, seen_A, source_A, keys[0], queries[0], draws, frames)
         outputs = (fake,)
         if self.has_identity:
             seen_B = ops.depend(seen_B, of_G)
-            (_, terms_B, same), of_same = self.of_B(scale, seen_B, real_B, keys[1], queries[1], draws)
+            (_, terms_B, same), of_same = self.of_B(scale, seen_B, real_B, keys[1], queries[1], draws, ())
             terms, outputs = terms + terms_B, (fake, same)
             of_G = self.map(self.add, of_G, of_same)
         shown = ops.stop_gradient(fake)

@@ -80,7 +80,7 @@ class CUTSystem(System):
 
     @classmethod
     def request(cls, config: Config, training: bool) -> UnpairedRequest:
-        return UnpairedRequest(_STRIDE, config.input_nc)
+        return UnpairedRequest(_STRIDE, config.input_nc, frames=training and config.lambda_temporal > 0)
 
     @classmethod
     def check_files(cls, config: Config) -> None:

@@ -10,11 +10,13 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from ...contracts.objective import Batch, Objective, UpdateGroup
+from ...dataset.frames import BEFORE, FLOW
 from ...models.cyclegan.networks import PATCHES
 from ...models.cyclegan.segmenter import Segmenter, label_loss, semantic_loss
 from ...models.diffaug import DiffAugment, draw_augmentation, policies_of
 from ...models.image_pool import ImagePool, draw_distinct_slots
 from ...models.losses import GANLoss, l1_loss
+from ...models.temporal import temporal_loss
 from ...utils.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class CycleGANObjective(Objective):
             ("G_GAN", "cycle")
             + (("identity",) if config.lambda_id > 0 else ())
             + (("semantic",) if config.semantic != "none" else ())
+            + (("temporal",) if config.lambda_temporal > 0 else ())
             + ("D_A", "D_B")
             + (("S",) if self.trains_segmenter else ())
         )
@@ -65,7 +68,8 @@ class CycleGANObjective(Objective):
             size, count, seed = self.config.pool_size, len(batch["A"]), self.config.seed
             slots = [draw_distinct_slots(size, count, step, [seed, i]) for i in range(2)]
         draws = draw_augmentation(self.policies, len(batch["A"]), self.size, step, self.config.seed)
-        return (batch["A"], batch["B"], label, *slots, *draws)
+        frames = (batch["A" + BEFORE], batch[FLOW]) if self.config.lambda_temporal else ()
+        return (batch["A"], batch["B"], label, *slots, *frames, *draws)
 
     def groups(self, epoch: int) -> tuple[UpdateGroup, ...]:
         parts = {"G": ("G_AB", "G_BA"), "D_A": ("D_A",), "D_B": ("D_B",)}
@@ -88,7 +92,12 @@ class CycleGANObjective(Objective):
                 lsgan,
                 # huggan averages the two directions, junyanz adds them
                 1.0 if config.sum_directions else 0.5,
-                {"cycle": config.lambda_cyc, "identity": config.lambda_id, "semantic": config.lambda_semantic},
+                {
+                    "cycle": config.lambda_cyc,
+                    "identity": config.lambda_id,
+                    "semantic": config.lambda_semantic,
+                    "temporal": config.lambda_temporal,
+                },
                 classes,
                 augment,
             ),
@@ -146,7 +155,7 @@ class _GeneratorLoss(nn.Cell):
         networks: ``G_AB``, ``G_BA``, ``D_A``, ``D_B``, and ``S`` where translations should keep the classes.
         lsgan: see :class:`GANLoss`.
         factor: factor on each direction's terms.
-        weights: weights of the terms ``cycle``, ``identity`` (0 leaves it out) and ``semantic``.
+        weights: weights of the terms ``cycle``, ``identity`` and ``temporal`` (0 leaves these two out), ``semantic``.
         classes: number of classes of the label maps of A, which translations should keep; 0 takes the segmenter's
             predictions on A.
         augment: what the discriminators see images through.
@@ -167,6 +176,7 @@ class _GeneratorLoss(nn.Cell):
         self.D_A, self.D_B = networks["D_A"], networks["D_B"]
         self.gan, self.factor = GANLoss(lsgan), factor
         self.cycle, self.identity, self.semantic = weights["cycle"], weights["identity"], weights["semantic"]
+        self.temporal = weights["temporal"]
         self.has_identity, self.has_semantic = self.identity > 0, "S" in networks
         self.has_labels = classes > 0
         if self.has_semantic:
@@ -175,7 +185,13 @@ class _GeneratorLoss(nn.Cell):
             self.classes = _class_numbers(classes)
 
     def construct(
-        self, scale: Tensor, real_A: Tensor, real_B: Tensor, label: Tensor, draws: tuple[Tensor, ...]
+        self,
+        scale: Tensor,
+        real_A: Tensor,
+        real_B: Tensor,
+        label: Tensor,
+        draws: tuple[Tensor, ...],
+        frames: tuple[Tensor, ...],
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor, Tensor, Tensor, Tensor]:
         n = real_A.shape[0]
         if self.has_identity:
@@ -203,6 +219,11 @@ class _GeneratorLoss(nn.Cell):
             semantic = (forward + backward) * self.factor
             terms = terms + (semantic,)
             total = total + self.semantic * semantic
+        if self.temporal > 0:
+            # images of A are the video
+            temporal = temporal_loss(fake_B, self.G_AB(frames[0]), frames[1])
+            terms = terms + (temporal,)
+            total = total + self.temporal * temporal
         return total * scale, terms, fake_B, fake_A, rec_A, rec_B
 
 
@@ -232,6 +253,7 @@ class _Gradients(nn.Cell):
         self.trains_segmenter = of_segmenter is not None
         if self.trains_segmenter:
             self.of_segmenter = functions[3]
+        self.frames = 2 if of_generators.temporal > 0 else 0
         self.has_replay = bool(buffers)
         if self.has_replay:
             self.replay_A, self.replay_B = buffers["replay_A"], buffers["replay_B"]
@@ -244,9 +266,10 @@ class _Gradients(nn.Cell):
         label: Tensor,
         slots_A: Tensor,
         slots_B: Tensor,
-        *draws: Tensor,
+        *more: Tensor,
     ) -> tuple[Tensor, tuple, tuple[Tensor, ...]]:
-        (_, terms, fake_B, fake_A, rec_A, rec_B), of_G = self.of_generators(scale, real_A, real_B, label, draws)
+        frames, draws = more[: self.frames], more[self.frames :]
+        (_, terms, fake_B, fake_A, rec_A, rec_B), of_G = self.of_generators(scale, real_A, real_B, label, draws, frames)
         shown_A, shown_B = ops.stop_gradient(fake_A), ops.stop_gradient(fake_B)
         if self.has_replay:
             shown_A, shown_B = self.replay_A(shown_A, slots_A), self.replay_B(shown_B, slots_B)

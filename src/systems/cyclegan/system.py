@@ -96,7 +96,8 @@ class CycleGAN(System):
 
     @classmethod
     def request(cls, config: Config, training: bool) -> UnpairedRequest:
-        return UnpairedRequest(_STRIDE, config.input_nc, labels=training and config.semantic == "joint")
+        frames = training and config.lambda_temporal > 0
+        return UnpairedRequest(_STRIDE, config.input_nc, labels=training and config.semantic == "joint", frames=frames)
 
     @classmethod
     def check_files(cls, config: Config) -> None:

@@ -9,11 +9,13 @@ import numpy as np
 from mindspore import ParameterTuple, Tensor, nn, ops
 
 from ...contracts.objective import Batch, Objective, UpdateGroup
+from ...dataset.frames import BEFORE, FLOW
 from ...models.diffaug import DiffAugment, draw_augmentation, policies_of
 from ...models.image_pool import ImagePool, draw_pool_slots
 from ...models.losses import GANLoss, l1_loss
 from ...models.pix2pixhd.inputs import NOTHING, InputEncoder, instance_mean
 from ...models.precision import set_precision
+from ...models.temporal import temporal_loss
 from ...models.vgg import VGGLoss, load_vgg
 from ...utils.errors import UserError
 from .patches import PatchDiscriminatorLoss, PatchLoss, check_patches
@@ -70,6 +72,7 @@ class Pix2PixHDObjective(Objective):
             *(() if config.no_vgg_loss else ("G_VGG",)),
             *(("G_L1",) if config.lambda_l1 else ()),
             *(("G_P",) if any(config.real_patches) else ()),
+            *(("temporal",) if config.lambda_temporal > 0 else ()),
             "D_real",
             "D_fake",
             *(("P_real", "P_fake") if any(config.real_patches) else ()),
@@ -90,8 +93,17 @@ class Pix2PixHDObjective(Objective):
             batch.get("feat", NOTHING),
             batch.get("real", NOTHING),
             slots,
+            *self._frames(batch),
             *draw_augmentation(self.policies, len(batch["label"]), self.size, step, self.config.seed),
         )
+
+    def _frames(self, batch: Batch) -> tuple[np.ndarray, ...]:
+        """What the generator sees of the frame before, and the flow back to it; nothing without a temporal loss."""
+        if not self.config.lambda_temporal:
+            return ()
+        before = {name.removesuffix(BEFORE): array for name, array in batch.items() if name.endswith(BEFORE)}
+        maps = before["label"], before.get("inst", NOTHING), self.system.region_map(before)
+        return (*maps, before.get("image", NOTHING), before.get("feat", NOTHING), batch[FLOW])
 
     def phase(self, epoch: int) -> bool:
         """Whether only the outermost enhancer is trained.
@@ -131,7 +143,7 @@ class Pix2PixHDObjective(Objective):
         patches = None
         if any(config.real_patches):
             patches = PatchLoss(system.networks["P"], config.real_patches, lsgan)
-        weights = config.lambda_l1, config.lambda_real
+        weights = config.lambda_l1, config.lambda_real, config.lambda_temporal
         loss = _GeneratorLoss(generate, discriminator, lsgan, matching, *vgg, *weights, augment, patches)
         judges = groups[1].parameters
         return Pix2PixHDGradients(
@@ -200,7 +212,7 @@ class _GeneratorLoss(nn.Cell):
 
     Terms are summed over the discriminator's scales. ``matching_weight`` is None without feature matching, and
     ``vgg_loss`` None without the perceptual term; an ``l1_weight`` of 0 leaves the difference of pixels out;
-    ``patches`` is None without real patches.
+    ``patches`` is None without real patches, and ``temporal_weight`` 0 where nothing of a frame before is given.
     """
 
     def __init__(
@@ -213,6 +225,7 @@ class _GeneratorLoss(nn.Cell):
         vgg_weight: float,
         l1_weight: float,
         patch_weight: float,
+        temporal_weight: float,
         augment: DiffAugment,
         patches: PatchLoss | None,
     ):
@@ -220,6 +233,7 @@ class _GeneratorLoss(nn.Cell):
         self.generate, self.D, self.gan, self.shown = generate, discriminator, GANLoss(lsgan), _Shown(augment)
         self.matches_features, self.matching_weight = matching_weight is not None, matching_weight or 0.0
         self.has_vgg, self.vgg_weight, self.l1_weight = vgg_loss is not None, vgg_weight, l1_weight
+        self.temporal_weight = temporal_weight
         if vgg_loss is not None:
             self.vgg_loss = vgg_loss
         self.has_patches, self.patch_weight = patches is not None, patch_weight
@@ -236,6 +250,7 @@ class _GeneratorLoss(nn.Cell):
         real_outputs: tuple[tuple[Tensor, ...], ...],
         real_maps: tuple[Tensor, ...],
         draws: tuple[Tensor, ...],
+        frames: tuple[Tensor, ...],
     ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         fake = self.generate(condition, regions, image, features)
         outputs = self.D(*self.shown(condition, fake, draws))
@@ -264,6 +279,10 @@ class _GeneratorLoss(nn.Cell):
             natural = self.patches(fake, True) * self.patch_weight
             terms = terms + (natural,)
             total = total + natural
+        if self.temporal_weight > 0:
+            temporal = temporal_loss(fake, self.generate(*frames[:-1]), frames[-1])
+            terms = terms + (temporal,)
+            total = total + temporal * self.temporal_weight
         return total * scale, terms, fake
 
 
@@ -333,6 +352,7 @@ class Pix2PixHDGradients(nn.Cell):
             judge = PatchDiscriminatorLoss(patches)
             self.of_patches = ms.value_and_grad(judge, None, patch_parameters, has_aux=True)
         self.generate, self.compiles = generator_loss.generate, ms.get_context("mode") == ms.GRAPH_MODE
+        self.has_frames = generator_loss.temporal_weight > 0
         self.of_generator = ms.value_and_grad(generator_loss, None, generator_parameters, has_aux=True)
 
     def construct(
@@ -345,15 +365,17 @@ class Pix2PixHDGradients(nn.Cell):
         features: Tensor,
         real: Tensor,
         slots: Tensor,
-        *draws: Tensor,
+        *more: Tensor,
     ) -> tuple[Tensor, tuple[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor]]:
-        condition = self.encode(label, inst)
+        condition, frames, draws = self.encode(label, inst), (), more
+        if self.has_frames:
+            frames, draws = (self.encode(more[0], more[1]), *more[2:6]), more[6:]
         (_, loss_real, real_outputs), grads_real = self.of_real(scale, self.shown(condition, image, draws))
         real_maps = ()
         if self.has_vgg:
             real_maps = self.vgg_loss.features(image)
         (_, terms, fake), grads_generator = self.of_generator(
-            scale, condition, regions, image, features, real_outputs, real_maps, draws
+            scale, condition, regions, image, features, real_outputs, real_maps, draws, frames
         )
         if self.compiles:
             # the compiler merges equal forward passes, of the generator and of the discriminator that judges the same

@@ -183,6 +183,11 @@ class Pix2PixHD(System):
         }
         if encoded:
             ways_out["image"] = "pass --use_encoded_image False to draw styles instead of encoding photos"
+        before: tuple[str, ...] = ()
+        if training and config.lambda_temporal > 0:
+            encodes = uses_features(config) and not loads
+            needed = {"label": True, "inst": not config.no_instance, "image": encodes, "feat": loads}
+            before = tuple(name for name, is_needed in needed.items() if is_needed)
         return PairedRequest(
             stride=stride_of(config, uses_features(config) and not loads),
             label_nc=config.label_nc,
@@ -193,6 +198,7 @@ class Pix2PixHD(System):
             feature_channels=config.feat_num if loads else 0,
             real_grid=tuple(config.real_patches) if training and any(config.real_patches) else (),
             needs_image=training or encoded,
+            of_frame_before=before,
             ways_out=ways_out,
         )
 
