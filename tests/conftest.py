@@ -1,5 +1,6 @@
 """Shared set-up: MindSpore in PyNative mode with synchronous launches, unless a test asks for ``mode``."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,36 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import pytest
+
+
+#: files that take minutes, the longest first: what begins last should be short, or one of two processes waits for it
+_LONG = (
+    "test_reference.py",
+    "test_distribution.py",
+    "test_ascend_simulation.py",
+    "test_export.py",
+    "test_loop.py",
+    "test_scripts.py",
+    "test_small_benchmarks.py",
+    "test_hflow_objective.py",
+    "test_ascend_report.py",
+    "test_hflow_workers.py",
+)
+# networks are cycles of objects, and looking for those again and again takes a tenth of the time
+gc.set_threshold(100_000, 10, 10)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the long files."""
+    places = {name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage():
+    """What a file of tests has built does not stay for the next."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
