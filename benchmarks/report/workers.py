@@ -26,13 +26,13 @@ def measure(target: str, words: list[str], count: int, folder: str) -> dict[str,
     together, alone = home / "together", home / "alone"
     for place in (together, alone):
         place.mkdir()
-    launch = f'source scripts/common.sh; launch {count} tests/training/two_workers.py "$@"'
+    launch = f'source scripts/common.sh; launch {count} benchmarks/report/tiny_training.py "$@"'
     environment = os.environ | {"DEVICE_TARGET": target, "LOG_DIR": str(home / "log")}
     _run(
         ["bash", "-c", launch, "launch", str(together), str(_STEPS), "--run_distribute=True", *options, *words],
         environment,
     )
-    program = str(ROOT / "tests" / "training" / "two_workers.py")
+    program = str(Path(__file__).with_name("tiny_training.py"))
     _run([sys.executable, program, str(alone), str(_STEPS), f"--batch_size={count}", *options, *words], environment)
     first, one = _arrays(together, 0), _arrays(alone, 0)
     unequal = {

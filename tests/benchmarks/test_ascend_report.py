@@ -44,6 +44,13 @@ def test_every_kind_of_part_is_in_a_report(tmp_path):
     assert [part.name for part in parts if part.module == "timing"] == ["steps 512p", "steps 1024p"]
 
 
+def test_workers_of_a_report_are_equal(tmp_path):
+    (part,) = [part for part in parts_of("CPU", True, 2, [], tmp_path, []) if part.module == "workers"]
+    result = run_part(part, "CPU", tmp_path)
+    assert result["passed"], result
+    assert result["found"]["arrays that differ between workers"] == []
+
+
 def test_a_part_that_fails_is_named_and_the_rest_goes_on(made):
     status, report, page = made
     verdicts = {part["name"]: part["passed"] for part in report["parts"]}

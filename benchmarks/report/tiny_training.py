@@ -1,0 +1,69 @@
+"""What one worker of the report does; some of it run under msrun, and one alone for comparison.
+
+``tiny_training.py OUT STEPS OPTION...`` trains for STEPS steps and writes ``OUT/worker{rank}_step{k}.npz`` after each:
+parameters, Adam's moments, losses, and the ids of the samples.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
+import numpy as np
+from mindspore import Tensor
+
+from src.systems.pix2pixhd.system import Pix2PixHD
+from src.models.parameters import state_arrays
+from src.training.distribution import Workers
+from src.training.state import trained_parameters
+from src.training.steps import StepOptions, TrainStep
+from src.systems.programs import load_config
+from src.utils.errors import run_command
+from src.utils.runtime import start
+from tests.running import open_data
+
+
+def main(argv: list[str]) -> None:
+    """Train, and write down everything after each step."""
+    out, steps, config = Path(argv[0]), int(argv[1]), load_config(argv[2:])
+    device = start(config, join=config.run_distribute)
+    workers = Workers(device)
+    said = [workers.any(False), workers.any(device.rank == device.world - 1)]
+    data = open_data(config, "train", device.rank, device.world)
+    # other weights on every worker: sharing has to make them equal
+    system = Pix2PixHD(config.replace(seed=config.seed + device.rank))
+    system.set_train(True)
+    objective = system.objective(data.size)
+    groups = objective.groups(1)
+    step = TrainStep(objective.gradients(groups), groups, StepOptions(world=device.world))
+    unlike = _arrays(system, step)
+    workers.share(trained_parameters(system, objective, step))
+    done = 0
+    for epoch, batches in data.epochs(1 + steps // data.steps_per_epoch):
+        for batch in batches:
+            losses, norms, _ = step(*map(Tensor, objective.inputs(batch, done)))
+            done += 1
+            np.savez(
+                out / f"worker{device.rank}_step{done}.npz",
+                **_arrays(system, step),
+                losses=losses.asnumpy(),
+                norms=norms.asnumpy(),
+                ids=batch["id"],
+                epoch=epoch,
+                before=unlike["G.model.1.weight"],
+                said=said,
+            )
+            if done == steps:
+                return
+
+
+def _arrays(system, step) -> dict[str, np.ndarray]:
+    arrays = {f"{net}.{k}": v for net, cell in system.networks.items() for k, v in state_arrays(cell).items()}
+    for optimizer in step.optimizers:
+        arrays |= {k: p.asnumpy().copy() for k, p in optimizer.state().items() if k.startswith("moment")}
+    return arrays
+
+
+if __name__ == "__main__":
+    run_command(main)
