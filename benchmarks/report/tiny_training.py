@@ -1,9 +1,10 @@
 """What one worker of the report does; some of it run under msrun, and one alone for comparison.
 
-``tiny_training.py OUT STEPS OPTION...`` trains for STEPS steps and writes ``OUT/worker{rank}_step{k}.npz`` after each:
-parameters, Adam's moments, losses, and the ids of the samples.
+``tiny_training.py OUT STEPS OPTION...`` trains for STEPS steps and writes ``OUT/worker{rank}.npz``: parameters, Adam's
+moments, and the losses and norms of the last step.
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -25,11 +26,9 @@ from tests.running import open_data
 
 
 def main(argv: list[str]) -> None:
-    """Train, and write down everything after each step."""
+    """Train, and write down where that led."""
     out, steps, config = Path(argv[0]), int(argv[1]), load_config(argv[2:])
     device = start(config, join=config.run_distribute)
-    workers = Workers(device)
-    said = [workers.any(False), workers.any(device.rank == device.world - 1)]
     data = open_data(config, "train", device.rank, device.world)
     # other weights on every worker: sharing has to make them equal
     system = Pix2PixHD(config.replace(seed=config.seed + device.rank))
@@ -37,25 +36,12 @@ def main(argv: list[str]) -> None:
     objective = system.objective(data.size)
     groups = objective.groups(1)
     step = TrainStep(objective.gradients(groups), groups, StepOptions(world=device.world))
-    unlike = _arrays(system, step)
-    workers.share(trained_parameters(system, objective, step))
-    done = 0
-    for epoch, batches in data.epochs(1 + steps // data.steps_per_epoch):
-        for batch in batches:
-            losses, norms, _ = step(*map(Tensor, objective.inputs(batch, done)))
-            done += 1
-            np.savez(
-                out / f"worker{device.rank}_step{done}.npz",
-                **_arrays(system, step),
-                losses=losses.asnumpy(),
-                norms=norms.asnumpy(),
-                ids=batch["id"],
-                epoch=epoch,
-                before=unlike["G.model.1.weight"],
-                said=said,
-            )
-            if done == steps:
-                return
+    Workers(device).share(trained_parameters(system, objective, step))
+    batches = (batch for _, batches in data.epochs(1 + steps // data.steps_per_epoch) for batch in batches)
+    for done, batch in enumerate(itertools.islice(batches, steps)):
+        losses, norms, _ = step(*map(Tensor, objective.inputs(batch, done)))
+    results = _arrays(system, step) | {"losses": losses.asnumpy(), "norms": norms.asnumpy()}
+    np.savez(out / f"worker{device.rank}.npz", **results)
 
 
 def _arrays(system, step) -> dict[str, np.ndarray]:

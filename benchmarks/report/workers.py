@@ -39,7 +39,7 @@ def measure(target: str, words: list[str], count: int, folder: str) -> dict[str,
         name
         for worker in range(1, count)
         for name, array in _arrays(together, worker).items()
-        if name not in ("ids", "before") and array.tobytes() != first[name].tobytes()
+        if array.tobytes() != first[name].tobytes()
     }
     found: dict[str, Any] = {
         "workers": count,
@@ -60,5 +60,5 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def _arrays(folder: Path, worker: int) -> dict[str, np.ndarray]:
-    with np.load(folder / f"worker{worker}_step{_STEPS}.npz", allow_pickle=False) as archive:
+    with np.load(folder / f"worker{worker}.npz", allow_pickle=False) as archive:
         return dict(archive)
