@@ -1,6 +1,6 @@
 """Training steps as the trainer builds them, and random weights for the networks inside the losses."""
 
-__all__ = ["build_step", "with_random_features"]
+__all__ = ["build_step", "compile_seconds", "with_random_features"]
 
 from pathlib import Path
 
@@ -60,3 +60,8 @@ def with_random_features(config: Config, folder: Path) -> Config:
         {name: rng.normal(0, 0.02, p.shape).astype(np.float32) for name, p in VGG19().parameters_and_names()}, path
     )
     return config.replace(vgg_pre_trained=path)
+
+
+def compile_seconds(first: float, steady: float) -> float:
+    """What the first call took beyond a steady one, both in seconds; 0 where nothing was compiled and noise is left."""
+    return max(first - steady, 0.0)
