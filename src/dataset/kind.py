@@ -11,8 +11,10 @@ import numpy as np
 
 from ..options.config import Config
 from ..options.owner import Owner
+from ..utils.errors import UserError
 from ..utils.progress import write_line
 from .pipeline import Pipeline
+from .reader import OptionError, Reader
 from .report import Report
 
 
@@ -27,8 +29,10 @@ class DataKind:
         opens: ``(request, options, phase, rank, world, training)`` to a pipeline; ``options`` are those of ``owners``.
         examines: ``(request, options, phase)`` to a report on faults that would stop training.
         counts: ``(request, options, phase)`` to the number of training samples, going by names of files alone.
-        training_size: ``(request, options)`` to the height and width that training is compiled for.
+        training_size: ``(request, options)`` to the height and width that training is compiled for, as far as the
+            options say.
         example: ``(request, batch_size, size, training)`` to a batch of zeros as the data delivers it.
+        reads: ``(request, options, phase)`` to a reader of training samples, where their size depends on the files.
         whole: options with which evaluation reads all of the data set, whatever part of it the options name.
     """
 
@@ -40,6 +44,7 @@ class DataKind:
     counts: Callable[[Any, Config, str], int]
     training_size: Callable[[Any, Config], tuple[int, int]]
     example: Callable[[Any, int, tuple[int, int], bool], dict[str, np.ndarray]]
+    reads: Callable[[Any, Config, str], Reader] | None = None
     whole: Mapping[str, Any] = field(default_factory=dict)
 
     def open(
@@ -70,6 +75,23 @@ class DataKind:
     def count(self, request: Any, config: Config, phase: str) -> int:
         """Number of training samples by the names of files; ``UserError`` where folders or partners are missing."""
         return self.counts(request, config.part(*self.owners), phase)
+
+    def first_size(self, request: Any, config: Config, phase: str) -> tuple[int, int] | None:
+        """Height and width of training samples; None where the first one cannot be read: opening finds all of these.
+
+        Raises:
+            OptionError: options that do not fit its files.
+        """
+        options = config.part(*self.owners)
+        if self.reads is None:
+            return self.training_size(request, options)
+        try:
+            reader = self.reads(request, options, phase)
+            return reader.final_size(reader.load(0))
+        except OptionError:
+            raise
+        except UserError:
+            return None
 
     def examine(self, request: Any, config: Config, phase: str) -> Report:
         """Report on faults that would stop training on ``phase``."""

@@ -273,8 +273,12 @@ def open_paired(request: PairedRequest, options: Config, phase: str, rank: int, 
     return open_pipeline(reader, options, rank, world, training)
 
 
+def _reads(request: PairedRequest, options: Config, phase: str) -> Reader:
+    return PairedReader(request, options, phase, training=True)
+
+
 def _count(request: PairedRequest, options: Config, phase: str) -> int:
-    return len(PairedReader(request, options, phase, training=True).rows)
+    return len(_reads(request, options, phase).rows)
 
 
 def training_size(request: PairedRequest, options: Config) -> tuple[int, int]:
@@ -314,4 +318,4 @@ def _examine(request: PairedRequest, options: Config, phase: str) -> Report:
     return examine(request, options, phase)
 
 
-PAIRED = DataKind("paired", owners.PAIRED, PairedRequest, open_paired, _examine, _count, training_size, example)
+PAIRED = DataKind("paired", owners.PAIRED, PairedRequest, open_paired, _examine, _count, training_size, example, _reads)

@@ -253,11 +253,15 @@ def geometry_of(request: UnpairedRequest, options: Config) -> Geometry:
 
 def _count(request: UnpairedRequest, options: Config, phase: str) -> int:
     a, b = (images_of(options, domain, phase) for domain in "AB")
-    labels = label_files(options, phase, a, needed=request.labels)
-    if request.frames:
-        # finds the frames that follow each other
-        UnpairedReader(request, options, phase, rows_of(a.once(), "A", labels), training=True)
+    # finds labels, and the frames that follow each other
+    _reads(request, options, phase)
     return min(len(a.files), len(b.files))
+
+
+def _reads(request: UnpairedRequest, options: Config, phase: str) -> UnpairedReader:
+    a = images_of(options, "A", phase)
+    labels = label_files(options, phase, a, needed=request.labels)
+    return UnpairedReader(request, options, phase, rows_of(a.once(), "A", labels), training=True)
 
 
 def training_size(request: UnpairedRequest, options: Config) -> tuple[int, int]:
@@ -290,5 +294,6 @@ UNPAIRED = DataKind(
     _count,
     training_size,
     example,
+    _reads,
     whole={"input": "", "style": "", "test_pairs": False, "direction": "both"},
 )

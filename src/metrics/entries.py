@@ -19,7 +19,6 @@ from .steadiness import WarpErrors
 REALISM, SEMANTICS, STEADINESS = "realism", "semantics", "steadiness of a video"
 _GROUPS = {"real": "closeness to the real image", "source": "content kept from the source"}
 _VARIANTS = {"psnr": PSNR_VARIANT, "ssim": SSIM_VARIANT}
-_FEATURES = 2048
 _FEW = 100
 _LABELS = {"miou": "class_iou", "pixel_accuracy": "pixel_accuracy", "class_accuracy": "class_accuracy"}
 
@@ -95,7 +94,7 @@ def of_sets(
     seed: int,
     k: int = 0,
 ) -> list[Entry]:
-    """FID, KID, and precision, recall, density and coverage with ``k`` neighbours, of two sets of Inception features.
+    """FID, KID, and precision, recall, density and coverage with ``k`` neighbours, of two sets of features.
 
     Raises:
         UserError: fewer than two images of a kind, or not more than ``k``.
@@ -104,11 +103,11 @@ def of_sets(
     fewest, entries = min(len(fake), len(real)), []
     if "fid" in wanted:
         warnings = []
-        if fewest < _FEATURES:
+        if fewest < real.shape[1]:
             warnings.append(
-                f"with {counted(fewest, 'image')}, fewer than the {_FEATURES} features, the covariance is singular and "
-                "FID is too high by an amount that depends on the count; compare it only at the same counts, and look "
-                "at kid"
+                f"with {counted(fewest, 'image')}, fewer than the {real.shape[1]} features, the covariance is singular "
+                "and FID is too high by an amount that depends on the count; compare it only at the same counts, and "
+                "look at kid"
             )
         own = counts | {"variant": "Heusel et al. 2017"} | dict(protocol)
         entries.append(Entry(output, REALISM, "fid", fid(real, fake), len(fake), own, warnings=warnings))
@@ -116,7 +115,7 @@ def of_sets(
         size = min(SUBSET_SIZE, fewest)
         value, spread = kid(real, fake, seed=seed)
         own = counts | {
-            "variant": "Binkowski et al. 2018, unbiased, kernel (x.y / 2048 + 1)^3",
+            "variant": f"Binkowski et al. 2018, unbiased, kernel (x.y / {real.shape[1]} + 1)^3",
             "subsets": f"{SUBSETS} of {size}",
             "seed": seed,
         }

@@ -1,7 +1,7 @@
 """Frechet and kernel distances between two sets of feature vectors, in float64.
 
 FID: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule"; KID: Binkowski et al. 2018, "Demystifying MMD
-GANs". The features are those of Inception v3 (see :mod:`src.models.inception`), (N, 2048).
+GANs". The features are those of Inception v3 (see :mod:`src.models.inception`), (N, 2048), or of VGG16.
 """
 
 __all__ = ["SUBSETS", "SUBSET_SIZE", "FeatureStatistics", "fid", "frechet_distance", "kid"]

@@ -22,7 +22,7 @@ from ..utils.files import sha256_file
 from ..utils.progress import track
 from ..utils.text import counted
 from .entries import Entry, of_frames, of_labels, of_pictures, of_sets
-from .inception_features import FeatureSet, Inception
+from .inception_features import VGG16, Features, FeatureSet, Inception
 from .labels import FolderSegmenter, LabelScores, read_truth
 from .segmentation_network import NetworkSegmenter, open_segmenter
 from .similarity import psnr, ssim
@@ -111,7 +111,7 @@ class Tools:
     Args:
         config: the options.
         wanted: names of :data:`METRICS`.
-        store: folder that keeps Inception features for the next time; None keeps none.
+        store: folder that keeps features of sets for the next time; None keeps none.
         draws_labels: the measured images are colour-coded label maps.
 
     Raises:
@@ -125,8 +125,13 @@ class Tools:
         self.size = (config.metrics_size[1], config.metrics_size[0]) if any(config.metrics_size) else None
         self.segmenter = open_segmenter(config, draws_labels) if "miou" in wanted else None
         self.lpips = _Lpips(config) if "lpips" in wanted else None
-        needs_features = set(SETS) & set(wanted)
-        self.inception = Inception(config.inception_net_path, config.fid_resizer, store) if needs_features else None
+        self.features = _features(config, store) if set(SETS) & set(wanted) else None
+
+
+def _features(config: Config, store: Path | None) -> Features:
+    if config.vgg16_net_path:
+        return VGG16(config.vgg16_net_path, store)
+    return Inception(config.inception_net_path, config.fid_resizer, store)
 
 
 @dataclass
@@ -150,7 +155,7 @@ class _Preparation:
         self._tools = tools
         self._references = comparison.references
         self._of_features: tuple[str, ...] = ()
-        if tools.inception and comparison.has_reals:
+        if tools.features and comparison.has_reals:
             self._of_features = ("fake",) if comparison.reals is not None else ("fake", "real")
         self._pixels = [name for name in _PIXELS if name in tools.wanted]
 
@@ -173,8 +178,8 @@ class _Preparation:
                 )
             units = {name: image_to_unit(picture) for name, picture in pictures.items()}
         features = {}
-        if tools.inception:
-            features = {name: tools.inception.prepare(pictures[name]) for name in self._of_features}
+        if tools.features:
+            features = {name: tools.features.prepare(pictures[name]) for name in self._of_features}
         if tools.segmenter and item.truth:
             truth = read_truth(item.truth, tools.config.truth_ids)
         flow = read_flow(item.flow) if item.flow and "warp_error" in tools.wanted else None
@@ -200,8 +205,8 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
     }
     distances = {r: tools.lpips.distances() for r in comparison.references} if tools.lpips else {}
     sets = {}
-    if tools.inception and comparison.has_reals:
-        sets = {name: FeatureSet(tools.inception) for name in ("fake", "real")}
+    if tools.features and comparison.has_reals:
+        sets = {name: FeatureSet(tools.features) for name in ("fake", "real")}
     labels = _Labels(comparison, tools, tools.segmenter) if tools.segmenter else None
     steadiness, follows = None, [False] * len(comparison.items)
     if "warp_error" in tools.wanted:
@@ -228,20 +233,20 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
         stems = [item.stem for item in comparison.items]
         values = [float(value) for value in batched.results()]
         numbers[reference, "lpips"] = dict(zip(stems, values, strict=True))
-    if sets and tools.inception and comparison.reals is not None:
-        sizes["real"] = _add_reals(comparison.reals, tools, tools.inception, sets["real"], threads)
+    if sets and tools.features and comparison.reals is not None:
+        sizes["real"] = _add_reals(comparison.reals, tools, tools.features, sets["real"], threads)
     common = {"size": _sizes(sizes["fake"], tools)}
     entries = []
     for (reference, name), values in numbers.items():
         own = tools.lpips.protocol if tools.lpips and name == "lpips" else {}
         against = _fitted(sizes, reference, tools)
         entries.append(of_pictures(comparison.output, reference, name, values, common | against | own))
-    if sets and tools.inception:
+    if sets and tools.features:
         against = {"size_real": _sizes(sizes["real"], tools)}
         fake, real = sets["fake"].array(), sets["real"].array()
-        tools.inception.store.save()
+        tools.features.store.save()
         wanted = [name for name in SETS if name in tools.wanted]
-        protocol = common | against | tools.inception.protocol
+        protocol = common | against | tools.features.protocol
         entries += of_sets(comparison.output, wanted, fake, real, protocol, tools.config.seed, tools.config.prdc_k)
     if steadiness:
         entries += of_frames(comparison.output, steadiness, common)
@@ -249,14 +254,14 @@ def measure(comparison: Comparison, tools: Tools, threads: int) -> list[Entry]:
 
 
 def _add_reals(
-    reals: Sequence[Callable[[], np.ndarray]], tools: Tools, inception: Inception, features: FeatureSet, threads: int
+    reals: Sequence[Callable[[], np.ndarray]], tools: Tools, network: Features, features: FeatureSet, threads: int
 ) -> Counter:
     sizes: Counter = Counter()
 
     def prepare(load: Callable[[], np.ndarray]) -> tuple[str, tuple]:
         picture = load()
         size = _size_text(picture)
-        return size, inception.prepare(picture if tools.size is None else resize_photo(picture, tools.size))
+        return size, network.prepare(picture if tools.size is None else resize_photo(picture, tools.size))
 
     found = ahead(prepare, reals, threads)
     for size, prepared in track(found, "reading real images", total=len(reals)):

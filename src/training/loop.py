@@ -105,14 +105,16 @@ class _Trainer:
             copies_to = folder if self.workers.is_first else None
             load_pretrained(self.system, pretrained, Path(config.load_pretrain), copies_to, self.say)
         self.loaded = bool(checkpoint or pretrained)
-        self.data: Pipeline = system.data.open(
-            system.request(config, True), config, config.phase, device.rank, device.world
-        )
+        request = system.request(config, True)
+        # so is what does not fit the size of the samples
+        size = system.data.first_size(request, config, config.phase)
+        objective = self.system.objective(size) if size else None
+        self.data: Pipeline = system.data.open(request, config, config.phase, device.rank, device.world)
         self.steps_per_epoch = self.data.steps_per_epoch
         self.epochs = total_epochs(config, self.steps_per_epoch)
         self.total = total_steps(config, self.steps_per_epoch)
         self.samples = config.batch_size * device.world
-        self.objective = self.system.objective(self.data.size)
+        self.objective = objective or self.system.objective(self.data.size)
         self.options = StepOptions(
             config.loss_scale,
             config.dynamic_loss_scale,

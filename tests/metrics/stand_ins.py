@@ -1,6 +1,6 @@
 """Pictures and random weights in the place of those that a user brings."""
 
-__all__ = ["blocks", "write_pictures", "write_weights"]
+__all__ = ["blocks", "write_pictures", "write_vgg16", "write_weights"]
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from src.models.inception import InceptionV3
-from src.models.lpips import LPIPS
+from src.models.lpips import LPIPS, VGG16Features
 from src.models.parameters import state_arrays
 from src.utils.tensorfile import write_arrays
 
@@ -40,6 +40,12 @@ def _random(arrays: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
         else:
             drawn[name] = value
     return drawn
+
+
+def write_vgg16(folder: Path) -> Path:
+    """VGG16 with random weights."""
+    arrays = _random(state_arrays(VGG16Features()), 0)
+    return write_arrays(folder / "vgg16.safetensors", arrays).path
 
 
 def write_weights(folder: Path, seed: int = 0) -> dict[str, Path]:

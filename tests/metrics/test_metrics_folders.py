@@ -16,9 +16,9 @@ from src.metrics.inception_features import to_inception
 from src.metrics.prdc import prdc
 from src.metrics.similarity import psnr, ssim
 from src.models.inception import load_inception
-from src.models.lpips import load_lpips
+from src.models.lpips import load_lpips, load_vgg16_features
 from src.utils.errors import UserError
-from tests.metrics.stand_ins import blocks, write_pictures, write_weights
+from tests.metrics.stand_ins import blocks, write_pictures, write_vgg16, write_weights
 
 STEMS = ("aachen_1", "aachen_10", "bonn_2")
 
@@ -166,6 +166,27 @@ def test_sets_and_features(folders, weights, tmp_path, monkeypatch):
     monkeypatch.setattr("src.metrics.inception_features.Inception.features", pytest.fail)
     again = measure("fid", **weights)
     assert again["fid"]["value"] == found["fid"]["value"]
+
+
+def test_sets_by_the_features_of_vgg16(folders, weights, tmp_path, monkeypatch):
+    """Images keep their size; features are kept beside the runs, and the second time none is computed."""
+    (tmp_path / "checkpoints").mkdir()
+    file = write_vgg16(tmp_path)
+    found = measure("kid", vgg16_net_path=file, inception_net_path=weights["inception_net_path"])["kid"]
+    network = load_vgg16_features(str(file))
+    real, fake = (
+        np.concatenate([network(Tensor(image_to_unit(picture)[None])).asnumpy() for picture in pictures.values()])
+        for pictures in (folders["real"], folders["fake"])
+    )
+    kernel = [[((x @ y.T) / 1472 + 1) ** 3 for y in (real, fake)] for x in (real, fake)]
+    off = [(k.sum() - np.trace(k)) / 6 for k in (kernel[0][0], kernel[1][1])]
+    assert found["value"] == pytest.approx(sum(off) - 2 * kernel[0][1].mean(), rel=1e-3)
+    assert found["protocol"]["resizer"] == "none" and "VGG16" in found["protocol"]["feature_net"]
+    assert "x.y / 1472 + 1" in found["protocol"]["variant"] and found["protocol"]["weights"] == file.name
+    monkeypatch.setattr("src.metrics.inception_features.VGG16.features", pytest.fail)
+    assert measure("kid", vgg16_net_path=file)["kid"]["value"] == found["value"]
+    with pytest.raises(UserError, match="VGG16 needs sides of at least 32, and there is an image of 30x40"):
+        measure("kid", vgg16_net_path=file, metrics_size="[40,30]")
 
 
 def test_other_protocols_stay_and_the_same_is_replaced(folders):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mindspore import Tensor
 
-from src.models.lpips import LPIPS, load_lpips
+from src.models.lpips import LPIPS, load_lpips, load_vgg16_features
 from src.models.parameters import named_parameters
 from src.utils.errors import UserError
 from tests.torch_files import Tensor as TorchTensor
@@ -58,16 +58,17 @@ def windows(x, kernel, stride):
 
 
 def by_hand(net, heads, body, a, b):
-    """Zhang et al. 2018, equation 1, in float64."""
+    """Zhang et al. 2018, equation 1, in float64, and the means of what it compares of ``a``."""
     plan, pool = PLANS[net]
     mean, deviation = np.array([-0.030, -0.088, -0.188]), np.array([0.458, 0.448, 0.450])
     x, y = ((z - mean[:, None, None]) / deviation[:, None, None] for z in (a, b))
     index = level = 0
-    distance = 0.0
+    distance, means = 0.0, []
     for part in plan:
         if part == "T":
             u, v = (z / np.sqrt((z**2).sum(0, keepdims=True)) for z in (x, y))
             distance += (heads[f"lin{level}.model.1.weight"][0] * (u - v) ** 2).sum(0).mean()
+            means.append(u.mean((1, 2)) * np.sqrt(len(u)))
             level += 1
         elif part == "P":
             x, y = (windows(z, pool, 2).max((3, 4)) for z in (x, y))
@@ -82,7 +83,7 @@ def by_hand(net, heads, body, a, b):
                 results.append(np.maximum(z + bias[:, None, None], 0))
             x, y = results
             index += 2
-    return distance
+    return distance, np.concatenate(means)
 
 
 def stored(folder, heads, body):
@@ -99,9 +100,13 @@ def test_it_is_the_published_computation(net, mode, tmp_path):
     a, b = (rng.uniform(-1, 1, (2, 3, 40, 51)).astype(np.float32) for _ in range(2))
     b[1] = a[1] + 0.1 * b[1]
     got = network(Tensor(a), Tensor(b)).asnumpy()
-    np.testing.assert_allclose(got, [by_hand(net, heads, body, a[i], b[i]) for i in range(2)], rtol=2e-4)
+    distances, means = zip(*(by_hand(net, heads, body, a[i], b[i]) for i in range(2)), strict=True)
+    np.testing.assert_allclose(got, distances, rtol=2e-4)
     assert got[1] < got[0]
     np.testing.assert_allclose(network(Tensor(a), Tensor(a)).asnumpy(), 0, atol=1e-6)
+    if net == "vgg":
+        features = load_vgg16_features(str(tmp_path / "body.pth"))(Tensor(a)).asnumpy()
+        np.testing.assert_allclose(features, means, rtol=1e-4, atol=1e-5)
 
 
 def test_its_size_is_that_of_the_published_networks():
@@ -121,3 +126,7 @@ def test_missing_and_wrong_files_say_what_is_needed(tmp_path):
         load_lpips(second, first)
     with pytest.raises(UserError, match="is for alexnet-owt-7be5be79.pth, which .*heads.pth is not"):
         load_lpips(first, first)
+    with pytest.raises(UserError, match="body.pth holds no VGG16"):
+        load_vgg16_features(second)
+    with pytest.raises(UserError, match="nowhere.pth with VGG16's weights does not exist. Pass --vgg16_net_path"):
+        load_vgg16_features(str(tmp_path / "nowhere.pth"))

@@ -59,8 +59,9 @@ def test_evaluation_translates_one_way_and_says_how_well(data, run):
     assert json.loads((results / "look.json").read_text())["fake_B"]["pictures"] == 2
 
 
-def test_more_patches_than_places_are_refused_and_leave_no_run(data, tmp_path):
+def test_more_patches_than_places_are_refused_and_leave_no_run_and_no_records(data, tmp_path):
     words = ["--config_path", "configs/cut.yaml", *SMALL.split(), *QUICK, "--data_root", str(data)]
+    words += ["--records_dir", str(tmp_path / "records")]
     with pytest.raises(UserError, match="num_patches 65 is above the 8x8 = 64 places of the smallest feature map"):
         train_command.main([*words, "--num_patches", "65", "--name", "bad", "--save_ckpt_dir", str(tmp_path / "runs")])
-    assert not (tmp_path / "runs" / "bad").exists()
+    assert not (tmp_path / "runs" / "bad").exists() and not (tmp_path / "records").exists()

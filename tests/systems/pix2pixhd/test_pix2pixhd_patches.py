@@ -9,7 +9,9 @@ from src.systems.pix2pixhd.patches import Patches
 from src.systems.pix2pixhd.system import Pix2PixHD
 from src.systems.programs import load_config
 from src.utils.errors import UserError
+from tests.metrics.stand_ins import blocks, write_pictures
 from tests.systems.pix2pixhd.tiny_pix2pixhd import batch_of, one_step, system_of, weights_of
+from train import main as train
 
 PAIRS = "--netG light --label_nc 0 --no_instance True --no_ganFeat_loss True --num_D 1 --n_layers_D 1 --lambda_l1 9"
 HYBRID = [*PAIRS.split(), "--real_patches=[2,3]", "--lambda_real=3"]
@@ -60,6 +62,17 @@ def test_the_step_of_a_light_student_is_the_same_in_both_modes():
     for name, array in found[0][2].items():
         if name.endswith("weight"):
             np.testing.assert_allclose(array, found[1][2][name], atol=5e-5, err_msg=name)
+
+
+def test_a_grid_that_does_not_fit_the_images_is_refused_before_records_are_built(tmp_path):
+    for name in ("A", "B", "real_2x3"):
+        write_pictures(tmp_path / f"train_{name}", {"0": blocks(0, 16, 32)})
+    words = [*HYBRID, "--no_vgg_loss=True", "--resize_or_crop=none", "--device_target=CPU", "--mode=pynative"]
+    words += ["--ngf=2", "--ndf=2", "--n_downsample_global=2", "--n_blocks_global=1"]
+    words += [f"--data_root={tmp_path}", f"--records_dir={tmp_path / 'records'}"]
+    with pytest.raises(UserError, match=r"--real_patches \[2, 3\] does not divide samples of 32x16"):
+        train(words)
+    assert not (tmp_path / "records").exists()
 
 
 def test_what_cuts_through_patches_is_refused():
