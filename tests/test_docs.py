@@ -82,6 +82,7 @@ RUN_BY = {
     r"create_gta2cityscapes_dataset\.py": "tests/data/test_gta2cityscapes.py::test_lists_from_downloads",
     r"convert_instance_maps\.py": "tests/data/test_convert_instance_maps.py::test_the_advice_for_coloured_maps_works",
     r"convert_hed_encoder\.py": "tests/models/test_vgg16_hed.py::test_lpips_is_the_published_one",
+    r"normalise_encoder\.py": "tests/data/test_normalise_encoder.py::test_mean_responses_are_one",
     r"create_hflow_dataset\.py": "tests/data/test_create_hflow_dataset.py::test_as_a_command",
     r"convert_checkpoint\.py --vgg": CONVERT + "test_vgg",
     r"convert_checkpoint\.py .*model_iter": "tests/systems/hflow/test_hflow_published.py::"

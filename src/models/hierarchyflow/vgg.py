@@ -52,15 +52,23 @@ class NormalisedVgg(nn.Cell):
             parameter.requires_grad = False
 
     def construct(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        x = self.convs[0](image)
+        responses = self.responses(image)
         taps = ()
+        for i in range(len(responses)):
+            if self.is_tap[i + 1]:
+                taps = taps + (responses[i],)
+        return taps
+
+    def responses(self, image: Tensor) -> tuple[Tensor, ...]:
+        """What each convolution but the first answers after its ReLU, in order."""
+        x = self.convs[0](image)
+        responses = ()
         for i in range(1, len(self.pool_after)):
             x = self.relu(self.convs[i](self.pad(x)))
-            if self.is_tap[i]:
-                taps = taps + (x,)
+            responses = responses + (x,)
             if self.pool_after[i]:
                 x = self.pool(x)
-        return taps
+        return responses
 
 
 _WAY_OUT = (
