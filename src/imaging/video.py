@@ -17,7 +17,8 @@ from .images import picture_info, read_image, write_png
 from .names import file_name
 
 VIDEO_EXTENSIONS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
-_NUMBERED = re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
+# a number that ends a word, as in aachen_000000_000019_leftImg8bit, else any
+_NUMBERED = re.compile(r"(.*)(?<!\d)(\d+)(?![^\W_])([^/]*)", re.DOTALL), re.compile(r"(.*?)(\d+)(\D*)", re.DOTALL)
 
 
 class Video:
@@ -101,12 +102,13 @@ def write_video(path: Path, frames: Sequence[Path], rate: float, size: tuple[int
 def in_order(frames: Sequence[str]) -> list[tuple[int, bool]]:
     """The positions of frames by video and time, each with whether it follows the one before it.
 
-    The last number in a name counts the frames of a video, and what is around it names the video. A frame follows
-    another at the video's smallest distance of two numbers, so that a gap ends a sequence.
+    The last number in a name counts the frames of a video, and what is around it names the video; a number inside a
+    word (``Img8bit``) counts only where the file's name has no other. A frame follows another at the video's smallest
+    distance of two numbers, so that a gap ends a sequence.
     """
     videos: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
     for position, name in enumerate(frames):
-        found = _NUMBERED.fullmatch(name)
+        found = next(filter(None, (pattern.fullmatch(name) for pattern in _NUMBERED)), None)
         around, number = ((found[1], found[3]), int(found[2])) if found else ((name, ""), 0)
         videos[around].append((number, position))
     order = []

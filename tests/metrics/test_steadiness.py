@@ -22,6 +22,9 @@ def test_frames_are_ordered_by_their_numbers():
     assert order[:2] == [("b/x_1", False), ("b/x_2", True)]
     assert order[2:6] == [("a/x_9", False), ("a/x_10", True), ("a/x_11", True), ("a/x_20", False)]
     assert order[6:] == [("alone", False), ("a/y_3_fake", False)]
+    cityscapes = [f"ulm_000000_0000{number}_leftImg8bit_synthesized" for number in (20, 19)] + ["drive_2/frame7left"]
+    assert in_order(cityscapes) == [(1, False), (0, True), (2, False)]
+    assert in_order(["drive_2/frame8left", "drive_2/frame7left"]) == [(1, False), (0, True)]
     # every fifth frame, and two files of one number
     assert [follows for _, follows in in_order(["x5", "x10", "x15"])] == [False, True, True]
     assert [follows for _, follows in in_order(["x5", "x05"])] == [False, False]
