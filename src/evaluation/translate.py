@@ -13,6 +13,7 @@ import numpy as np
 from ..dataset.pipeline import Pipeline
 from ..gallery.gallery import Gallery
 from ..imaging.images import unit_to_image, write_png
+from ..imaging.sound import add_sound
 from ..imaging.video import write_video
 from ..inference.model import Batch, Model
 from ..metrics.similarity import SMALLEST, psnr, ssim
@@ -99,7 +100,7 @@ def translate_all(model: Model, job: Plan) -> None:
             path = write_video(
                 results.path(f"{data.source}_{name}.mp4"), list(frames.values()), data.video.rate, data.video.size
             )
-            get_logger().info(f"video: {path}, without sound")
+            get_logger().info(f"video: {path}, {add_sound(path, data.video.path)}")
     page = gallery.write()
     results.finish(job.fingerprint, written)
     get_logger().info(f"results: {page}")
