@@ -27,7 +27,7 @@ class Doubled(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
-        x = ops.broadcast_to(x.reshape(n, c, h, 1, w, 1), (n, c, h, 2, w, 2))
+        x = ops.broadcast_to(x.reshape(n * c, h, 1, w, 1), (n * c, h, 2, w, 2))
         return x.reshape(n, c, 2 * h, 2 * w)
 
 

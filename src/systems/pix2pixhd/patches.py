@@ -45,8 +45,11 @@ class Patches(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         height, width = h // self.rows, w // self.columns
-        x = x.reshape(n, c, self.rows, height, self.columns, width).transpose(0, 2, 4, 1, 3, 5)
-        return x.reshape(n * self.rows * self.columns, c, height, width)
+        patches = self.rows * self.columns
+        # two transpositions of four axes in the place of one of six
+        x = x.reshape(n * c * self.rows, height, self.columns, width).transpose(0, 2, 1, 3)
+        x = x.reshape(n, c, patches, height * width).transpose(0, 2, 1, 3)
+        return x.reshape(n * patches, c, height, width)
 
 
 class PatchLoss(nn.Cell):
