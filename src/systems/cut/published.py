@@ -2,10 +2,8 @@
 
 __all__ = ["CUTWeights"]
 
-import re
-
 from ...contracts.published import Arrays, PublishedWeights
-from ...utils.errors import UserError
+from ..shared.residual import generator_options
 
 
 class CUTWeights(PublishedWeights):
@@ -25,17 +23,6 @@ class CUTWeights(PublishedWeights):
             return {"netF_nc": int(last.shape[0])} if last is not None and last.ndim == 2 else {}
         if network != "G":
             return {}
-        blocks = {int(m[1]) for name in arrays if (m := re.match(r"model\.(\d+)\.conv_block\.", name))}
-        first = arrays.get("model.1.weight")
-        if not blocks or first is None or first.ndim != 4:
-            raise UserError(
-                "these weights are not a CUT generator with residual blocks: expected names such as model.1.weight "
-                f"and model.12.conv_block.1.weight, found {', '.join(sorted(arrays)[:5]) or 'nothing'}"
-            )
-        return {
-            "no_antialias": min(blocks) == 10,
-            "no_antialias_up": f"model.{max(blocks) + 1}.weight" in arrays,
-            "n_residual_blocks": len(blocks),
-            "ngf": int(first.shape[0]),
-            "input_nc": int(first.shape[1]),
-        }
+        options, blocks = generator_options(arrays, "CUT", "model.12.conv_block.1.weight")
+        up = f"model.{blocks[-1] + 1}.weight" in arrays
+        return {"no_antialias": blocks[0] == 10, "no_antialias_up": up} | options

@@ -19,6 +19,7 @@ from ...models.diffaug import policies_of
 from ...models.parameters import init_weights, zero_biases
 from ...models.precision import set_precision
 from ...options.config import Config
+from ..shared.residual import STRIDE, smallest_side
 from . import CUT
 from .published import CUTWeights
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from .calls import CUTModel
     from .objective import CUTObjective
     from .studio import CUTStudio
-
-_STRIDE = 4
 
 
 class CUTSystem(System):
@@ -71,16 +70,15 @@ class CUTSystem(System):
 
     @property
     def stride(self) -> int:
-        return _STRIDE
+        return STRIDE
 
     @property
     def smallest(self) -> int:
-        # residual blocks mirror a pixel at each border of maps of a quarter of the size
-        return 2 * _STRIDE if self.config.n_residual_blocks else _STRIDE
+        return smallest_side(self.config.n_residual_blocks)
 
     @classmethod
     def request(cls, config: Config, training: bool) -> UnpairedRequest:
-        return UnpairedRequest(_STRIDE, config.input_nc, frames=training and config.lambda_temporal > 0)
+        return UnpairedRequest(STRIDE, config.input_nc, frames=training and config.lambda_temporal > 0)
 
     @classmethod
     def check_files(cls, config: Config) -> None:

@@ -2,10 +2,8 @@
 
 __all__ = ["CycleGANWeights"]
 
-import re
-
 from ...contracts.published import Arrays, PublishedWeights
-from ...utils.errors import UserError
+from ..shared.residual import generator_options
 
 # arrays of instance norms of PyTorch before 0.4
 _NORM_STATE = ("running_mean", "running_var", "num_batches_tracked")
@@ -28,17 +26,6 @@ class CycleGANWeights(PublishedWeights):
         """
         if not network.startswith("G"):
             return {}
-        blocks = {int(m[1]) for name in arrays if (m := re.match(r"model\.(\d+)\.(?:conv_)?block\.", name))}
-        first = arrays.get("model.1.weight")
-        if not blocks or first is None or first.ndim != 4:
-            raise UserError(
-                "these weights are not a CycleGAN generator with residual blocks: expected names such as "
-                f"model.1.weight and model.10.block.1.weight, found {', '.join(sorted(arrays)[:5]) or 'nothing'}"
-            )
+        options, _ = generator_options(arrays, "CycleGAN", "model.10.block.1.weight")
         transposed = any(".conv_block." in name for name in arrays)
-        return {
-            "upsampling": "transposed" if transposed else "nearest",
-            "n_residual_blocks": len(blocks),
-            "ngf": int(first.shape[0]),
-            "input_nc": int(first.shape[1]),
-        }
+        return {"upsampling": "transposed" if transposed else "nearest"} | options

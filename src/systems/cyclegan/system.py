@@ -22,6 +22,7 @@ from ...models.precision import set_precision
 from ...options.config import Config
 from ...utils.errors import UserError
 from ...utils.tensorfile import read_arrays
+from ..shared.residual import STRIDE, smallest_side
 from . import CYCLEGAN
 from .published import CycleGANWeights
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from .objective import CycleGANObjective
     from .studio import CycleGANStudio
 
-_STRIDE = 4
 #: each direction's source, generator and output
 _WAYS = {"AtoB": ("A", "G_AB", "fake_B"), "BtoA": ("B", "G_BA", "fake_A")}
 
@@ -82,12 +82,11 @@ class CycleGAN(System):
 
     @property
     def stride(self) -> int:
-        return _STRIDE
+        return STRIDE
 
     @property
     def smallest(self) -> int:
-        # residual blocks mirror a pixel at each border of maps of a quarter of the size
-        return 2 * _STRIDE if self.config.n_residual_blocks else _STRIDE
+        return smallest_side(self.config.n_residual_blocks)
 
     @property
     def optional_networks(self) -> tuple[str, ...]:
@@ -97,7 +96,7 @@ class CycleGAN(System):
     @classmethod
     def request(cls, config: Config, training: bool) -> UnpairedRequest:
         frames = training and config.lambda_temporal > 0
-        return UnpairedRequest(_STRIDE, config.input_nc, labels=training and config.semantic == "joint", frames=frames)
+        return UnpairedRequest(STRIDE, config.input_nc, labels=training and config.semantic == "joint", frames=frames)
 
     @classmethod
     def check_files(cls, config: Config) -> None:
