@@ -189,6 +189,9 @@ def test_samples_of_a_flow_are_measured_one_by_one(data, tmp_path):
     assert both["spread"] == pytest.approx(abs(first["value"] - second["value"]) / 2**0.5)
     page = read_page(results(tmp_path, "fullglow") / "gallery" / "index.html")
     assert page["results"]["scene_00000"]["numbers"].keys() >= {"synthesized_image psnr", "synthesized_image_2 psnr"}
+    # it would measure samples
+    with pytest.raises(UserError, match="measures translations, not task reconstruct"):
+        evaluate(command("fullglow", "psnr", data, "fullglow_streets.yaml", task="reconstruct"))
 
 
 def test_pictures_to_pictures_have_a_source_too(data, tmp_path):
