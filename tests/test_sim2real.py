@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from src.gallery.page import read_page
 from src.imaging.video import Video, write_video
 from src.runs.checkpoint_reader import CheckpointReader
 
@@ -169,6 +170,7 @@ def test_a_video_in_is_a_video_out(streets, teacher):
         folder=folder,
     )
     results = folder / "results" / "predict" / "teacher" / "drive_2"
+    assert read_page(results / "gallery" / "index.html")["title"] == "teacher: drive, checkpoint 2"
     made = Video(results / "drive_fake_A.mp4")
     assert made.rate == pytest.approx(12.0) and len(made.frames) == 5
     # that of the video, although images are translated at the size of the training

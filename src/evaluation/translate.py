@@ -45,8 +45,8 @@ def plan(model: Model) -> Plan:
     given = data.source
     limit = 0 if given and "how_many" not in config.explicit else config.how_many
     count = min(data.num_samples, limit or data.num_samples)
-    folder = Path(config.predict_dir) / config.name / f"{given or config.phase}_{model.tag}"
     shown = given or config.phase
+    folder = Path(config.predict_dir) / config.name / f"{shown}_{model.tag}"
     say(
         f"checkpoint {model.tag} of {model.folder}, {count} of {counted(data.num_samples, 'sample')} of {shown} to "
         f"{folder}"
@@ -77,7 +77,7 @@ def translate_all(model: Model, job: Plan) -> None:
     # before earlier results are removed: a run that cannot translate leaves them alone
     begun = next(translated)
     results = Results(folder)
-    gallery = Gallery(folder, f"{config.name}: {config.phase}, checkpoint {model.tag}")
+    gallery = Gallery(folder, f"{config.name}: {data.source or config.phase}, checkpoint {model.tag}")
     gallery.clear_results()
     gallery.set_options(config.to_dict())
     if (model.folder / "log.jsonl").is_file():
