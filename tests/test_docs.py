@@ -45,7 +45,8 @@ RUN_BY = {
     r"train\.py --check_data": SCRIPTS + "test_a_report_of_the_data_instead_of_training",
     r"(train|eval)\.py --(model|name) sketch": "tests/architecture/test_adding_a_system.py::"
     "test_the_template_trains_goes_on_and_translates",
-    r"(train|eval)\.py --config_path configs/\w+_streets\.yaml": "tests/test_street_presets.py::test_the_preset",
+    r"(train|eval)\.py --config_path configs/\w+_streets(_encoder)?\.yaml": "tests/test_street_presets.py::"
+    "test_the_preset",
     r"eval_(cyclegan|hierarchyflow)\.sh.* --input \S+\.mp4": SIM2REAL + "test_a_video_in_is_a_video_out",
     r"/train_cyclegan\.sh": SIM2REAL + "test_a_continued_run_equals_an_uninterrupted_one",
     r"eval_cyclegan\.sh": SIM2REAL + "test_cyclegan_translates_both_ways_and_says_how_well",
@@ -82,6 +83,8 @@ RUN_BY = {
     r"create_gta2cityscapes_dataset\.py": "tests/data/test_gta2cityscapes.py::test_lists_from_downloads",
     r"convert_instance_maps\.py": "tests/data/test_convert_instance_maps.py::test_the_advice_for_coloured_maps_works",
     r"convert_hed_encoder\.py": "tests/models/test_vgg16_hed.py::test_lpips_is_the_published_one",
+    r"benchmarks/compare\.py": "tests/benchmarks/test_small_benchmarks.py::"
+    "test_compare_puts_another_program_beside_ours",
     r"normalise_encoder\.py": "tests/data/test_normalise_encoder.py::test_mean_responses_are_one",
     r"create_hflow_dataset\.py": "tests/data/test_create_hflow_dataset.py::test_as_a_command",
     r"convert_checkpoint\.py --vgg": CONVERT + "test_vgg",
