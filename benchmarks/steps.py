@@ -1,11 +1,12 @@
 """Training steps as the trainer builds them, and random weights for the networks inside the losses."""
 
-__all__ = ["build_step", "compile_seconds", "with_random_features"]
+__all__ = ["build_step", "compile_seconds", "prepare_step", "with_random_features"]
 
 from pathlib import Path
 
 import numpy as np
 
+from src.contracts.objective import Objective
 from src.contracts.system import Batch, System
 from src.options.config import Config
 from src.training.state import kept_parameters
@@ -15,11 +16,18 @@ from src.training.steps import StepOptions, TrainStep
 def build_step(
     system: System, batch: Batch, size: tuple[int, int], world: int = 1, saturates_at: float = 0.0
 ) -> tuple[TrainStep, list]:
-    """The step of a run's last epoch, in which everything is trained, on ``world`` devices, and what it takes.
+    """The step of :func:`prepare_step`, and what it takes for ``batch`` (see :meth:`Objective.inputs`)."""
+    step, objective = prepare_step(system, size, world, saturates_at)
+    return step, list(objective.inputs(batch))
+
+
+def prepare_step(
+    system: System, size: tuple[int, int], world: int = 1, saturates_at: float = 0.0
+) -> tuple[TrainStep, Objective]:
+    """The step of a run's last epoch, in which everything is trained, on ``world`` devices, and its objective.
 
     Args:
         system: built for training; it is switched to training here.
-        batch: see :meth:`Objective.inputs`.
         size: height and width of the samples.
         saturates_at: see :class:`StepOptions`.
     """
@@ -37,7 +45,7 @@ def build_step(
     kept = kept_parameters(system), tuple(objective.buffers.values())
     step = TrainStep(objective.gradients(groups), groups, options, kept=kept)
     system.set_train(True)
-    return step, list(objective.inputs(batch))
+    return step, objective
 
 
 def with_random_features(config: Config, folder: Path) -> Config:
