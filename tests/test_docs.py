@@ -96,6 +96,7 @@ RUN_BY = {
     r"simulate_ascend\.sh": "tests/benchmarks/test_ascend_simulation.py::test_the_command_writes_what_it_prints",
     r"scripts/setup\.sh$": "tests/test_quickstart.py::test_the_quick_start",
     r"ascend_report\.sh": "tests/benchmarks/test_ascend_report.py::test_the_script_writes_a_report",
+    r"benchmark_fashion\.sh": "tests/benchmarks/test_fashion_benchmark.py::test_the_script_trains_measures_and_goes_on",
     r"setup_cuda\.sh --dry_run": "tests/benchmarks/test_setup_cuda.py::test_a_dry_run_changes_nothing",
     r"(train|eval|precompute_feature_maps|export)\.py (--model \w+ )?--help": (
         "tests/test_docs.py::test_help_lists_the_options"

