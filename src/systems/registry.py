@@ -4,12 +4,16 @@ __all__ = ["DEFAULT", "SYSTEMS", "describe", "descriptions", "find_system"]
 
 import functools
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from ..contracts.description import Description
-from ..contracts.system import System
 from ..options.config import Config
 from ..options.text import closest, shown
 from ..utils.errors import UserError
+
+if TYPE_CHECKING:
+    # importing it imports MindSpore, which takes seconds
+    from ..contracts.system import System
 
 #: folder and name of each system's description; the first is the default of ``model``
 SYSTEMS = {
@@ -49,6 +53,6 @@ def find_system(name: str) -> Description:
     raise UserError(f"model {shown(name)} is not one of {', '.join(SYSTEMS)}{closest(name, SYSTEMS)}")
 
 
-def create_system(config: Config, training: bool = True) -> System:
+def create_system(config: Config, training: bool = True) -> "System":
     """Build the system that ``config.model`` names, with freshly initialised networks."""
     return find_system(config.model).load()(config, training)

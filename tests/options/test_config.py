@@ -341,6 +341,15 @@ def test_help_lists_the_options_of_this_system_and_program_by_owner(capsys):
     assert not {"--niter", "--netG", "--lr", "--file_format"} & set(text.split())
 
 
+@pytest.mark.parametrize("words, status", [(["--help"], 0), (["--nitre=3"], 2), (["--model=gan"], 2)])
+def test_questions_and_wrong_words_are_answered_without_mindspore(words, status):
+    """Which takes seconds to import."""
+    blocked = f"import sys, runpy; sys.modules['mindspore'] = None; sys.argv[1:] = {words}"
+    program = f"{blocked}; runpy.run_path('train.py', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     "program, argv, message",
     [
