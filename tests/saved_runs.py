@@ -1,10 +1,14 @@
-"""Runs of every system, small and with weights as they were drawn: what loading and use need, without training."""
+"""Runs of every system, small and with weights as they were drawn: what loading and use need, without training.
 
-__all__ = ["save_clusters", "save_run"]
+And whether two trained ones are equal.
+"""
+
+__all__ = ["check_equal", "save_clusters", "save_run"]
 
 from pathlib import Path
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from src.models.parameters import state_arrays
 from src.runs.checkpoints import CheckpointStore, Position
@@ -63,3 +67,15 @@ def save_clusters(
     rows = np.array([[label, *rng.uniform(-1, 1, feat_num)] for label in labels for _ in range(count)])
     np.save(run / "features_clustered_010.npy", rows)
     return rows
+
+
+def check_equal(whole: Path, continued: Path, tag: str, buffer: str) -> None:
+    """Checkpoint ``tag`` of both run folders has the same files with the same arrays; ``buffer`` is in their state."""
+    names = {path.name for path in whole.glob(f"{tag}_*.safetensors")}
+    assert names == {path.name for path in continued.glob(f"{tag}_*.safetensors")} > {f"{tag}_state.safetensors"}
+    for name in names:
+        one, other = load_file(whole / name), load_file(continued / name)
+        assert one.keys() == other.keys()
+        assert "net" in name or any(buffer in key for key in one)
+        for key, value in one.items():
+            np.testing.assert_array_equal(value, other[key], err_msg=f"{name}: {key}")

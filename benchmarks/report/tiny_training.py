@@ -15,14 +15,13 @@ import numpy as np
 from mindspore import Tensor
 
 from src.systems.pix2pixhd.system import Pix2PixHD
-from src.models.parameters import state_arrays
 from src.training.distribution import Workers
 from src.training.state import trained_parameters
 from src.training.steps import StepOptions, TrainStep
 from src.systems.programs import load_config
 from src.utils.errors import run_command
 from src.utils.runtime import start
-from tests.running import open_data
+from tests.running import open_data, trained_arrays
 
 
 def main(argv: list[str]) -> None:
@@ -40,15 +39,8 @@ def main(argv: list[str]) -> None:
     batches = (batch for _, batches in data.epochs(1 + steps // data.steps_per_epoch) for batch in batches)
     for done, batch in enumerate(itertools.islice(batches, steps)):
         losses, norms, _ = step(*map(Tensor, objective.inputs(batch, done)))
-    results = _arrays(system, step) | {"losses": losses.asnumpy(), "norms": norms.asnumpy()}
+    results = trained_arrays(system, step) | {"losses": losses.asnumpy(), "norms": norms.asnumpy()}
     np.savez(out / f"worker{device.rank}.npz", **results)
-
-
-def _arrays(system, step) -> dict[str, np.ndarray]:
-    arrays = {f"{net}.{k}": v for net, cell in system.networks.items() for k, v in state_arrays(cell).items()}
-    for optimizer in step.optimizers:
-        arrays |= {k: p.asnumpy().copy() for k, p in optimizer.state().items() if k.startswith("moment")}
-    return arrays
 
 
 if __name__ == "__main__":

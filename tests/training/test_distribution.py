@@ -93,9 +93,11 @@ class Job:
         self.logs = folder / "logs"
         self.mark = f"MINDI2I_STOP_FILE={self.logs}/stop".encode()
         words = options_of(save_ckpt_dir=folder, niter=200, print_freq=1, display_freq=1000, keep_last=9)
+        # MindSpore's scheduler gives up a worker that has said nothing for as many seconds; it waits 30 by default
+        settings = environment(self.logs) | {"MS_NODE_TIMEOUT": "10"}
         self.process = subprocess.Popen(
             ["bash", str(SCRIPT), "2", str(data), *words, *options],
-            cwd=folder, env=environment(self.logs), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            cwd=folder, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         self.said = ""
 

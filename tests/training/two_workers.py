@@ -15,7 +15,6 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
-from src.models.parameters import state_arrays
 from src.options.config import Config
 from src.systems.programs import load_config
 from src.systems.registry import SYSTEMS, create_system
@@ -24,7 +23,7 @@ from src.training.state import kept_parameters, trained_parameters
 from src.training.steps import StepOptions, TrainStep
 from src.utils.errors import run_command
 from src.utils.runtime import start
-from tests.running import open_data
+from tests.running import open_data, trained_arrays
 
 WORLD = 2
 _FLOW = {"img_size": [10, 10], "n_block": 1, "n_flow": [1], "lr": 1e-3}
@@ -111,11 +110,9 @@ def run(name: str, mode: str, rank: int, world: int, workers: Workers | None = N
     found: dict[str, np.ndarray] = {}
 
     def note(when: str, losses: Tensor, norms: Tensor) -> None:
-        arrays = {f"{net}.{k}": v for net, cell in system.networks.items() for k, v in state_arrays(cell).items()}
-        for optimizer in step.optimizers:
-            arrays |= {key: value.asnumpy() for key, value in optimizer.state().items() if "." in key}
-        arrays |= {"losses": losses.asnumpy(), "norms": norms.asnumpy(), "bad_steps": step.bad_steps.asnumpy()}
-        found.update({f"{when}.{key}": np.array(value) for key, value in arrays.items()})
+        said = {"losses": losses, "norms": norms, "bad_steps": step.bad_steps}
+        arrays = trained_arrays(system, step) | {key: np.array(value.asnumpy()) for key, value in said.items()}
+        found.update({f"{when}.{key}": value for key, value in arrays.items()})
 
     for k in range(2):
         if world > 1:

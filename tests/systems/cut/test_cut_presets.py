@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.systems.programs import load_config
+from tests.systems.presets import check_preset
 
 #: the defaults of the published code, in its CUT mode
 _PUBLISHED = {
@@ -70,7 +70,4 @@ _PRESETS = {
 
 @pytest.mark.parametrize("preset", _PRESETS)
 def test_presets(preset):
-    values = load_config([f"--config_path=configs/{preset}.yaml"]).to_dict()
-    base = load_config(["--model=cut"]).to_dict()
-    assert {key: base[key] for key in _PUBLISHED} == _PUBLISHED
-    assert values == base | _PRESETS[preset] | {"name": preset}
+    check_preset(preset, "cut", _PUBLISHED, _PRESETS[preset])

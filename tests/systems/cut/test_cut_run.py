@@ -2,12 +2,11 @@
 
 import json
 
-import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 import train as train_command
 from src.utils.errors import UserError
+from tests.saved_runs import check_equal
 from tests.test_sim2real import script, sizes, write_streets
 
 SMALL = "--load_size 36 --fine_size 32 --ngf 4 --ndf 4 --n_residual_blocks 1 --nce_layers 0 8 12 --netF_nc 8"
@@ -39,15 +38,9 @@ def run(data):
 
 def test_a_continued_run_equals_an_uninterrupted_one(run):
     """Weights, moments and the pool of images."""
-    parts = run.parents[1] / "parts" / "run"
     names = sorted(path.name for path in run.glob("2_*.safetensors"))
     assert names == [f"2_{part}.safetensors" for part in ("net_D", "net_F", "net_G", "state")]
-    for name in names:
-        whole, continued = load_file(run / name), load_file(parts / name)
-        assert whole.keys() == continued.keys()
-        assert "net" in name or any("replay_B" in key for key in whole)
-        for key, value in whole.items():
-            np.testing.assert_array_equal(value, continued[key], err_msg=f"{name}: {key}")
+    check_equal(run, run.parents[1] / "parts" / "run", "2", "replay_B")
 
 
 def test_evaluation_translates_one_way_and_says_how_well(data, run):

@@ -197,10 +197,10 @@ def test_bits_of_what_is_not_invertible_are_refused(folder, monkeypatch):
 
 def test_bits_of_an_image_do_not_depend_on_its_batch(folder):
     """Batches of any size, filled up or not, and the images beside it: the same bits."""
-    measured = {
-        (count, size): held_out_bits(system_of(folder, batch_size=size), count)
-        for count, size in ((3, 4), (3, 2), (3, 1), (2, 3), (2, 2), (1, 4), (1, 1))
-    }
+    system, measured = system_of(folder), {}
+    for count, size in ((3, 4), (3, 2), (3, 1), (2, 3), (2, 2), (1, 4), (1, 1)):
+        system.config = system.config.replace(batch_size=size)
+        measured[count, size] = held_out_bits(system, count)
     for (count, size), bits in measured.items():
         assert bits.count == count
         alike = measured[count, max(s for c, s in measured if c == count)]
@@ -210,8 +210,9 @@ def test_bits_of_an_image_do_not_depend_on_its_batch(folder):
 
 def test_spreads_are_those_of_the_training_images(folder):
     """The held-out images, and how many there are, have no part in them."""
-    spreads = reference_spreads(system_of(folder))
-    system = system_of(folder, batch_size=3)
+    system = system_of(folder)
+    spreads = reference_spreads(system)
+    system.config = system.config.replace(batch_size=3)
     assert spreads.dtype == np.float32 and spreads.shape == (len(system.bound.dims) - 1,)
     np.testing.assert_allclose(reference_spreads(system), spreads, rtol=1e-5)
     system.config = system.config.replace(held_out=5)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.systems.programs import load_config
+from tests.systems.presets import check_preset
 
 _BASE = {
     "batch_size": 1,
@@ -89,7 +89,4 @@ _PRESETS = {
 
 @pytest.mark.parametrize("preset", _PRESETS)
 def test_presets(preset):
-    values = load_config([f"--config_path=configs/{preset}.yaml"]).to_dict()
-    base = load_config(["--model=hierarchyflow"]).to_dict()
-    assert {key: base[key] for key in _BASE} == _BASE
-    assert values == base | _PRESETS[preset] | {"name": preset}
+    check_preset(preset, "hierarchyflow", _BASE, _PRESETS[preset])

@@ -1,6 +1,5 @@
 """A second discriminator that tells real patches from those of fakes."""
 
-import mindspore as ms
 import numpy as np
 import pytest
 from mindspore import Tensor
@@ -10,7 +9,7 @@ from src.systems.pix2pixhd.system import Pix2PixHD
 from src.systems.programs import load_config
 from src.utils.errors import UserError
 from tests.metrics.stand_ins import blocks, write_pictures
-from tests.systems.pix2pixhd.tiny_pix2pixhd import batch_of, one_step, system_of, weights_of
+from tests.systems.pix2pixhd.tiny_pix2pixhd import batch_of, check_both_modes, one_step, system_of, weights_of
 from train import main as train
 
 PAIRS = "--netG light --label_nc 0 --no_instance True --no_ganFeat_loss True --num_D 1 --n_layers_D 1 --lambda_l1 9"
@@ -48,20 +47,7 @@ def test_a_step_judges_patches_of_fakes_and_real_ones():
 
 
 def test_the_step_of_a_light_student_is_the_same_in_both_modes():
-    found = []
-    for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
-        ms.set_context(mode=mode)
-        try:
-            system = system_of(*HYBRID)
-            losses, fake = one_step(system, batch_of(system, width=24))
-        finally:
-            ms.set_context(mode=ms.PYNATIVE_MODE)
-        found.append((np.array(list(losses.values())), fake, weights_of(system)))
-    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
-    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5)
-    for name, array in found[0][2].items():
-        if name.endswith("weight"):
-            np.testing.assert_allclose(array, found[1][2][name], atol=5e-5, err_msg=name)
+    check_both_modes(*HYBRID, width=24)
 
 
 def test_a_grid_that_does_not_fit_the_images_is_refused_before_records_are_built(tmp_path):

@@ -9,7 +9,7 @@ from mindspore import Tensor, ops
 
 from src.models.diffaug import DiffAugment, draw_augmentation, policies_of
 from src.models.losses import GANLoss
-from tests.systems.pix2pixhd.tiny_pix2pixhd import IN_RANGE, batch_of, one_step, system_of, weights_of
+from tests.systems.pix2pixhd.tiny_pix2pixhd import IN_RANGE, batch_of, check_both_modes, one_step, system_of, weights_of
 
 
 def test_gan_losses(mode):
@@ -107,21 +107,8 @@ def test_every_variant_trains_all_its_networks(name):
 
 
 def test_one_step_is_the_same_in_both_modes():
-    results = []
-    for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
-        ms.set_context(mode=mode)
-        try:
-            options = ("--instance_feat", "--pool_size", "1", "--num_D", "1", "--n_layers_D", "1")
-            system = system_of(*options, "--diffaug", "color,translation,cutout")
-            losses, fake = one_step(system, batch_of(system))
-        finally:
-            ms.set_context(mode=ms.PYNATIVE_MODE)
-        results.append((np.array(list(losses.values())), fake, weights_of(system)))
-    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
-    np.testing.assert_allclose(results[0][1], results[1][1], atol=1e-5)
-    for name, array in results[0][2].items():
-        if name.endswith("weight"):
-            np.testing.assert_allclose(array, results[1][2][name], atol=5e-5, err_msg=name)
+    options = ("--instance_feat", "--pool_size", "1", "--num_D", "1", "--n_layers_D", "1")
+    check_both_modes(*options, "--diffaug", "color,translation,cutout")
 
 
 def test_pool_feeds_the_discriminator_alone():

@@ -1,7 +1,10 @@
 """Tiny pix2pixHD systems and batches for them, for the tests of this folder."""
 
-__all__ = ["IN_RANGE", "TINY", "batch_of", "mean_model", "one_step", "system_of", "weights_of"]
+__all__ = [
+    "IN_RANGE", "TINY", "batch_of", "check_both_modes", "mean_model", "one_step", "system_of", "weights_of",
+]  # fmt: skip
 
+import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
@@ -63,3 +66,21 @@ def mean_model(features, ids):
             for c in range(features.shape[1]):
                 result[b, c][where] = features[b, c][where].mean()
     return result
+
+
+def check_both_modes(*options, **batch):
+    """One step is the same in PyNative and in GRAPH mode: losses, image, and the weights after it."""
+    found = []
+    for mode in (ms.PYNATIVE_MODE, ms.GRAPH_MODE):
+        ms.set_context(mode=mode)
+        try:
+            system = system_of(*options)
+            losses, fake = one_step(system, batch_of(system, **batch))
+        finally:
+            ms.set_context(mode=ms.PYNATIVE_MODE)
+        found.append((np.array(list(losses.values())), fake, weights_of(system)))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5)
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-5)
+    for name, array in found[0][2].items():
+        if name.endswith("weight"):
+            np.testing.assert_allclose(array, found[1][2][name], atol=5e-5, err_msg=name)
