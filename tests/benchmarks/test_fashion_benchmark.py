@@ -84,10 +84,18 @@ def test_the_script_trains_measures_and_goes_on(files, tmp_path, monkeypatch):
         told = json.loads(next((tmp_path / "results").rglob("bits_per_dim.json")).read_text())
         assert told["mean"] == pytest.approx(row[key], rel=1e-5)
 
-    # what there is stays, and other options are refused before anything is computed
+    # what is missing is made, of the weights that are there
+    weights = sorted((work / "checkpoints").rglob("*.safetensors"))
+    written = [path.stat().st_mtime_ns for path in weights]
+    (work / "results" / "cglow_v1.json").unlink()
     monkeypatch.syspath_prepend(files / "site")
-    (work / "results" / "cglow_v1.json").write_text(json.dumps(row | {"bits": 99.5}))
     here = [f"--work={work}", f"--data={files / 'data'}", *TINY, "--flows=cglow_v1"]
+    assert fashion.main(here) == 0
+    assert json.loads((work / "results" / "cglow_v1.json").read_text()) == row
+    assert weights and [path.stat().st_mtime_ns for path in weights] == written
+
+    # what there is stays, and other options are refused before anything is computed
+    (work / "results" / "cglow_v1.json").write_text(json.dumps(row | {"bits": 99.5}))
     assert fashion.main(here) == 0
     assert "| 99.500 |" in (work / "fashion.md").read_text()
     with pytest.raises(UserError, match="was begun with images 4, not 5: pass another --work"):
