@@ -3,7 +3,6 @@
 import ast
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 
@@ -13,7 +12,7 @@ from src.systems.programs import TRAIN, read_command
 from src.training.steps import TrainStep
 from src.utils.weights import read_weights
 from tests.reference_checks.gradients import gradient_norms
-from tests.reference_checks.twins import restart, train_with_twins
+from tests.reference_checks.twins import check_training, restart, weights_of
 
 # our word for each published option
 _NAMES = {"base_channels": "ngf"}
@@ -38,24 +37,18 @@ def check(folder: Path, io: dict[str, np.ndarray], options: str, report) -> None
     groups = objective.groups(1)
     inputs = [Tensor(array) for array in objective.inputs(batch)]
     step = TrainStep(objective.gradients(groups), groups)
-    _, gradients, _ = step.gradients(Tensor(1.0, ms.float32), *inputs)
-    norms = gradient_norms(system, "G_AB", groups[0], gradients[0])
+    start = weights_of(system, objective)
+    step(*inputs)
+    norms = gradient_norms(system, "G_AB", step)
     meaningful = io["grad_norms_G_AB"] > 1e-5
     report("grad_norms_G_AB", norms[meaningful], io["grad_norms_G_AB"][meaningful], atol=0, rtol=1e-3)
-
-    def train(weights):
-        restart(system, objective, step, weights)
-        losses = [dict(zip(objective.loss_names, step(*inputs)[0].asnumpy(), strict=True)) for _ in io["loss_history"]]
-        losses = np.array([_totals(terms, config.lambda_cyc, config.lambda_id) for terms in losses], np.float64)
-        return losses, system.translate({"A": batch["A"]})["fake_B"]
-
-    losses, fake, may, fake_may = train_with_twins(system, objective, train, io["loss_history"], io["fake_B_after"])
-    for i, want in enumerate(io["loss_history"]):
-        rtol = 1e-4 if i == 0 else may[i]
-        for name, mine, value in zip(io["loss_names"], losses[i], want, strict=True):
-            report(f"step {i} {name}", mine, value, atol=0, rtol=rtol)
-    distance = np.abs(fake - io["fake_B_after"]).mean()
-    report("fake_B_after, mean distance", distance, 0.0, atol=fake_may)
+    restart(system, objective, step, start)
+    check_training(
+        *(system, objective, step, [inputs] * len(io["loss_history"]), io["loss_history"], list(io["loss_names"])),
+        lambda losses: _totals(losses, config.lambda_cyc, config.lambda_id),
+        lambda: system.translate({"A": batch["A"]})["fake_B"],
+        *(io["fake_B_after"], report),
+    )
 
 
 def _totals(losses: dict[str, float], lambda_cyc: float, lambda_id: float) -> list[float]:

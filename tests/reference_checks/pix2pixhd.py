@@ -4,7 +4,6 @@ import ast
 import tempfile
 from pathlib import Path
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor, ops
 from safetensors.numpy import save_file
@@ -20,7 +19,7 @@ from src.training.steps import TrainStep
 from src.utils.weights import read_weights
 from tests.reference_checks import recipe_weights
 from tests.reference_checks.gradients import gradient_norms
-from tests.reference_checks.twins import FLOOR, restart, train_with_twins
+from tests.reference_checks.twins import check_training, restart, weights_of
 
 # options of the published configuration that training here does not have
 _THEIRS = ("isTrain", "n_clusters", "data_type", "use_encoded_image")
@@ -87,25 +86,22 @@ def _check_training(system: Pix2PixHD, objective: Objective, batch: dict, io: di
     groups = objective.groups(1)
     step = TrainStep(objective.gradients(groups), groups)
     inputs = [Tensor(array) for array in objective.inputs(batch)]
-    _, gradients, _ = step.gradients(Tensor(1.0, ms.float32), *inputs)
-    for i, network in enumerate("GD"):
-        norms = gradient_norms(system, network, groups[i], gradients[i])
+    start = weights_of(system, objective)
+    step(*inputs)
+    for network in "GD":
+        norms = gradient_norms(system, network, step)
         want = io[f"grad_norms_{network}"]
         # the bias in front of an instance norm has no gradient but rounding
         meaningful = want > 1e-6 * want.max()
         report(f"grad_norms_{network}", norms[meaningful], want[meaningful], atol=0, rtol=1e-3)
+    restart(system, objective, step, start)
 
-    def train(weights):
-        """Loss terms of the updates that start from ``weights``, and the fake after the last."""
-        restart(system, objective, step, weights)
-        losses = np.array([step(*inputs)[0].asnumpy() for _ in io["loss_history"]], np.float64)
+    def fake():
         more = {"feat": system.encode_image(batch["image"], batch["inst"])} if system.uses_features else {}
-        return losses, system.translate(batch | more)["synthesized_image"]
+        return system.translate(batch | more)["synthesized_image"]
 
-    losses, fake, may, fake_may = train_with_twins(system, objective, train, io["loss_history"], io["fake_after"])
-    for i, want in enumerate(io["loss_history"]):
-        for j, name in enumerate(objective.loss_names):
-            rtol = 1e-4 if i == 0 else FLOOR if i == 1 else may[i]
-            report(f"step {i} {name}", losses[i, j], want[j], atol=0, rtol=rtol)
-    distance = np.abs(fake - io["fake_after"]).mean()
-    report("fake_after, mean distance", distance, 0.0, atol=fake_may)
+    check_training(
+        *(system, objective, step, [inputs] * len(io["loss_history"]), io["loss_history"], objective.loss_names),
+        lambda losses: list(losses.values()),
+        *(fake, io["fake_after"], report),
+    )
