@@ -45,7 +45,7 @@ _HEAD = (
 
 
 def main(argv: list[str]) -> int:
-    """Train and measure every flow, and write the table after each."""
+    """Train and measure every flow, and write the table after each; the status is 1 if a flow could not be."""
     if any(word in ("--help", "-h") for word in argv):
         print(__doc__)
         return 0
@@ -72,28 +72,39 @@ def _run(configs: dict[str, Config], work: Path, images: int, samples: int, epoc
 
     judge, real = _judge(next(iter(configs.values())), work, epochs)
     print(f"classifier: {real['accuracy']:.1%} of {real['images']} real test images", flush=True)
+    problems = {}
     for name, config in configs.items():
         result = work / "results" / f"{name}.json"
         if result.is_file():
             continue
-        status = train(find_system(config.model).load(), config)
-        if status:
-            return status
         run = Path(config.save_ckpt_dir) / config.name
         given = {key: config[key] for key in ("data_root", "device_target", "device_id", "conv_precision", "seed")}
-        # operator by operator: to compile both directions takes longer than to run them
-        numbers = measure(run, work / "digits", judge, images, samples, mode="pynative", **given)
-        _write_json(result, numbers)
-        print(f"{FLOWS[name]}: {json.dumps(numbers)}", flush=True)
-        write_table(work, real)
-    print(write_table(work, real))
-    return 0
+        try:
+            status = train(find_system(config.model).load(), config)
+            if status:
+                return status
+            # operator by operator: to compile both directions takes longer than to run them
+            numbers = measure(run, work / "digits", judge, images, samples, mode="pynative", **given)
+        except UserError as error:
+            # numbers that are not finite, or a flow that cannot be inverted, are no reason to leave out the others
+            problems[name] = str(error)
+            print(f"{FLOWS[name]}: {error}", file=sys.stderr, flush=True)
+        else:
+            _write_json(result, numbers)
+            print(f"{FLOWS[name]}: {json.dumps(numbers)}", flush=True)
+        write_table(work, real, problems)
+    print(write_table(work, real, problems))
+    return 1 if problems else 0
 
 
-def write_table(work: Path, real: dict[str, Any]) -> str:
-    """Write ``fashion.json`` and ``fashion.md`` of all results there are, and return the latter."""
+def write_table(work: Path, real: dict[str, Any], problems: dict[str, str]) -> str:
+    """Write ``fashion.json`` and ``fashion.md`` of all results there are, and return the latter.
+
+    ``problems`` says of flows without a result why they have none.
+    """
     results = {name: _read_json(path) for name in FLOWS if (path := work / "results" / f"{name}.json").is_file()}
-    _write_json(work / "fashion.json", {"classifier": real, "flows": results, **_read_json(work / "options.json")})
+    facts = {"classifier": real, "flows": results, "problems": problems, **_read_json(work / "options.json")}
+    _write_json(work / "fashion.json", facts)
     lines = [*_HEAD]
     for name, row in results.items():
         lines.append(
@@ -103,6 +114,7 @@ def write_table(work: Path, real: dict[str, Any]) -> str:
     lines.append(f"\nThe classifier names {real['accuracy']:.1%} of {real['images']:,} real test images rightly.")
     order = sorted(results, key=lambda name: results[name]["bits"])
     lines.append(f"From the fewest bits to the most: {', '.join(FLOWS[name] for name in order)}.")
+    lines += [f"{FLOWS[name]} has no figures: {problem}" for name, problem in problems.items()]
     text = "\n".join(lines) + "\n"
     atomic_write(work / "fashion.md", text.encode())
     return text

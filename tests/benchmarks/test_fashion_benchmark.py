@@ -97,7 +97,12 @@ def test_the_script_trains_measures_and_goes_on(files, tmp_path, monkeypatch):
     # what there is stays, and other options are refused before anything is computed
     (work / "results" / "cglow_v1.json").write_text(json.dumps(row | {"bits": 99.5}))
     assert fashion.main(here) == 0
-    assert "| 99.500 |" in (work / "fashion.md").read_text()
+    # and a flow that cannot be trained does not keep the others from the table
+    (work / "checkpoints" / "cglow_v2_fashion").touch()
+    assert fashion.main([*here, "--flows=cglow_v2,cglow_v1"]) == 1
+    table = (work / "fashion.md").read_text()
+    assert "| C-Glow v1 |" in table and "| 99.500 |" in table
+    assert "C-Glow v2 has no figures:" in table and "cglow_v2_fashion is a file" in table
     with pytest.raises(UserError, match="was begun with images 4, not 5: pass another --work"):
         fashion.main([*here, "--images=5"])
 

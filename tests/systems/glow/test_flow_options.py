@@ -41,8 +41,8 @@ MNIST = {
 }  # fmt: skip
 FASHION = MNIST | {
     "data_root": "/usr/share/datasets/fashion-mnist", "records_dir": "./datasets/fashion_records", "n_block": 2,
-    "n_flow": [8] * 2, "batch_size": 32, "lr": 1e-3, "lr_policy": "cosine", "max_iter": 2000, "recompute": False,
-    "print_freq": 3200, "display_freq": 32000, "save_latest_freq": 8000,
+    "n_flow": [4] * 2, "batch_size": 32, "lr": 1e-3, "lr_policy": "cosine", "max_iter": 1500, "recompute": False,
+    "print_freq": 1600, "display_freq": 32000, "save_latest_freq": 8000,
 }  # fmt: skip
 PRESETS = {
     "cglow": CGLOW,
@@ -51,7 +51,7 @@ PRESETS = {
     "cglow_v2": CGLOW | {"x_hidden_size": 10, "x_hidden_channels": 20, "y_hidden_channels": 512, "n_flow": [16] * 4},
     "cglow_v1_fashion": CGLOW
     | FASHION
-    | {"x_hidden_size": 13, "x_hidden_channels": 26, "y_hidden_channels": 13, "n_flow": [4] * 2},
+    | {"x_hidden_size": 13, "x_hidden_channels": 26, "y_hidden_channels": 13, "n_flow": [2] * 2},
     "cglow_v2_fashion": CGLOW | FASHION | {"x_hidden_size": 10, "x_hidden_channels": 20, "y_hidden_channels": 64},
     "dualglow": DUALGLOW,
     "dualglow_fashion": DUALGLOW | FASHION | {"coupling_filters": 64},
