@@ -22,7 +22,7 @@ from ..utils.files import sha256_file
 from ..utils.progress import track
 from ..utils.text import counted
 from .entries import Entry, of_frames, of_labels, of_pictures, of_sets
-from .inception_features import VGG16, Features, FeatureSet, Inception
+from .features import VGG16, Features, FeatureSet, Inception
 from .labels import FolderSegmenter, LabelScores, read_truth
 from .segmentation_network import NetworkSegmenter, open_segmenter
 from .similarity import psnr, ssim

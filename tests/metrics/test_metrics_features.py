@@ -7,7 +7,7 @@ import pytest
 from mindspore import Tensor, ops
 
 from src.dataset.batches import Batched, ahead
-from src.metrics.inception_features import FeatureStore, to_inception
+from src.metrics.features import FeatureStore, to_inception
 
 
 def test_bilinear_is_what_the_network_does_itself():
@@ -44,7 +44,7 @@ def test_kept_features_come_back_and_the_oldest_go(tmp_path, monkeypatch):
     again = FeatureStore(folder, "net")
     np.testing.assert_array_equal(again.get(b"a" * 32), np.arange(4))
     assert again.get(b"b" * 32) is None
-    monkeypatch.setattr("src.metrics.inception_features._KEPT", 2)
+    monkeypatch.setattr("src.metrics.features._KEPT", 2)
     for letter in (b"b", b"c"):
         again.put(letter * 32, np.ones(4, np.float32))
     again.save()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from eval import main as evaluate
 from src.imaging.images import image_to_unit
-from src.metrics.inception_features import to_inception
+from src.metrics.features import to_inception
 from src.metrics.prdc import prdc
 from src.metrics.similarity import psnr, ssim
 from src.models.inception import load_inception
@@ -163,7 +163,7 @@ def test_sets_and_features(folders, weights, tmp_path, monkeypatch):
         assert found["lpips"]["pictures"][f"{stem}_synthesized_image"] == pytest.approx(alone, rel=1e-4)
     assert found["lpips"]["protocol"]["backbone_sha256"]
 
-    monkeypatch.setattr("src.metrics.inception_features.Inception.features", pytest.fail)
+    monkeypatch.setattr("src.metrics.features.Inception.features", pytest.fail)
     again = measure("fid", **weights)
     assert again["fid"]["value"] == found["fid"]["value"]
 
@@ -183,7 +183,7 @@ def test_sets_by_the_features_of_vgg16(folders, weights, tmp_path, monkeypatch):
     assert found["value"] == pytest.approx(sum(off) - 2 * kernel[0][1].mean(), rel=1e-3)
     assert found["protocol"]["resizer"] == "none" and "VGG16" in found["protocol"]["feature_net"]
     assert "x.y / 1472 + 1" in found["protocol"]["variant"] and found["protocol"]["weights"] == file.name
-    monkeypatch.setattr("src.metrics.inception_features.VGG16.features", pytest.fail)
+    monkeypatch.setattr("src.metrics.features.VGG16.features", pytest.fail)
     assert measure("kid", vgg16_net_path=file)["kid"]["value"] == found["value"]
     with pytest.raises(UserError, match="VGG16 needs sides of at least 32, and there is an image of 30x40"):
         measure("kid", vgg16_net_path=file, metrics_size="[40,30]")

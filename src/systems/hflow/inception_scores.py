@@ -15,8 +15,8 @@ import numpy as np
 from ...dataset.batches import Alone, batches_of, pictures_of
 from ...dataset.pipeline import Pipeline
 from ...imaging.images import notice_once
+from ...metrics.features import Inception, missing_inception
 from ...metrics.fid import fid, kid
-from ...metrics.inception_features import Inception, missing_inception
 from ...utils.files import atomic_write, sha256_file
 from ...utils.logging import get_logger
 from ...utils.progress import track
