@@ -99,7 +99,8 @@ def read_curves(path: Path, recipe: Recipe) -> Curves:
 def compare(ours: Curves, theirs: Curves, early: int = EARLY) -> list[Verdict]:
     """The first ``early`` losses of every seed of ours, and the final figures.
 
-    A final figure holds if the mean over our seeds is no further from the mean over theirs than theirs lie apart.
+    A final figure holds if the mean over our seeds is no further from the mean over the same seeds of theirs, which had
+    the same start and order, than all of theirs lie apart.
     """
     stored = {run.seed: run for run in theirs.runs}
     found = []
@@ -112,9 +113,10 @@ def compare(ours: Curves, theirs: Curves, early: int = EARLY) -> list[Verdict]:
             label = f"seed {run.seed} {name}, worst of {len(got)} steps (step {i + 1})"
             found.append(Verdict(label, got[i, j], want[i, j], allowed, "early"))
     for name in theirs.runs[0].figures:
-        want = np.array([run.figures[name] for run in theirs.runs])
+        want = np.array([stored[run.seed].figures[name] for run in ours.runs])
         got = np.array([run.figures.get(name, np.nan) for run in ours.runs])
-        found.append(Verdict(name, float(got.mean()), float(want.mean()), float(np.ptp(want)), "final"))
+        spread = float(np.ptp([run.figures[name] for run in theirs.runs]))
+        found.append(Verdict(name, float(got.mean()), float(want.mean()), spread, "final"))
     return found
 
 

@@ -131,6 +131,12 @@ def test_curves_are_stored_and_agree_with_themselves(ours, tmp_path):
     assert len(picture.findall("{*}polyline")) == 4 * 4 and "G_GAN_Feat" in draw(ours, stored)
 
 
+def test_a_seed_is_compared_with_the_same_seed(ours):
+    verdicts = compare(replace(ours, runs=ours.runs[1:]), ours)
+    assert [v.theirs for v in verdicts if v.what == "final"] == [*ours.runs[1].figures.values()]
+    assert all(v.holds for v in verdicts) and len(verdicts) == 4 + 2
+
+
 @pytest.mark.parametrize("number", [1.002, float("nan")])
 def test_a_wrong_loss_is_noticed(ours, number):
     early = [list(row) for row in ours.runs[1].early]
