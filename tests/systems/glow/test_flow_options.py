@@ -51,8 +51,11 @@ PRESETS = {
     "cglow_v2": CGLOW | {"x_hidden_size": 10, "x_hidden_channels": 20, "y_hidden_channels": 512, "n_flow": [16] * 4},
     "cglow_v1_fashion": CGLOW
     | FASHION
-    | {"x_hidden_size": 13, "x_hidden_channels": 26, "y_hidden_channels": 13, "n_flow": [2] * 2},
-    "cglow_v2_fashion": CGLOW | FASHION | {"x_hidden_size": 10, "x_hidden_channels": 20, "y_hidden_channels": 64},
+    | {"x_hidden_size": 13, "x_hidden_channels": 26, "y_hidden_channels": 13, "n_flow": [2] * 2}
+    | {"lr": 3e-3},
+    "cglow_v2_fashion": CGLOW
+    | FASHION
+    | {"x_hidden_size": 10, "x_hidden_channels": 20, "y_hidden_channels": 64, "lr": 3e-3},
     "dualglow": DUALGLOW,
     "dualglow_fashion": DUALGLOW | FASHION | {"coupling_filters": 64},
     "fullglow": FULLGLOW,
