@@ -14,6 +14,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from ..contracts.objective import UpdateGroup
+from ..models.layers import half_square
 from .buckets import Average, averaging_buckets, joining_buckets
 from .optimizers import Adam
 from .overflow import LARGEST_NORM, LARGEST_SCALE, OverflowMark
@@ -95,7 +96,7 @@ class TrainStep(nn.Cell):
         elif options.world > 1:
             self.all_reduce = ops.AllReduce()
         # compiled loops nest a call for each turn, so everything that runs over all parameters is a map
-        self.map = ops.HyperMap()
+        self.map, self.half_square = ops.HyperMap(), half_square()
 
     def construct(self, *inputs: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         scale, before = self.share_value.value() if self.begins_with_share else self.scale.value(), ()
@@ -178,7 +179,7 @@ class TrainStep(nn.Cell):
 
     def _norm(self, gradients: tuple[Tensor, ...]) -> Tensor:
         """Global L2 norm; infinite or NaN as soon as one element is."""
-        return ops.sqrt(2.0 * ops.stack(self.map(_half_square, gradients)).sum())
+        return ops.sqrt(2.0 * ops.stack(self.map(self.half_square, gradients)).sum())
 
     def _count(self, finite: Tensor) -> None:
         """Count consecutive bad steps on the device and update the dynamic loss scale."""
@@ -232,9 +233,6 @@ class _GradientSum(nn.Cell):
         return self.map(_clear, self.totals)
 
 
-_l2_loss = ops.L2Loss()
-
-
 def _copy(parameter: Parameter) -> Tensor:
     # a product, because the bare parameter may be read after it has changed
     return parameter * 1.0
@@ -246,10 +244,6 @@ def _keep(finite: Tensor, parameter: Parameter, before: Tensor) -> Tensor:
 
 def _times(factor: Tensor, gradient: Tensor) -> Tensor:
     return gradient * factor
-
-
-def _half_square(gradient: Tensor) -> Tensor:
-    return _l2_loss(gradient.astype(ms.float32))
 
 
 def _add_to(factor: Tensor, total: Parameter, gradient: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from src.models.layers import (
     ScaledMeanPool,
     conv,
     deconv,
+    half_square,
     mean_pool,
     norm_layer,
 )
@@ -266,6 +267,14 @@ def test_folded_convolution_equals_the_plain_one(mode, kernel, channels):
     got, want = backward(folded, x, upstream), backward(plain, x, upstream)
     np.testing.assert_allclose(got[0], want[0], atol=1e-5)
     np.testing.assert_allclose(got[1]["weight"], want[1]["weight"], rtol=1e-5, atol=1e-4)
+
+
+def test_squares_are_summed_without_loss(mode):
+    """Sums of millions, as of gradients in one bucket; both forms are the same for few."""
+    x = np.random.default_rng(0).normal(size=3_000_000).astype(np.float32)
+    few = Tensor(x[:1000])
+    np.testing.assert_allclose(half_square()(Tensor(x)).asnumpy(), 0.5 * (x.astype(np.float64) ** 2).sum(), rtol=1e-6)
+    np.testing.assert_allclose(half_square(True)(few).asnumpy(), half_square(False)(few).asnumpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("fused", [False, True])
