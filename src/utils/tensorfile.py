@@ -1,6 +1,6 @@
 """Named arrays in safetensors files: written completely or not at all, checksummed while they are written."""
 
-__all__ = ["WrittenFile", "pack_json", "read_arrays", "read_metadata", "unpack_json", "write_arrays"]
+__all__ = ["WrittenFile", "pack_json", "read_arrays", "read_metadata", "require_new", "unpack_json", "write_arrays"]
 
 import contextlib
 import hashlib
@@ -72,6 +72,14 @@ def write_arrays(
 
     atomic_write(path, write, overwrite=overwrite)
     return WrittenFile(Path(path), digest.hexdigest(), size)
+
+
+def require_new(path: Path) -> None:
+    """Raise ``UserError`` unless ``path`` names a ``.safetensors`` file that does not exist yet."""
+    if path.suffix != ".safetensors":
+        raise UserError(f"{path} should end in .safetensors")
+    if path.exists():
+        raise UserError(f"{path} exists, and nothing is overwritten: choose another target")
 
 
 def _layout(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> tuple[bytes, list[np.ndarray]]:
