@@ -40,6 +40,8 @@ class Buckets(nn.Cell):
         self.first, self.last = tuple(first for first, _ in chunks), tuple(last for _, last in chunks)
         self.numbers = tuple(range(len(chunks)))
         self.has_stages = spans is not None and len(spans) < len(chunks)
+        # every bucket is one gradient as it is: maps that join and part nothing would double the time of compiling
+        self.alone = not self.has_stages and len(chunks) == len(sizes)
         #: numbers of values of the buckets
         self.sizes = chunk_sizes
         if spans is not None and self.has_stages:
@@ -51,6 +53,8 @@ class Buckets(nn.Cell):
 
     def join(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The buckets of ``gradients``."""
+        if self.alone:
+            return gradients
         chunks = self.map(ops.partial(_join, gradients), self.first, self.last)
         if not self.has_stages:
             return chunks
@@ -59,8 +63,10 @@ class Buckets(nn.Cell):
             buckets = buckets + (_join(chunks, first, last),)
         return buckets
 
-    def part(self, buckets: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], ...]:
-        """The gradients of each chunk: flat, where there are several."""
+    def part(self, buckets: tuple[Tensor, ...]) -> tuple:
+        """The gradients of each chunk, flat where there are several; of gradients that stay alone no tuples of one."""
+        if self.alone:
+            return buckets
         chunks = buckets
         if self.has_stages:
             chunks = ()
@@ -68,8 +74,10 @@ class Buckets(nn.Cell):
                 chunks = chunks + _part(self.slices, self.bucket_parts, buckets, i)
         return self.map(ops.partial(_part, self.slices, self.parts, chunks), self.numbers)
 
-    def nest(self, values: Sequence) -> tuple[tuple, ...]:
-        """One value a gradient, in the tuples that :meth:`part` returns."""
+    def nest(self, values: Sequence) -> tuple:
+        """One value a gradient, in the form that :meth:`part` returns."""
+        if self.alone:
+            return tuple(values)
         return tuple(tuple(values[first:last]) for first, last in self.chunks)
 
 

@@ -11,7 +11,7 @@ from .buckets import Buckets
 
 
 class Adam(nn.Cell):
-    """Kingma and Ba 2015, algorithm 1, over one :class:`UpdateGroup`: ``construct(buckets)`` steps its parameters.
+    """Kingma and Ba 2015, algorithm 1, over one :class:`UpdateGroup`: ``construct`` steps its parameters.
 
     ``nn.Adam`` adds epsilon before the bias correction of the second moment, which makes it up to 30 times as large as
     in PyTorch in the first steps. Here epsilon is added where the algorithm adds it, as in published training runs.
@@ -42,8 +42,8 @@ class Adam(nn.Cell):
         # a map, because compiled loops nest a call for each turn, and large networks have thousands of parameters
         self.map = ops.HyperMap()
 
-    def construct(self, buckets: tuple[Tensor, ...], finite: Tensor) -> Tensor:
-        """Step every parameter, or nothing at all where ``finite``, a bool tensor (), is false.
+    def construct(self, buckets: tuple[Tensor, ...], finite: Tensor, shrink: Tensor | None = None) -> Tensor:
+        """Step every parameter by ``shrink`` times its gradient, or none where ``finite``, a bool tensor (), is false.
 
         A branch would carry every gradient across, and compiling that takes time quadratic in their number. So the
         kernels always run; on a bad step with decays of 1, a rate of 0 and gradients of 0, which changes no bit.
@@ -57,7 +57,11 @@ class Adam(nn.Cell):
         rate = ops.select(finite, self.learning_rate.value(), self._zero)
         eps = self.eps * ops.sqrt(1.0 - power2)
         bad = ops.logical_not(finite)
-        gradients = self.buckets.part(self.map(ops.partial(_unless, bad), buckets))
+        if shrink is not None:
+            ready = self.map(ops.partial(_shrunk_unless, bad, shrink), buckets)
+        else:
+            ready = self.map(ops.partial(_unless, bad), buckets)
+        gradients = self.buckets.part(ready)
         if self.weight_decay > 0:
             gradients = self.map(ops.partial(_decayed, self.weight_decay), self.weights, gradients)
         step = ops.partial(_adam_step, power1, power2, rate, beta1, beta2, eps)
@@ -84,6 +88,10 @@ _adam = ops.Adam()
 
 def _unless(bad: Tensor, gradient: Tensor) -> Tensor:
     return ops.masked_fill(gradient.astype(ms.float32), bad, 0.0)
+
+
+def _shrunk_unless(bad: Tensor, shrink: Tensor, gradient: Tensor) -> Tensor:
+    return _unless(bad, gradient * shrink)
 
 
 def _decayed(weight_decay: float, weight: Parameter, gradient: Tensor) -> Tensor:

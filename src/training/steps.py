@@ -118,9 +118,7 @@ class TrainStep(nn.Cell):
         losses = ops.depend(losses, self._revert(before, finite))
         if self.applies:
             self._count(finite)
-            if self.options.clip_norm > 0:
-                ready = self._clip(ready, norms)
-            losses = ops.depend(losses, self._update(ready, finite))
+            losses = ops.depend(losses, self._update(ready, norms, finite))
             if self.accumulates:
                 for total in self.sums:
                     # the result must depend on the map, or the compiler removes it
@@ -195,21 +193,19 @@ class TrainStep(nn.Cell):
             good = ops.select(grown, ops.zeros_like(good), good)
         ops.assign(self.good_steps, good)
 
-    def _clip(self, ready: tuple, norms: Tensor) -> tuple:
-        """Scale gradients whose norm is larger than allowed."""
-        if self.options.clip_jointly:
-            norms = ops.ones_like(norms) * ops.sqrt((norms * norms).sum())
-        shrinks = ops.minimum(self.options.clip_norm / (norms + 1e-6), ops.ones_like(norms))
-        clipped = ()
-        for i in range(self.n_groups):
-            clipped = clipped + (self.map(ops.partial(_times, shrinks[i]), ready[i]),)
-        return clipped
-
-    def _update(self, ready: tuple, finite: Tensor) -> Tensor:
+    def _update(self, ready: tuple, norms: Tensor, finite: Tensor) -> Tensor:
+        shrinks = self._shrinks(norms) if self.options.clip_norm > 0 else None
         done = ()
         for i in range(self.n_groups):
-            done = done + (self.optimizers[i](ready[i], finite),)
+            shrink = None if shrinks is None else shrinks[i]
+            done = done + (self.optimizers[i](ready[i], finite, shrink),)
         return ops.stack(done)
+
+    def _shrinks(self, norms: Tensor) -> Tensor:
+        """The factor of each group's gradients, below 1 where their norm is larger than allowed."""
+        if self.options.clip_jointly:
+            norms = ops.ones_like(norms) * ops.sqrt((norms * norms).sum())
+        return ops.minimum(self.options.clip_norm / (norms + 1e-6), ops.ones_like(norms))
 
 
 class _GradientSum(nn.Cell):

@@ -26,7 +26,7 @@ class Leaky(nn.Cell):
         self.relu_grad = ReluGrad()
 
     def construct(self, x: Tensor) -> Tensor:
-        return ops.relu(x) * (1.0 - _SLOPE) + x * _SLOPE
+        return ops.maximum(x, x * _SLOPE)
 
     def bprop(self, x: Tensor, out: Tensor, dout: Tensor) -> tuple[Tensor]:
         return (self.relu_grad(dout, out) * (1.0 - _SLOPE) + dout * _SLOPE,)
@@ -78,7 +78,7 @@ class EqualConv(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.conv(x, self.w * self.weight_scale)
-        return self.activate(self.add_bias(y, self.b * self.bias_scale))
+        return self.activate(self.add_bias(y, self.b if self.bias_scale == 1.0 else self.b * self.bias_scale))
 
 
 class EqualLinear(nn.Cell):
@@ -105,7 +105,7 @@ class EqualLinear(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         y = self.matmul(x, self.w * self.weight_scale)
-        return self.activate(self.add_bias(y, self.b * self.bias_scale))
+        return self.activate(self.add_bias(y, self.b if self.bias_scale == 1.0 else self.b * self.bias_scale))
 
 
 class UnbiasedInstanceNorm(nn.Cell):

@@ -6,6 +6,7 @@ import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 
 from ..flows import linalg
+from ..reuse import compile_once
 from .architecture import LevelOptions
 from .couplings import ConvCoupling, PointCoupling, PooledCoupling
 from .mixing import ChannelMix, OrthogonalMix, apply_mix, exponentials
@@ -116,6 +117,8 @@ def level_chain(options: LevelOptions) -> StepChain:
     """The chain of a spatial level, conditioned on a (N, condition_channels, size, size) map."""
     o = options
     steps = []
+    # couplings that see the same part of the map
+    alike: dict[tuple[str, int], list[nn.Cell]] = {}
     for index, split in enumerate(o.splits):
         pooled, width = o.pooled(split), o.coupling_channels
         if pooled and o.third:
@@ -125,8 +128,11 @@ def level_chain(options: LevelOptions) -> StepChain:
             coupling = PooledCoupling(*common, o.coupling_downs, o.coupling_growth, o.reduced, o.double)
         else:
             coupling = ConvCoupling(*common)
+        alike.setdefault((split, 0 if split == "channels" else index % 2), []).append(coupling)
         mix = OrthogonalMix if o.unitary else ChannelMix
         steps.append(Step(o.channels, coupling, mix(o.channels, o.mix_scale)))
+    for couplings in alike.values():
+        compile_once(couplings)
     return StepChain(steps)
 
 
@@ -135,9 +141,6 @@ def point_chain(
 ) -> StepChain:
     """A chain on (N, channels, 1, 1), conditional if there are condition channels."""
     mix = OrthogonalMix if unitary else ChannelMix
-    return StepChain(
-        [
-            Step(channels, PointCoupling(channels, width, i, condition_channels), mix(channels, mix_scale))
-            for i in range(layers)
-        ]
-    )
+    couplings = [PointCoupling(channels, width, i, condition_channels) for i in range(layers)]
+    compile_once(couplings)
+    return StepChain([Step(channels, coupling, mix(channels, mix_scale)) for coupling in couplings])
