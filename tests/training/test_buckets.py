@@ -79,6 +79,15 @@ def test_what_is_joined_comes_apart_again(mode, slices):
     assert buckets.nest("abcde") == (("a", "b"), ("c",), ("d", "e"))
 
 
+def test_gradients_that_stay_alone_are_handed_on(mode):
+    """Neither joined nor parted nor put into tuples of one, which would cost the compiler a call for each."""
+    gradients = [Tensor(np.full(shape, 2.0, np.float32)) for shape in ((2, 3), (4,))]
+    (buckets,) = joining_buckets([[6, 4]], stays=0)
+    for values in JoinAndPart(buckets)(*gradients):
+        assert [value.shape for value in values] == [(2, 3), (4,)]
+    assert buckets.nest("ab") == ("a", "b")
+
+
 def test_a_step_with_buckets_is_the_same_step(mode, monkeypatch):
     """With a loss scale, clipping and weight decay, and after a step that was not finite."""
     options = StepOptions(loss_scale=8.0, clip_norm=2.0)
