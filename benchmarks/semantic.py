@@ -1,6 +1,6 @@
 """CycleGAN's semantic branch where it is needed: A has sky where B has trees. Does sky become vegetation?
 
-    python benchmarks/semantic.py [--work results/semantic] [--ways none,joint,frozen] [--seeds 0,1,2] [--scenes 400]
+    python benchmarks/semantic.py [--work results/semantic] [--ways none,joint,frozen] [--seeds 0,1,2] [--scenes 300]
         [--test 100] [--judge_steps 500] [--key value ...]
 
 Trains every way of ``--semantic`` on ``--scenes`` streets of each domain with every seed. A judge, a network that none
@@ -38,11 +38,23 @@ _OWN = {
     "work": "results/semantic",
     "ways": ",".join(WAYS),
     "seeds": "0,1,2",
-    "scenes": "400",
+    "scenes": "300",
     "test": "100",
     "judge_steps": "500",
 }
-_SMALL = {"load_size": str(SIZE), "fine_size": str(SIZE), "batch_size": "1", "niter": "2", "niter_decay": "1"}
+# minutes a run on one core; the discriminators are slow so that they do not win at once
+_SMALL = {
+    "load_size": str(SIZE),
+    "fine_size": str(SIZE),
+    "batch_size": "1",
+    "ngf": "8",
+    "ndf": "8",
+    "semantic_width": "16",
+    "lr": "0.0005",
+    "lr_D": "0.0001",
+    "niter": "1",
+    "niter_decay": "1",
+}
 _COLUMNS = {
     "sky_kept": "sky kept",
     "sky_to_vegetation": "sky to vegetation",
@@ -54,6 +66,8 @@ _COLUMNS = {
 #: columns in which every seed is shown
 _EACH = ("sky_kept", "sky_to_vegetation")
 _SHOWN = 8
+#: streets of each kind that the judge learns from, unless its steps are too few to see them
+_MIXTURE = 200
 
 
 def main(argv: list[str]) -> int:
@@ -66,20 +80,20 @@ def main(argv: list[str]) -> int:
     counts = {key: positive(key, own[key], _OWN[key]) for key in ("scenes", "test", "judge_steps")}
     ways, seeds = _ways(own["ways"]), _seeds(own["seeds"])
     work = Path(own["work"]).resolve()
-    configs = {(way, seed): _config(way, seed, seeds, work, options) for way in ways for seed in seeds}
+    configs = {run: _config(*run, seeds, work, options) for run in _order(ways, seeds)}
     claim_work(work, {**counts, "options": options})
     make_data(work / "data", counts["scenes"], counts["test"])
-    return _run(configs, work, counts["scenes"], counts["judge_steps"])
+    return _run(configs, work, counts["judge_steps"])
 
 
-def _run(configs: dict[tuple[str, int], Config], work: Path, scenes: int, judge_steps: int) -> int:
+def _run(configs: dict[tuple[str, int], Config], work: Path, judge_steps: int) -> int:
     from benchmarks.skies.measure import measure
     from src.systems.loading import load
     from src.training.loop import train
 
     first = next(iter(configs.values()))
     source, target = (read_part(work / "data" / domain, "test") for domain in "AB")
-    judge = _judge(first, work, scenes, judge_steps)
+    judge = _judge(first, work, judge_steps)
     results = work / "results"
     if not (results / "B.json").is_file():
         for name, (images, labels) in (("A", source), ("B", target)):
@@ -144,7 +158,15 @@ def _ways(text: str) -> list[str]:
         raise UserError(f"ways {', '.join(unknown)}: known are {', '.join(WAYS)}")
     if "frozen" in ways and "joint" not in ways:
         raise UserError(f"ways {text}: frozen takes the segmenter of a run with joint, so pass --ways {text},joint")
-    return sorted(set(ways), key=WAYS.index)
+    return ways
+
+
+def _order(ways: list[str], seeds: list[int]) -> list[tuple[str, int]]:
+    """All runs seed by seed, frozen behind the run that has its segmenter."""
+    runs = []
+    for before, seed in zip([None, *seeds], seeds, strict=False):
+        runs += [("none", seed), ("joint", seed), ("frozen", before)]
+    return [(way, seed) for way, seed in [*runs, ("frozen", seeds[-1])] if way in ways and seed is not None]
 
 
 def _seeds(text: str) -> list[int]:
@@ -181,8 +203,8 @@ def _config(way: str, seed: int, seeds: list[int], work: Path, options: dict[str
     return config.replace(semantic_weights=str(weights))
 
 
-def _judge(config: Config, work: Path, scenes: int, steps: int) -> Any:
-    """The judge, trained on ``scenes`` / 2 streets of each kind unless ``work`` has its weights."""
+def _judge(config: Config, work: Path, steps: int) -> Any:
+    """The judge, trained for ``steps`` unless ``work`` has its weights."""
     from benchmarks.skies.judge import Judge, train
     from src.models.parameters import load_arrays, state_arrays
     from src.utils.tensorfile import read_arrays, write_arrays
@@ -190,7 +212,7 @@ def _judge(config: Config, work: Path, scenes: int, steps: int) -> Any:
     start(config, lambda _: None)
     network, weights = Judge(), work / "judge.safetensors"
     if not weights.is_file():
-        parts = [read_part(folder, "train") for folder in make_mixture(work / "mixture", (scenes + 1) // 2)]
+        parts = [read_part(folder, "train") for folder in make_mixture(work / "mixture", min(_MIXTURE, 3 * steps))]
         images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         train(network, images, labels, steps)
         write_arrays(weights, state_arrays(network))

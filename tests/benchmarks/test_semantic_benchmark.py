@@ -85,7 +85,7 @@ def test_the_judge_learns():
         (["--ways=none,thawed"], "ways thawed: known are none, joint, frozen"),
         (["--ways=frozen"], "takes the segmenter of a run with joint, so pass --ways frozen,joint"),
         (["--seeds=1,1"], "seeds 1,1 are not different whole numbers"),
-        (["--scenes=0"], "scenes 0 is not a number above 0, such as 400"),
+        (["--scenes=0"], "scenes 0 is not a number above 0, such as 300"),
         (["--semantic=joint"], "option semantic belongs to this benchmark"),
         (["--lambda_semantics=2"], "lambda_semantic"),
     ],
