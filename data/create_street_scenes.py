@@ -39,6 +39,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
         help="'simulated' looks like a rendered game: the same streets, for translation between unpaired styles",
     )
     parser.add_argument(
+        "--trees",
+        type=float,
+        default=0.0,
+        help="0 to 1: how many places along both kerbs have a tall tree; at 1 hardly any sky is seen (default: 0)",
+    )
+    parser.add_argument(
         "--frames",
         type=int,
         default=1,
@@ -69,6 +75,7 @@ def main(argv: list[str]) -> int:
                 seed=options.seed,
                 style=options.style,
                 workers=min(workers, count),
+                trees=options.trees,
             )
     what = "scenes" if options.frames == 1 else f"drives of {options.frames} frames"
     print(f"{options.train} training and {options.test} test {what} in {options.folder}")

@@ -47,21 +47,23 @@ class _View(NamedTuple):
     things: np.ndarray
 
 
-def make_drive(seed: int | list[int], width: int, height: int, frames: int, style: str = "photo") -> Iterator[Frame]:
+def make_drive(
+    seed: int | list[int], width: int, height: int, frames: int, style: str = "photo", trees: float = 0.0
+) -> Iterator[Frame]:
     """Draw the ``frames`` of one drive; the street is that of :func:`make_scene`, and so are the other arguments.
 
     Flow is unknown where something else, or a mixture at an edge, was seen before.
 
     Raises:
-        UserError: unknown style or a size below 32.
+        UserError: as :func:`make_scene`.
     """
-    check_scene(width, height, style)
+    check_scene(width, height, style, trees)
     earlier = None
     for number in range(frames):
         rng = np.random.default_rng(seed)
         canvas, zenith, horizon = start(rng, 2 * width, 2 * height, style)
         canvas.camera = replace(canvas.camera, position=number * STEP)
-        paint_street(canvas, plan_street(rng), zenith, horizon)
+        paint_street(canvas, plan_street(rng, trees), zenith, horizon)
         # one exposure a drive, new grain in each frame
         base = [seed] if isinstance(seed, int) else list(seed)
         exposure, grain = np.random.default_rng([*base, 1]), np.random.default_rng([*base, 2, number])
@@ -108,6 +110,7 @@ def write_drives(
     seed: int = 0,
     style: str = "photo",
     workers: int = 1,
+    trees: float = 0.0,
 ) -> None:
     """Write ``count`` drives of ``frames`` frames as :func:`write_scenes` does, and their flow into ``{phase}_flow``.
 
@@ -119,14 +122,21 @@ def write_drives(
     if not 2 <= frames <= _MOST_FRAMES:
         raise UserError(f"drives of {frames} frames cannot be made: use 2 to {_MOST_FRAMES}")
     targets = targets_of(Path(folder), phase) | {"flow": Path(folder, f"{phase}_flow")}
-    draw = partial(_write_drive, targets, [seed, phase_number(phase)], width, height, frames, style)
+    draw = partial(_write_drive, targets, [seed, phase_number(phase)], width, height, frames, style, trees)
     write_all(targets.values(), draw, count, f"{phase} drives", workers)
 
 
 def _write_drive(
-    targets: Mapping[str, Path], seed: list[int], width: int, height: int, frames: int, style: str, k: int
+    targets: Mapping[str, Path],
+    seed: list[int],
+    width: int,
+    height: int,
+    frames: int,
+    style: str,
+    trees: float,
+    k: int,
 ) -> None:
-    for number, frame in enumerate(make_drive([*seed, k], width, height, frames, style)):
+    for number, frame in enumerate(make_drive([*seed, k], width, height, frames, style, trees)):
         name = f"drive_{k:05d}_{number:04d}.png"
         for target, array in zip(targets.values(), frame.scene, strict=False):
             write_png(target / name, array)

@@ -259,10 +259,10 @@ def paint_light(canvas: Canvas, x: float, z: float) -> None:
         canvas.tint(disc, colour if k == lit else np.asarray(colour) * 0.22)
 
 
-def paint_tree(canvas: Canvas, x: float, z: float, foliage: np.ndarray) -> None:
-    """A tree with a noisy crown of colour ``foliage``."""
+def paint_tree(canvas: Canvas, x: float, z: float, foliage: np.ndarray, size: float = 1.0) -> None:
+    """A tree with a noisy crown of colour ``foliage``, ``size`` times as large as usual."""
     rng, light = canvas.rng, canvas.light
-    height, radius = rng.uniform(5, 9), rng.uniform(1.5, 2.8)
+    height, radius = rng.uniform(5, 9) * size, rng.uniform(1.5, 2.8) * size
     bark = np.array([0.27, 0.21, 0.16]) * light.front
     canvas.fill_world(_upright(x - 0.14, x + 0.14, 0, height, z), VEGETATION, bark)
     angles = np.linspace(0, 2 * np.pi, 49)[:-1]

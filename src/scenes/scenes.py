@@ -53,31 +53,34 @@ _SKIES = (
 )
 
 
-def make_scene(seed: int | list[int], width: int, height: int, style: str = "photo") -> Scene:
+def make_scene(seed: int | list[int], width: int, height: int, style: str = "photo", trees: float = 0.0) -> Scene:
     """Draw one street.
 
     Args:
         seed: determines everything but the size; the styles of one seed show the same street.
         width, height: size in pixels, at least 32 each.
         style: ``photo``, or ``simulated``: flat, saturated and clean like a rendered game.
+        trees: 0 to 1, how many places along both kerbs have a tall tree; at 1 hardly any sky is seen.
 
     Raises:
-        UserError: unknown style or a size below 32.
+        UserError: unknown style, a size below 32, or ``trees`` out of range.
     """
-    check_scene(width, height, style)
+    check_scene(width, height, style, trees)
     # Painted twice as large and averaged: label edges stay hard, photo edges become soft like a lens's.
     canvas, zenith, horizon = start(np.random.default_rng(seed), 2 * width, 2 * height, style)
-    paint_street(canvas, plan_street(canvas.rng), zenith, horizon)
+    paint_street(canvas, plan_street(canvas.rng, trees), zenith, horizon)
     photo = expose(canvas, style, (width, height), canvas.rng, canvas.rng)
     return Scene(canvas.label[::2, ::2].copy(), canvas.instance[::2, ::2].copy(), photo)
 
 
-def check_scene(width: int, height: int, style: str) -> None:
-    """Raise ``UserError`` for an unknown style or a size below 32."""
+def check_scene(width: int, height: int, style: str, trees: float = 0.0) -> None:
+    """Raise ``UserError`` for an unknown style, a size below 32, or ``trees`` outside 0 to 1."""
     if style not in STYLES:
         raise UserError(f"style {style} is unknown: use one of {', '.join(STYLES)}")
     if min(width, height) < 32:
         raise UserError(f"street scenes of {width}x{height} show nothing: use at least 32x32")
+    if not 0 <= trees <= 1:
+        raise UserError(f"trees {trees} is not from 0, streets as they are, to 1, a tall tree at every place")
 
 
 def start(rng: np.random.Generator, width: int, height: int, style: str) -> tuple[Canvas, np.ndarray, np.ndarray]:
@@ -133,16 +136,18 @@ def write_scenes(
     seed: int = 0,
     style: str = "photo",
     workers: int = 1,
+    trees: float = 0.0,
 ) -> None:
     """Write ``count`` scenes into ``{phase}_label``, ``{phase}_inst`` and ``{phase}_img`` below ``folder``.
 
-    Scene k of a phase depends on (seed, phase, k) alone. ``workers`` processes draw at the same time.
+    Scene k of a phase depends on (seed, phase, k) alone. ``workers`` processes draw at the same time. ``style`` and
+    ``trees``: see :func:`make_scene`.
 
     Raises:
-        UserError: one of these folders has content, the style is unknown, the size too small, the disk full.
+        UserError: one of these folders has content, the disk full, or as :func:`make_scene`.
     """
     targets = targets_of(Path(folder), phase)
-    draw = partial(_write_scene, targets, [seed, phase_number(phase)], width, height, style)
+    draw = partial(_write_scene, targets, [seed, phase_number(phase)], width, height, style, trees)
     write_all(targets.values(), draw, count, f"{phase} scenes", workers)
 
 
@@ -175,7 +180,9 @@ def targets_of(folder: Path, phase: str) -> dict[str, Path]:
     return {name: folder / f"{phase}_{name}" for name in ("label", "inst", "img")}
 
 
-def _write_scene(targets: Mapping[str, Path], seed: list[int], width: int, height: int, style: str, k: int) -> None:
-    scene = make_scene([*seed, k], width, height, style)
+def _write_scene(
+    targets: Mapping[str, Path], seed: list[int], width: int, height: int, style: str, trees: float, k: int
+) -> None:
+    scene = make_scene([*seed, k], width, height, style, trees)
     for target, array in zip(targets.values(), scene, strict=True):
         write_png(target / f"scene_{k:05d}.png", array)

@@ -22,6 +22,8 @@ from .objects import (
 
 EGO_VEHICLE, ROAD, SIDEWALK, BUILDING, VEGETATION, TERRAIN, SKY = 1, 7, 8, 11, 21, 22, 23
 _FAR, _PASSED = 160.0, 2.0
+# metres between the places of tall trees, and their size: crowns of both sides meet above the road
+_AVENUE, _TALL = 5.0, 2.0
 _WALLS = (
     (0.62, 0.52, 0.42), (0.72, 0.68, 0.60), (0.55, 0.34, 0.28), (0.58, 0.58, 0.58), (0.78, 0.72, 0.55),
     (0.45, 0.42, 0.40), (0.66, 0.50, 0.46), (0.50, 0.55, 0.58),
@@ -31,7 +33,7 @@ _ROOFS = ((0.42, 0.22, 0.17), (0.26, 0.26, 0.28), (0.34, 0.28, 0.24))
 
 @dataclass(frozen=True)
 class Street:
-    """The layout across the street, in metres, and the style of both sides."""
+    """The layout across the street, in metres, the style of both sides, and how densely tall trees stand there."""
 
     road: tuple[float, float]
     pavement: tuple[float, float]
@@ -42,10 +44,11 @@ class Street:
     asphalt: np.ndarray
     paving: np.ndarray
     lane: float
+    trees: float
 
 
-def plan_street(rng: np.random.Generator) -> Street:
-    """Draw a street: one in two has a crossing."""
+def plan_street(rng: np.random.Generator, trees: float = 0.0) -> Street:
+    """Draw a street: one in two has a crossing. ``trees``: see :func:`src.scenes.scenes.make_scene`."""
     left, right = -rng.uniform(4.2, 8.5), rng.uniform(2.6, 5.5)
     pavement = left - rng.uniform(1.6, 4.0), right + rng.uniform(1.6, 4.0)
     setback = [float(rng.choice([0.0, rng.uniform(2, 7)])) for _ in range(2)]
@@ -62,6 +65,7 @@ def plan_street(rng: np.random.Generator) -> Street:
         np.full(3, rng.uniform(0.30, 0.42)) + rng.uniform(-0.015, 0.015, 3),
         np.array([0.58, 0.56, 0.53]) + rng.uniform(-0.07, 0.07),
         rng.uniform(-1.8, -1.4),
+        trees,
     )
 
 
@@ -284,6 +288,12 @@ def _paint_things(canvas: Canvas, street: Street) -> None:
     if street.crossing > 0:
         for _ in range(rng.integers(0, 4)):
             add(street.crossing - 2.6, paint_person, rng.uniform(*street.road))
+    # drawn last, so that streets without them are the same
+    for side, sign in ((0, -1), (1, 1)) if street.trees else ():
+        for z in np.arange(8.0, 120, _AVENUE):
+            if rng.random() < street.trees:
+                place, tint = street.road[side] + sign * rng.uniform(0.5, 1.5), rng.uniform(0.85, 1.15)
+                add(z + rng.uniform(-2, 2), paint_tree, place, street.foliage * tint, _TALL)
     for z, _, paint, arguments in sorted(things, key=lambda thing: (-thing[0], thing[1])):
         # those that the camera has passed are the nearest, so the others are drawn as before
         if z - canvas.camera.position < _PASSED:

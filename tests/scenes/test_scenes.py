@@ -1,5 +1,6 @@
 """Procedural street scenes: valid ids, reproducible, photos that follow the labels."""
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,16 @@ def test_same_seed_same_scene_and_styles_share_the_street():
     assert difference > 8
 
 
+def test_trees_hide_the_sky_and_change_no_street_without_them():
+    """The label maps of streets without tall trees are those that earlier versions drew."""
+    open_, treed = (np.stack([make_scene([9, k], 64, 64, trees=t).label for k in range(6)]) for t in (0.0, 1.0))
+    assert hashlib.sha256(open_.tobytes()).hexdigest().startswith("893df5b1ae435dd2")
+    sky, vegetation = ([(labels == k).mean() for labels in (open_, treed)] for k in (23, 21))
+    assert sky[1] < 0.3 * sky[0] and vegetation[1] > 2 * vegetation[0]
+    with pytest.raises(UserError, match=r"trees 1\.5 is not from 0"):
+        make_scene(0, 64, 64, trees=1.5)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (33, 97), (300, 40)])
 def test_any_size(size):
     assert make_scene(1, *size).photo.shape == (size[1], size[0], 3)
@@ -98,10 +109,10 @@ def test_written_scenes_are_a_data_set_and_are_never_overwritten(tmp_path):
 
 def test_command(tmp_path):
     command = [sys.executable, str(ROOT / "data/create_street_scenes.py"), str(tmp_path / "made")]
-    sizes = ["--train", "3", "--test", "1", "--width", "64", "--height", "32", "--workers", "2"]
+    sizes = ["--train", "3", "--test", "1", "--width", "64", "--height", "32", "--workers", "2", "--trees", "0.5"]
     done = subprocess.run([*command, *sizes], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    write_scenes(tmp_path / "here", "train", 3, 64, 32)
+    write_scenes(tmp_path / "here", "train", 3, 64, 32, trees=0.5)
     for path in (tmp_path / "here").rglob("*.png"):
         assert path.read_bytes() == (tmp_path / "made" / path.relative_to(tmp_path / "here")).read_bytes()
     assert len(list((tmp_path / "made" / "test_inst").iterdir())) == 1

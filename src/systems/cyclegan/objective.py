@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .system import CycleGAN
 
 _NOTHING = np.zeros(1, np.float32)
+# The segmenter learns from A alone and judges images in the style of B. Through changing colours it learns shapes as
+# well, and a translation cannot please it by one tint.
+_RECOLOUR = ("color",)
 
 
 class CycleGANObjective(Objective):
@@ -45,6 +48,8 @@ class CycleGANObjective(Objective):
             + (("S",) if self.trains_segmenter else ())
         )
         self.size, self.policies = size, policies_of(config.diffaug)
+        # discriminators and segmenter share what is drawn for a step
+        self.drawn_policies = self.policies or (_RECOLOUR if config.semantic != "none" else ())
         smallest = PATCHES[config.patch]
         if min(size) < smallest:
             raise UserError(
@@ -67,7 +72,7 @@ class CycleGANObjective(Objective):
         if self.buffers:
             size, count, seed = self.config.pool_size, len(batch["A"]), self.config.seed
             slots = [draw_distinct_slots(size, count, step, [seed, i]) for i in range(2)]
-        draws = draw_augmentation(self.policies, len(batch["A"]), self.size, step, self.config.seed)
+        draws = draw_augmentation(self.drawn_policies, len(batch["A"]), self.size, step, self.config.seed)
         frames = (batch["A" + BEFORE], batch[FLOW]) if self.config.lambda_temporal else ()
         return (batch["A"], batch["B"], label, *slots, *frames, *draws)
 
@@ -85,7 +90,7 @@ class CycleGANObjective(Objective):
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
         config, networks, lsgan = self.config, self.system.networks, not self.config.no_lsgan
         classes = config.semantic_nc if self.trains_segmenter else 0
-        augment = DiffAugment(self.policies, config.input_nc)
+        augment, recolour = (DiffAugment(names, config.input_nc) for names in (self.policies, _RECOLOUR))
         return _Gradients(
             _GeneratorLoss(
                 networks,
@@ -100,10 +105,11 @@ class CycleGANObjective(Objective):
                 },
                 classes,
                 augment,
+                recolour,
             ),
             _DiscriminatorLoss(networks["D_A"], lsgan, augment),
             _DiscriminatorLoss(networks["D_B"], lsgan, augment),
-            _SegmenterLoss(networks["S"], classes) if classes else None,
+            _SegmenterLoss(networks["S"], classes, recolour) if classes else None,
             self.buffers,
             groups,
         )
@@ -137,14 +143,16 @@ def _class_numbers(classes: int) -> Tensor:
 
 
 class _SegmenterLoss(nn.Cell):
-    """Cross entropy of the segmenter on real images of A."""
+    """Cross entropy of the segmenter on real images of A, seen through ``recolour``, a :class:`DiffAugment`."""
 
-    def __init__(self, segmenter: nn.Cell, classes: int):
+    def __init__(self, segmenter: nn.Cell, classes: int, recolour: nn.Cell):
         super().__init__(auto_prefix=False)
-        self.S, self.classes = segmenter, _class_numbers(classes)
+        self.S, self.classes, self.recolour = segmenter, _class_numbers(classes), recolour
 
-    def construct(self, scale: Tensor, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        loss = label_loss(self.S(image), label, self.classes)
+    def construct(
+        self, scale: Tensor, image: Tensor, label: Tensor, draws: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        loss = label_loss(self.S(self.recolour(image, draws)), label, self.classes)
         return loss * scale, loss
 
 
@@ -159,6 +167,7 @@ class _GeneratorLoss(nn.Cell):
         classes: number of classes of the label maps of A, which translations should keep; 0 takes the segmenter's
             predictions on A.
         augment: what the discriminators see images through.
+        recolour: what the segmenter sees translations through; their sources it sees as they are.
     """
 
     def __init__(
@@ -169,9 +178,10 @@ class _GeneratorLoss(nn.Cell):
         weights: Mapping[str, float],
         classes: int,
         augment: nn.Cell,
+        recolour: nn.Cell,
     ):
         super().__init__(auto_prefix=False)
-        self.augment = augment
+        self.augment, self.recolour = augment, recolour
         self.G_AB, self.G_BA = networks["G_AB"], networks["G_BA"]
         self.D_A, self.D_B = networks["D_A"], networks["D_B"]
         self.gan, self.factor = GANLoss(lsgan), factor
@@ -211,11 +221,12 @@ class _GeneratorLoss(nn.Cell):
             terms = terms + (identity,)
             total = total + self.identity * identity
         if self.has_semantic:
-            backward = semantic_loss(self.S(fake_A), self.S(ops.stop_gradient(real_B)))
+            of_A, of_B = self.S(self.recolour(fake_A, draws)), self.S(self.recolour(fake_B, draws))
+            backward = semantic_loss(of_A, self.S(ops.stop_gradient(real_B)))
             if self.has_labels:
-                forward = label_loss(self.S(fake_B), label, self.classes)
+                forward = label_loss(of_B, label, self.classes)
             else:
-                forward = semantic_loss(self.S(fake_B), self.S(ops.stop_gradient(real_A)))
+                forward = semantic_loss(of_B, self.S(ops.stop_gradient(real_A)))
             semantic = (forward + backward) * self.factor
             terms = terms + (semantic,)
             total = total + self.semantic * semantic
@@ -277,6 +288,6 @@ class _Gradients(nn.Cell):
         (_, loss_B), of_B = self.of_D_B(scale, real_B, shown_B, draws)
         terms, gradients = terms + (loss_A, loss_B), (of_G, of_A, of_B)
         if self.trains_segmenter:
-            (_, loss_S), of_S = self.of_segmenter(scale, real_A, label)
+            (_, loss_S), of_S = self.of_segmenter(scale, real_A, label, draws)
             terms, gradients = terms + (loss_S,), gradients + (of_S,)
         return ops.stack(terms), gradients, (fake_B, rec_A, fake_A, rec_B)

@@ -7,6 +7,7 @@ from mindspore import Tensor, nn, ops
 from safetensors.numpy import save_file
 
 from src.models.cyclegan.networks import PatchDiscriminator, ResnetGenerator, UpsampleConv
+from src.models.cyclegan.segmenter import label_loss, semantic_loss
 from src.models.diffaug import DiffAugment, draw_augmentation
 from src.models.layers import conv
 from src.models.parameters import count_parameters, init_weights, named_parameters, state_arrays
@@ -196,6 +197,27 @@ def test_segmenter_trains_with_the_generators_and_then_frozen(tmp_path):
     assert "semantic" in losses and "S" not in losses
     for name, value in state_arrays(system.networks["S"]).items():
         np.testing.assert_array_equal(value, learned[name])
+
+
+@pytest.mark.parametrize("policies", ["", "translation"])
+def test_the_segmenter_sees_changing_colours(policies):
+    """In both losses, the same as the discriminators where these see some; sources are seen as they are."""
+    batch, system = batch_of(2), trained(semantic="joint", diffaug=policies)
+    drawn = tuple(map(Tensor, draw_augmentation(("color",), 2, (32, 36), 5, system.config.seed)))
+    label, classes = (
+        Tensor(batch["label_A"][:, :, 2::4, 2::4]),
+        Tensor(np.arange(5, dtype=np.int32).reshape(1, 5, 1, 1)),
+    )
+
+    def seen(image):
+        return system.networks["S"](DiffAugment(("color",), 3)(Tensor(image), drawn))
+
+    fakes, plain = system.translate(batch), system.networks["S"](Tensor(batch["B"]))
+    semantic = label_loss(seen(fakes["fake_B"]), label, classes) + semantic_loss(seen(fakes["fake_A"]), plain)
+    learned = label_loss(seen(batch["A"]), label, classes)
+    losses, _ = one_step(system, batch, 5)
+    assert losses["semantic"] == pytest.approx(0.5 * float(semantic), rel=1e-4)
+    assert losses["S"] == pytest.approx(float(learned), rel=1e-4)
 
 
 def test_semantic_branch_compiles():
