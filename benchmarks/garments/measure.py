@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from mindspore import nn
 
+from src.imaging.images import write_png
 from src.inference.model import Model, in_batches
 from src.metrics.report import with_arithmetic
 from src.models.parameters import count_parameters
@@ -17,10 +18,14 @@ from .classifier import accuracy
 from .images import CLASSES
 
 _BATCH = 100
+# rows of a picture of samples
+_ROWS = 3
 
 
-def measure(run: Path, digits: Path, judge: nn.Cell, images: int, samples: int, **options: Any) -> dict[str, Any]:
-    """Measure the newest checkpoint of ``run``.
+def measure(
+    run: Path, digits: Path, judge: nn.Cell, images: int, samples: int, picture: Path, **options: Any
+) -> dict[str, Any]:
+    """Measure the newest checkpoint of ``run``, and write its first samples to ``picture``, a column for each class.
 
     Args:
         run: the folder of a flow that was trained on garments.
@@ -43,6 +48,7 @@ def measure(run: Path, digits: Path, judge: nn.Cell, images: int, samples: int, 
     classes = np.arange(samples, dtype=np.int32) % CLASSES
     maps = np.broadcast_to(classes[:, None, None], (samples, *model.size))
     drawn = model.sample(np.ascontiguousarray(maps), seed=model.config.seed, batch_size=_BATCH)
+    write_png(picture, _sheet(np.asarray(drawn)[: _ROWS * CLASSES]))
     numbers = {
         "weights": count_parameters(model.system.network),
         "checkpoint": model.tag,
@@ -53,6 +59,13 @@ def measure(run: Path, digits: Path, judge: nn.Cell, images: int, samples: int, 
         "class_accuracy": accuracy(judge, drawn, classes),
     }
     return with_arithmetic(numbers)
+
+
+def _sheet(samples: np.ndarray) -> np.ndarray:
+    """(N, H, W) in rows, one sample of each class in each; what fills no row is left out."""
+    columns, (height, width) = min(CLASSES, len(samples)), samples.shape[1:]
+    tiles = samples[: len(samples) // columns * columns].reshape(-1, columns, height, width)
+    return tiles.swapaxes(1, 2).reshape(-1, columns * width)
 
 
 def bits_of(model: Model, count: int) -> np.ndarray:

@@ -14,6 +14,7 @@ from benchmarks import fashion
 from benchmarks.garments import classifier
 from benchmarks.garments.images import write_digits
 from src.dataset.idx import read_idx
+from src.imaging.images import read_image
 from src.options.owner import ROOT
 from src.systems.programs import EVAL, read_command
 from src.utils.errors import UserError
@@ -73,6 +74,8 @@ def test_the_script_trains_measures_and_goes_on(files, tmp_path, monkeypatch):
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     row = json.loads((work / "results" / "cglow_v1.json").read_text())
     assert row["temp"] == 0.7 and 0 <= row["class_accuracy"] <= 1 and 0 <= row["digits_likelier"] <= 1
+    # one sample of each of ten classes
+    assert read_image(work / "images" / "cglow_v1.png").shape[:2] == (24, 240)
     table = (work / "fashion.md").read_text()
     assert f"| C-Glow v1 | {row['weights']:,} | {row['bits']:.3f} |" in table and table in done.stdout
 
