@@ -84,7 +84,7 @@ class Recipe:
 
 
 # of published depth a step would be seconds
-_FLOW = {"img_size": [24, 24], "n_block": 2, "n_flow": [4], "lr": 0.002, "recompute": False, "seed": 0}
+_FLOW = {"img_size": [24, 24], "n_block": 2, "n_flow": [2], "lr": 0.002, "recompute": False, "seed": 0}
 # sizes, blocks and steps are such that three seeds are minutes on one busy core
 _RECIPES = (
     Recipe(
@@ -131,7 +131,7 @@ _RECIPES = (
         "cglow",
         24,
         24,
-        500,
+        1000,
         # with the published start actnorms and mixings never see the condition
         {**_FLOW, "y_hidden_channels": 32, "cond_init": "fixed"},
         "gaussian",
