@@ -107,6 +107,8 @@ _RECIPES = (
         "unpaired",
         biases="zero",
         deviation=0.02,
+        # of one figure the first three happen to lie nearer each other than to the next three
+        seeds=(0, 1, 2, 3, 4, 5),
     ),
     Recipe(
         "hierarchyflow",
