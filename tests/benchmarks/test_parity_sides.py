@@ -97,8 +97,8 @@ def test_entropies_are_those_of_the_covariances():
 
 
 def test_the_command_holds_a_flow_to_closed_forms(monkeypatch, tmp_path, capsys):
-    """A flow of 23 steps is above the entropy, but no better than one that knows nothing of the condition."""
-    monkeypatch.setitem(RECIPES, "cglow", replace(SMALL["cglow"], trained=8, held_out=8, steps=23))
+    """A flow that has hardly begun is invertible and knows its log-determinant, and its bits are too many."""
+    monkeypatch.setitem(RECIPES, "cglow", replace(SMALL["cglow"], trained=8, held_out=8, steps=2))
     words = ["--systems=cglow", "--seeds=1", "--mode=pynative", f"--output={tmp_path}"]
     assert training_parity.main([*words, "--early"]) == 0
     said = capsys.readouterr().out
