@@ -1,8 +1,8 @@
 """Pairs of images whose conditional density is known, and the bits per dimension that models of it can reach.
 
 The condition is white noise. The image is a mixture of the condition's colours, in means over squares of 2x2 pixels,
-plus noise with correlated neighbours: every value holds a part of the value above and of the value to the left, and a
-new normal number. Everything is normal, so that entropies are closed forms.
+plus noise that is smoothed across and down, where every number holds a part of the one before. Everything is normal, so
+that entropies are closed forms.
 """
 
 __all__ = ["Bounds", "bounds", "pair"]

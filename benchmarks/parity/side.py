@@ -33,7 +33,10 @@ class Side(ABC):
 
     @abstractmethod
     def make(self, held_out: Arrays) -> Arrays:
-        """What the trained networks make of images, see :func:`benchmarks.parity.figures.figures`."""
+        """What the trained networks make of images, see :func:`benchmarks.parity.figures.figures`.
+
+        A model of likelihoods makes :func:`held_out_losses`.
+        """
 
 
 def train(recipe: Recipe, side: Side, seed: int, say: Callable[[str], None], steps: int | None = None) -> Run:
