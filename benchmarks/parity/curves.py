@@ -106,10 +106,11 @@ def compare(ours: Curves, theirs: Curves, early: int = EARLY) -> list[Verdict]:
     found = []
     for run in ours.runs:
         got, want = np.array(run.early[:early]), np.array(stored[run.seed].early[:early])
+        scales = _scales(want)
         for j, name in enumerate(ours.loss_names):
-            error = np.abs(got[:, j] - want[:, j]) / np.maximum(np.abs(want[:, j]), 1e-30)
+            error = np.abs(got[:, j] - want[:, j]) / scales[:, j]
             i = int(np.argmax(np.where(np.isnan(error), np.inf, error)))
-            allowed = EARLY_TOLERANCE * abs(want[i, j])
+            allowed = EARLY_TOLERANCE * scales[i, j]
             label = f"seed {run.seed} {name}, worst of {len(got)} steps (step {i + 1})"
             found.append(Verdict(label, got[i, j], want[i, j], allowed, "early"))
     for name in theirs.runs[0].figures:
@@ -123,10 +124,17 @@ def compare(ours: Curves, theirs: Curves, early: int = EARLY) -> list[Verdict]:
 def drift(ours: Curves, theirs: Curves) -> list[float]:
     """The largest relative difference of the losses of each early step, over all seeds of ours."""
     stored = {run.seed: run for run in theirs.runs}
-    rows: Sequence[np.ndarray] = [
-        (np.abs(np.array(run.early) - stored[run.seed].early) / np.maximum(np.abs(stored[run.seed].early), 1e-30)).max(
-            1
-        )
-        for run in ours.runs
-    ]
+    pairs = [(np.array(run.early), np.array(stored[run.seed].early)) for run in ours.runs]
+    rows: Sequence[np.ndarray] = [(np.abs(got - want) / _scales(want)).max(1) for got, want in pairs]
     return np.max(rows, 0).tolist()
+
+
+def _scales(want: np.ndarray) -> np.ndarray:
+    """(steps, losses): what a difference is relative to, the loss itself.
+
+    Bits of a density pass through zero, where nothing is relative to them: of a loss that changes its sign it is the
+    largest of these steps.
+    """
+    sizes = np.maximum(np.abs(want), 1e-30)
+    signed = (want.min(0) < 0) & (want.max(0) > 0)
+    return np.where(signed, sizes.max(0), sizes)

@@ -18,8 +18,9 @@ def figures(recipe: Recipe, held_out: Arrays, made: Arrays) -> dict[str, float]:
     discriminator, as pix2pixHD's loss has them of the trained one; ``PSNR`` is in dB of 255 levels. ``unpaired``: one
     image for each (``fake_B`` of A, and ``fake_A`` of B where both ways are trained), with the sliced Wasserstein
     distance to the target's style and the share of the layout that is kept (see :mod:`src.metrics.style`).
+    ``images``: losses of batches, of which ``bits_per_dim`` is shown.
     """
-    return {"paired": _paired, "unpaired": _unpaired}[recipe.kind](held_out, made)
+    return {"paired": _paired, "unpaired": _unpaired, "images": _bits, "gaussian": _bits}[recipe.kind](held_out, made)
 
 
 def _paired(held_out: Arrays, made: Arrays) -> dict[str, float]:
@@ -46,6 +47,10 @@ def _features(images: np.ndarray) -> list[np.ndarray]:
         x = np.maximum(x, 0.2 * x)
         found.append(x)
     return found
+
+
+def _bits(held_out: Arrays, made: Arrays) -> dict[str, float]:
+    return {"bits_per_dim": float(made["bits_per_dim" if "bits_per_dim" in made else "bits"].mean())}
 
 
 def _unpaired(held_out: Arrays, made: Arrays) -> dict[str, float]:

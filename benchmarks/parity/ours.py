@@ -2,6 +2,8 @@
 
 __all__ = ["Ours"]
 
+from pathlib import Path
+
 import numpy as np
 from mindspore import Tensor
 
@@ -12,8 +14,8 @@ from src.systems.registry import create_system
 from src.training.schedules import learning_rate_factor
 from tests.reference_checks.twins import restart
 
-from .recipe import Arrays, Recipe, first_weights
-from .side import Side
+from .recipe import Arrays, Recipe, batches, first_weights, pictures
+from .side import Side, held_out_losses
 
 
 class Ours(Side):
@@ -22,21 +24,25 @@ class Ours(Side):
     def __init__(self, recipe: Recipe, words: tuple[str, ...] = ()):
         self.recipe = recipe
         options = {"max_iter": recipe.steps, "batch_size": recipe.batch, **recipe.options}
+        preset = options.pop("preset", None)
+        path = _PRESETS / f"{preset}.yaml" if preset else None
         given = [word for key, value in options.items() for word in (f"--{key}", str(value))]
-        self.config = load_config(["--model", recipe.system, *given, *words])
+        self.config = load_config(["--model", recipe.system, *given, *words], path)
         self.system = system = create_system(self.config, training=True)
-        self.begun = {name: state_arrays(cell) for name, cell in system.networks.items()}
         self.train_step, self.objective = prepare_step(system, (recipe.height, recipe.width))
         self.rates = [group.lr for group in self.train_step.groups]
         self.loss_names = self.objective.loss_names
         self.buffers = {name: state_arrays(cell) for name, cell in self.objective.buffers.items()}
 
     def begin(self, seed: int) -> None:
-        """Every weight that the recipe does not draw begins as a run of this project begins it."""
-        shapes = {f"{n}.{k}": a.shape for n, arrays in self.begun.items() for k, a in arrays.items()}
+        """Every weight that the recipe does not draw begins as a run of this project with ``seed`` begins it."""
+        networks = create_system(self.config.replace(seed=seed), training=True).networks
+        begun = {name: state_arrays(cell) for name, cell in networks.items()}
+        shapes = {f"{n}.{k}": a.shape for n, arrays in begun.items() for k, a in arrays.items()}
         drawn = first_weights(self.recipe, seed, shapes)
-        weights = {n: {k: drawn.get(f"{n}.{k}", a) for k, a in arrays.items()} for n, arrays in self.begun.items()}
+        weights = {n: {k: drawn.get(f"{n}.{k}", a) for k, a in arrays.items()} for n, arrays in begun.items()}
         restart(self.system, self.objective, self.train_step, weights | self.buffers)
+        self.objective.initialise(next(batches(self.recipe, pictures(self.recipe), seed)))
 
     def step(self, batch: Arrays, number: int, factor: float) -> np.ndarray:
         factor *= learning_rate_factor(self.config, 1, number / self.recipe.steps)
@@ -46,6 +52,8 @@ class Ours(Side):
         return losses.asnumpy()
 
     def make(self, held_out: Arrays) -> Arrays:
+        if self.recipe.likelihood:
+            return held_out_losses(self.recipe, self, held_out)
         self.system.set_train(False)
         count = len(next(iter(held_out.values())))
         rows = [self._translate({name: a[i : i + 1] for name, a in held_out.items()}) for i in range(count)]
@@ -57,5 +65,6 @@ class Ours(Side):
         return {_NAMES.get(name, name): array for name, array in made.items()}
 
 
+_PRESETS = Path(__file__).resolve().parents[2] / "configs"
 # what figures call the outputs of a system
 _NAMES = {"synthesized_image": "image", "output": "fake_B"}

@@ -27,6 +27,8 @@ import numpy as np
 
 from src.scenes.scenes import make_scene
 
+from .gaussian import pair
+
 Arrays = dict[str, np.ndarray]
 
 #: another number for every change that changes an array
@@ -45,7 +47,8 @@ class Recipe:
         height, width: pixels.
         steps: updates.
         options: this project's options; the published code is given the same under its names.
-        kind: ``paired`` (label, inst, image) or ``unpaired`` (A simulated, B photo).
+        kind: ``paired`` (label, inst, image), ``unpaired`` (A simulated, B photo), ``images`` (image), or ``gaussian``
+            (condition, image, see :mod:`.gaussian`).
         biases: ``uniform`` in +-1/sqrt(fan_in), as PyTorch starts layers, or ``zero``.
         deviation: of the first weights, which are normal; 0 is uniform in +-1/sqrt(fan_in).
         trained, held_out: number of images.
@@ -65,11 +68,23 @@ class Recipe:
     held_out: int = 16
     seeds: tuple[int, ...] = (0, 1, 2)
 
+    @property
+    def likelihood(self) -> bool:
+        """Whether the system measures the likelihood of images instead of translating them."""
+        return self.kind in ("images", "gaussian")
+
+    @property
+    def published(self) -> bool:
+        """Whether there are curves of published code; otherwise entropies are known."""
+        return self.kind != "gaussian"
+
     def shortened(self, steps: int) -> "Recipe":
         """The same training, ended after ``steps`` updates."""
         return replace(self, steps=steps)
 
 
+# of published depth a step would be seconds
+_FLOW = {"img_size": [24, 24], "n_block": 2, "n_flow": [2], "lr": 0.002, "recompute": False, "seed": 0}
 # sizes, blocks and steps are such that three seeds are minutes on one busy core
 _RECIPES = (
     Recipe(
@@ -92,6 +107,39 @@ _RECIPES = (
         "unpaired",
         biases="zero",
         deviation=0.02,
+        # of one figure the first three happen to lie nearer each other than to the next three
+        seeds=(0, 1, 2, 3, 4, 5),
+    ),
+    Recipe(
+        "hierarchyflow",
+        32,
+        64,
+        500,
+        # VGG19's normalised weights are a download, and random ones can be made again
+        {"out_channels": [12, 48], "reverse": "public", "vgg_pre_trained": "random:4321", "lr": 0.0001},
+        "unpaired",
+    ),
+    Recipe(
+        "hflow",
+        32,
+        32,
+        200,
+        {"preset": "hflow_tiny", "samples_per_grad_eval": 4, "niter": 1, "seed": 0},
+        "images",
+        batch=4,
+    ),
+    Recipe("fullglow", 24, 24, 500, {**_FLOW, "coupling_filters": 32}, "gaussian", batch=4, trained=2000, held_out=200),
+    Recipe(
+        "cglow",
+        24,
+        24,
+        1000,
+        # with the published start actnorms and mixings never see the condition
+        {**_FLOW, "y_hidden_channels": 32, "cond_init": "fixed"},
+        "gaussian",
+        batch=4,
+        trained=2000,
+        held_out=200,
     ),
 )
 RECIPES = {recipe.system: recipe for recipe in _RECIPES}
@@ -100,7 +148,7 @@ RECIPES = {recipe.system: recipe for recipe in _RECIPES}
 def pictures(recipe: Recipe, held_out: bool = False) -> Arrays:
     """All images, (count, C, H, W): ids as int32, colours as float32 in [-1, 1]."""
     count = recipe.held_out if held_out else recipe.trained
-    make = {"paired": _paired, "unpaired": _unpaired}[recipe.kind]
+    make = {"paired": _paired, "unpaired": _unpaired, "images": _images, "gaussian": _gaussian}[recipe.kind]
     rows = [make(recipe, [_SCENES, int(held_out), k]) for k in range(count)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
@@ -121,6 +169,15 @@ def _unpaired(recipe: Recipe, seed: list[int]) -> Arrays:
         "A": _unit(make_scene([*seed, 0], *size, style="simulated").photo),
         "B": _unit(make_scene([*seed, 1], *size).photo),
     }
+
+
+def _images(recipe: Recipe, seed: list[int]) -> Arrays:
+    return {"image": _unit(make_scene(seed, recipe.width, recipe.height).photo)}
+
+
+def _gaussian(recipe: Recipe, seed: list[int]) -> Arrays:
+    condition, image = pair(recipe.height, recipe.width, seed)
+    return {"condition": condition, "image": image}
 
 
 def _unit(photo: np.ndarray) -> np.ndarray:
@@ -145,9 +202,13 @@ def _order(length: int, count: int, seed: list[int]) -> np.ndarray:
 def first_weights(recipe: Recipe, seed: int, shapes: Mapping[str, tuple[int, ...]]) -> Arrays:
     """First values of the weights and biases among ``shapes`` (published names, the network's name in front).
 
-    Parameters of other kinds begin as the published code begins them, and are left out.
+    Parameters of other kinds begin as the published code begins them, and are left out. So is everything of a model of
+    likelihoods, whose starts (orthogonal matrices, zeros, deviations of every layer's own) belong to the model: our
+    systems draw them by seed and structural name, and the published code's side does the same.
     """
     made = {}
+    if recipe.likelihood:
+        return made
     for name, shape in shapes.items():
         prefix, _, last = name.rpartition(".")
         if last not in ("weight", "bias"):

@@ -1,6 +1,6 @@
 """One side of a comparison, and the training that is the same for both."""
 
-__all__ = ["Side", "train"]
+__all__ = ["Side", "held_out_losses", "train"]
 
 import time
 from abc import ABC, abstractmethod
@@ -33,7 +33,10 @@ class Side(ABC):
 
     @abstractmethod
     def make(self, held_out: Arrays) -> Arrays:
-        """What the trained networks make of images, see :func:`benchmarks.parity.figures.figures`."""
+        """What the trained networks make of images, see :func:`benchmarks.parity.figures.figures`.
+
+        A model of likelihoods makes :func:`held_out_losses`.
+        """
 
 
 def train(recipe: Recipe, side: Side, seed: int, say: Callable[[str], None], steps: int | None = None) -> Run:
@@ -54,3 +57,11 @@ def train(recipe: Recipe, side: Side, seed: int, say: Callable[[str], None], ste
     blocks = [array[i : i + BLOCK].mean(0) for i in range(0, len(array), BLOCK)]
     held_out = pictures(recipe, held_out=True)
     return Run(seed, array[:EARLY].tolist(), np.array(blocks).tolist(), figures(recipe, held_out, side.make(held_out)))
+
+
+def held_out_losses(recipe: Recipe, side: Side, held_out: Arrays) -> Arrays:
+    """What a model of likelihoods makes of images: losses of their batches, as of further steps that move nothing."""
+    count = len(next(iter(held_out.values())))
+    parts = [{name: a[i : i + recipe.batch] for name, a in held_out.items()} for i in range(0, count, recipe.batch)]
+    losses = np.array([side.step(part, recipe.steps + i, 0.0) for i, part in enumerate(parts)])
+    return dict(zip(side.loss_names, losses.T, strict=True))

@@ -146,6 +146,17 @@ def test_a_wrong_loss_is_noticed(ours, number):
     assert failed == ["seed 1 D_real, worst of 20 steps (step 8)"]
 
 
+@pytest.mark.parametrize("moved, holds", [(4e-4, True), (6e-4, False)])
+def test_a_loss_that_passes_through_zero_is_relative_to_its_largest_value(ours, moved, holds):
+    def signed(more):
+        rows = [[0.5 - 0.05 * step + more, *row[1:]] for step, row in enumerate(ours.runs[0].early)]
+        return replace(ours, runs=[replace(ours.runs[0], early=rows)])
+
+    verdicts = [v for v in compare(signed(moved), signed(0.0)) if v.what == "early"]
+    assert [v.holds for v in verdicts] == [holds, True, True, True]
+    assert max(drift(signed(moved), signed(0.0))) == pytest.approx(moved / 0.5)
+
+
 @pytest.mark.parametrize("change", [lambda spread: 1.1 * spread, lambda spread: -1.1 * spread, lambda _: float("nan")])
 def test_a_figure_outside_of_the_spread_is_noticed(ours, change):
     spread = abs(ours.runs[0].figures["PSNR"] - ours.runs[1].figures["PSNR"])
