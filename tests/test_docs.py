@@ -110,6 +110,8 @@ RUN_BY = {
     r"benchmarks/inference\.py": "tests/benchmarks/test_small_benchmarks.py::test_inference",
     r"benchmarks/precision\.py": "tests/benchmarks/test_precision_benchmark.py::test_the_command_writes_what_it_prints",
     r"benchmarks/train_step\.py": "tests/benchmarks/test_small_benchmarks.py::test_train_step",
+    r"benchmarks/semantic\.py": "tests/benchmarks/test_semantic_benchmark.py::"
+    "test_runs_are_trained_measured_and_not_again",
     r"benchmarks/training_parity\.py": "tests/benchmarks/test_training_parity.py::"
     "test_the_command_trains_compares_and_draws",
     r"benchmarks/unpaired\.py": "tests/benchmarks/test_small_benchmarks.py::test_unpaired",
