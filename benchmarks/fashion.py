@@ -21,12 +21,13 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
 from benchmarks.garments.images import GARMENTS, check_garments, find_digits, labelled, write_digits
+from benchmarks.work_folder import claim, count_of, read_json, write_json
 from src.options.command_line import parse_words
 from src.options.config import Config
 from src.systems.programs import TRAIN, read_command
 from src.systems.registry import find_system
 from src.utils.errors import UserError, run_command
-from src.utils.files import atomic_write, read_small
+from src.utils.files import atomic_write
 from src.utils.runtime import start
 
 FLOWS = {"fullglow": "Full-Glow", "cglow_v1": "C-Glow v1", "cglow_v2": "C-Glow v2", "dualglow": "DUAL-Glow"}
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
         return 0
     options = parse_words(argv)
     own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
-    counts = {key: _count(key, own[key]) for key in ("images", "samples", "epochs")}
+    counts = {key: count_of(key, own[key], _OWN[key]) for key in ("images", "samples", "epochs")}
     unknown = [name for name in own["flows"].split(",") if name not in FLOWS]
     if unknown:
         raise UserError(f"flows {', '.join(unknown)}: known are {', '.join(FLOWS)}")
@@ -61,7 +62,7 @@ def main(argv: list[str]) -> int:
     for config in configs.values():
         check_garments(config, counts["images"])
     source = find_digits()
-    _claim(work, {"data": own["data"], **counts, "options": options})
+    claim(work, {"data": own["data"], **counts, "options": options})
     write_digits(source, work / "digits", counts["images"])
     return _run(configs, work, **counts)
 
@@ -90,7 +91,7 @@ def _run(configs: dict[str, Config], work: Path, images: int, samples: int, epoc
             problems[name] = str(error)
             print(f"{FLOWS[name]}: {error}", file=sys.stderr, flush=True)
         else:
-            _write_json(result, numbers)
+            write_json(result, numbers)
             print(f"{FLOWS[name]}: {json.dumps(numbers)}", flush=True)
         write_table(work, real, problems)
     print(write_table(work, real, problems))
@@ -102,9 +103,9 @@ def write_table(work: Path, real: dict[str, Any], problems: dict[str, str]) -> s
 
     ``problems`` says of flows without a result why they have none.
     """
-    results = {name: _read_json(path) for name in FLOWS if (path := work / "results" / f"{name}.json").is_file()}
-    facts = {"classifier": real, "flows": results, "problems": problems, **_read_json(work / "options.json")}
-    _write_json(work / "fashion.json", facts)
+    results = {name: read_json(path) for name in FLOWS if (path := work / "results" / f"{name}.json").is_file()}
+    facts = {"classifier": real, "flows": results, "problems": problems, **read_json(work / "options.json")}
+    write_json(work / "fashion.json", facts)
     lines = [*_HEAD]
     for name, row in results.items():
         lines.append(
@@ -151,41 +152,8 @@ def _judge(config: Config, work: Path, epochs: int) -> tuple[Any, dict[str, Any]
     load_arrays(network, read_arrays(weights)[0], str(weights))
     if not result.is_file():
         images, classes = labelled(config, "test")
-        _write_json(result, {"accuracy": accuracy(network, images, classes), "images": len(images)})
-    return network, _read_json(result)
-
-
-def _claim(work: Path, asked: dict[str, Any]) -> None:
-    """Raise ``UserError`` if ``work`` has results of other options; the results of two would be in one table."""
-    path = work / "options.json"
-    if path.is_file():
-        earlier = _read_json(path)
-        changed = [key for key in asked if earlier.get(key) != asked[key]]
-        if changed:
-            raise UserError(
-                f"{work} was begun with {changed[0]} {earlier.get(changed[0])}, not {asked[changed[0]]}: pass another "
-                "--work, or the same options"
-            )
-    elif work.is_dir() and any(work.iterdir()):
-        raise UserError(f"{work} is not empty and no benchmark began there: pass another --work")
-    else:
-        work.mkdir(parents=True, exist_ok=True)
-        _write_json(path, asked)
-
-
-def _count(key: str, text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise UserError(f"{key} {text} is not a number above 0, such as {_OWN[key]}")
-    return int(text)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(read_small(path))
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, json.dumps(value, indent=1).encode())
+        write_json(result, {"accuracy": accuracy(network, images, classes), "images": len(images)})
+    return network, read_json(result)
 
 
 if __name__ == "__main__":
