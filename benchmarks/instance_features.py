@@ -67,7 +67,7 @@ def main(argv: list[str]) -> int:
 def _config(name: str, work: Path, words: list[str]) -> Config:
     """The options of a run's training, which goes on from its newest checkpoint."""
     own = {
-        "config_path": ROOT / "configs" / "quickstart.yaml",
+        "config_path": ROOT / "configs" / "pix2pixhd_streets_feat.yaml",
         "name": name,
         "instance_feat": _RUNS[name],
         "data_root": work / "scenes",
