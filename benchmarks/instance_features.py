@@ -3,7 +3,7 @@
     python benchmarks/instance_features.py [--work results/instance_features] [--scenes 192] [--held_out 40]
         [--n_clusters 10] [--draws 5] [--key value ...]
 
-Makes ``--scenes`` street scenes, whose cars have random colours, and ``--held_out`` others. Trains the networks of the
+Makes ``--scenes`` street scenes whose cars have any colour, and ``--held_out`` others. Trains the networks of the
 quick start on them, with features and without. Clusters the training scenes' features to ``--n_clusters`` styles a
 class, as precompute_feature_maps.py does. Draws every held-out street that has large cars in each style of cars, in the
 styles of its photo, in ``--draws`` draws of random styles, and without features, and measures the colours of the cars.
@@ -38,7 +38,7 @@ from src.utils.files import atomic_write
 _OWN = {"work": "results/instance_features", "scenes": "192", "held_out": "40", "n_clusters": "10", "draws": "5"}
 # what can be compared: two styles, and two scenes that have each
 _LEAST = {"scenes": 2, "held_out": 2, "n_clusters": 2, "draws": 1}
-_SIZE = {"width": 256, "height": 128}
+_LOOK = {"width": 256, "height": 128, "style": "colourful"}
 _RUNS = {"features": True, "plain": False}
 #: figures that are promised, and their least values
 BOUNDS = {"ratio": 1.0, "own_share": 0.5, "gain_sampled": 0.4, "gain_plain": 0.2}
@@ -87,7 +87,7 @@ def _make_scenes(folder: Path, train: int, test: int) -> None:
     begun = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(begun, ignore_errors=True)
     for phase, count in (("train", train), ("test", test)):
-        write_scenes(begun, phase, count, **_SIZE)
+        write_scenes(begun, phase, count, **_LOOK)
     begun.rename(folder)
 
 

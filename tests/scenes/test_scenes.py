@@ -1,9 +1,11 @@
 """Procedural street scenes: valid ids, reproducible, photos that follow the labels."""
 
+import colorsys
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -68,6 +70,21 @@ def test_same_seed_same_scene_and_styles_share_the_street():
     np.testing.assert_array_equal(simulated.instance, one.instance)
     difference = np.abs(simulated.photo.astype(int) - one.photo).mean()
     assert difference > 8
+
+
+def test_colourful_streets_differ_in_their_cars_alone(scenes):
+    hues = []
+    for k, (label, instance, photo) in enumerate(scenes):
+        colourful = make_scene([0, k], 128, 64, "colourful")
+        np.testing.assert_array_equal(colourful.instance, instance)
+        # beside cars, the lens softens their edges
+        around = cv2.dilate((label == 26).astype(np.uint8), np.ones((3, 3))) > 0
+        np.testing.assert_array_equal(colourful.photo[~around], photo[~around])
+        for car in np.unique(instance[label == 26]):
+            if (instance == car).sum() > 60:
+                red, green, blue = np.median(colourful.photo[instance == car], axis=0) / 255
+                hues.append(colorsys.rgb_to_hsv(red, green, blue)[0])
+    assert len(hues) > 10 and (np.histogram(hues, 6, (0, 1))[0] > 0).all()
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 97), (300, 40)])
