@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
 from benchmarks.garments.images import GARMENTS, check_garments, find_digits, labelled, write_digits
-from benchmarks.resuming import claim_work, positive, read_json, write_json
+from benchmarks.work_folder import claim, count_of, read_json, write_json
 from src.options.command_line import parse_words
 from src.options.config import Config
 from src.systems.programs import TRAIN, read_command
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
         return 0
     options = parse_words(argv)
     own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
-    counts = {key: positive(key, own[key], _OWN[key]) for key in ("images", "samples", "epochs")}
+    counts = {key: count_of(key, own[key], _OWN[key]) for key in ("images", "samples", "epochs")}
     unknown = [name for name in own["flows"].split(",") if name not in FLOWS]
     if unknown:
         raise UserError(f"flows {', '.join(unknown)}: known are {', '.join(FLOWS)}")
@@ -62,7 +62,7 @@ def main(argv: list[str]) -> int:
     for config in configs.values():
         check_garments(config, counts["images"])
     source = find_digits()
-    claim_work(work, {"data": own["data"], **counts, "options": options})
+    claim(work, {"data": own["data"], **counts, "options": options})
     write_digits(source, work / "digits", counts["images"])
     return _run(configs, work, **counts)
 

@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
-from benchmarks.resuming import claim_work, positive, read_json, write_json
 from benchmarks.skies.scenes import SIZE, make_data, make_mixture, read_part
+from benchmarks.work_folder import claim, count_of, read_json, write_json
 from src.imaging.images import read_image, write_png
 from src.options.command_line import parse_words
 from src.options.config import Config
@@ -77,11 +77,11 @@ def main(argv: list[str]) -> int:
         return 0
     options = parse_words(argv)
     own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
-    counts = {key: positive(key, own[key], _OWN[key]) for key in ("scenes", "test", "judge_steps")}
+    counts = {key: count_of(key, own[key], _OWN[key]) for key in ("scenes", "test", "judge_steps")}
     ways, seeds = _ways(own["ways"]), _seeds(own["seeds"])
     work = Path(own["work"]).resolve()
     configs = {run: _config(*run, seeds, work, options) for run in _order(ways, seeds)}
-    claim_work(work, {**counts, "options": options})
+    claim(work, {**counts, "options": options})
     make_data(work / "data", counts["scenes"], counts["test"])
     return _run(configs, work, counts["judge_steps"])
 

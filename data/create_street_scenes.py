@@ -36,7 +36,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--style",
         choices=STYLES,
         default="photo",
-        help="'simulated' looks like a rendered game: the same streets, for translation between unpaired styles",
+        help="'simulated' looks like a rendered game: the same streets, for translation between unpaired styles; "
+        "'colourful' has cars of any colour, for instance features (default: photo)",
     )
     parser.add_argument(
         "--trees",

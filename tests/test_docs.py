@@ -108,6 +108,8 @@ RUN_BY = {
     r"(export\.py --name|eval\.py .*--runtime onnx)": "tests/export/test_export.py::test_the_commands",
     r"benchmarks/flows\.py": "tests/benchmarks/test_flow_benchmark.py::test_parts_of_the_peak_are_the_peak",
     r"benchmarks/inference\.py": "tests/benchmarks/test_small_benchmarks.py::test_inference",
+    r"benchmarks/instance_features\.py": "tests/benchmarks/test_instance_features.py::"
+    "test_the_command_trains_clusters_measures_and_goes_on",
     r"benchmarks/precision\.py": "tests/benchmarks/test_precision_benchmark.py::test_the_command_writes_what_it_prints",
     r"benchmarks/train_step\.py": "tests/benchmarks/test_small_benchmarks.py::test_train_step",
     r"benchmarks/semantic\.py": "tests/benchmarks/test_semantic_benchmark.py::"

@@ -133,6 +133,8 @@ class Canvas:
         self.colour = np.zeros((height, width, 3), np.float32)
         self.depth = np.full((height, width), 1000, np.float32)
         self.distance = np.full((height, width), np.inf, np.float32)
+        #: cars have any colour, not one of those that are common
+        self.colourful = False
         self._noise = fractal_noise(rng)
         self._counts: dict[int, int] = {}
 

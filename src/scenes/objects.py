@@ -11,6 +11,7 @@ __all__ = [
     "paint_truck",
 ]
 
+import colorsys
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,6 +47,12 @@ def _pick(rng: np.random.Generator, options: Sequence[Sequence[float]], jitter: 
     return np.clip(colour, 0.02, 0.98)
 
 
+def _vivid(rng: np.random.Generator) -> np.ndarray:
+    """Any hue. It takes as many random numbers as :func:`_pick`, so that the rest of the street stays the same."""
+    kind, (shift, grey, bright) = rng.integers(len(_CAR_COLOURS)), rng.uniform(0, 1, 3)
+    return np.array(colorsys.hsv_to_rgb((kind + shift) / len(_CAR_COLOURS), 0.95 - 0.4 * grey, 0.35 + 0.6 * bright))
+
+
 def _upright(x0: float, x1: float, y0: float, y1: float, z: float) -> np.ndarray:
     """A rectangle that faces the camera."""
     return np.array([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)])
@@ -78,7 +85,7 @@ def _shadow(canvas: Canvas, left: float, right: float, near: float, far: float, 
 def paint_car(canvas: Canvas, x: float, z: float, towards: bool) -> None:
     """A car whose middle is at ``x`` and whose near end is at ``z``; ``towards`` shows its front."""
     rng, light = canvas.rng, canvas.light
-    paint = _pick(rng, _CAR_COLOURS)
+    paint = _vivid(rng) if canvas.colourful else _pick(rng, _CAR_COLOURS)
     width, length = rng.uniform(1.7, 1.9), rng.uniform(3.8, 4.8)
     waist, roof, floor = rng.uniform(0.82, 0.95), rng.uniform(1.38, 1.6), 0.22
     left, right, far = x - width / 2, x + width / 2, z + length

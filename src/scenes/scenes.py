@@ -34,7 +34,7 @@ from ..utils.progress import track
 from .canvas import Camera, Canvas, Light
 from .street import SKY, paint_street, plan_street
 
-STYLES = ("photo", "simulated")
+STYLES = ("photo", "simulated", "colourful")
 
 
 class Scene(NamedTuple):
@@ -59,7 +59,8 @@ def make_scene(seed: int | list[int], width: int, height: int, style: str = "pho
     Args:
         seed: determines everything but the size; the styles of one seed show the same street.
         width, height: size in pixels, at least 32 each.
-        style: ``photo``, or ``simulated``: flat, saturated and clean like a rendered game.
+        style: ``photo``; ``simulated``: flat, saturated and clean like a rendered game; ``colourful``: a photo in which
+            cars have any hue, so that styles of instances are seen at once.
         trees: 0 to 1, how many places along both kerbs have a tall tree; at 1 hardly any sky is seen.
 
     Raises:
@@ -92,6 +93,7 @@ def start(rng: np.random.Generator, width: int, height: int, style: str) -> tupl
     canvas = Canvas(width, height, camera, light, rng)
     if style == "simulated":
         canvas.flatten_noise(0.35)
+    canvas.colourful = style == "colourful"
     return canvas, np.array(zenith), np.array(horizon)
 
 

@@ -1,10 +1,12 @@
 """Procedural street scenes: valid ids, reproducible, photos that follow the labels."""
 
+import colorsys
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -79,6 +81,21 @@ def test_trees_hide_the_sky_and_change_no_street_without_them():
     assert sky[1] < 0.3 * sky[0] and vegetation[1] > 2 * vegetation[0]
     with pytest.raises(UserError, match=r"trees 1\.5 is not from 0"):
         make_scene(0, 64, 64, trees=1.5)
+
+
+def test_colourful_streets_differ_in_their_cars_alone(scenes):
+    hues = []
+    for k, (label, instance, photo) in enumerate(scenes):
+        colourful = make_scene([0, k], 128, 64, "colourful")
+        np.testing.assert_array_equal(colourful.instance, instance)
+        # beside cars, the lens softens their edges
+        around = cv2.dilate((label == 26).astype(np.uint8), np.ones((3, 3))) > 0
+        np.testing.assert_array_equal(colourful.photo[~around], photo[~around])
+        for car in np.unique(instance[label == 26]):
+            if (instance == car).sum() > 60:
+                red, green, blue = np.median(colourful.photo[instance == car], axis=0) / 255
+                hues.append(colorsys.rgb_to_hsv(red, green, blue)[0])
+    assert len(hues) > 10 and (np.histogram(hues, 6, (0, 1))[0] > 0).all()
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 97), (300, 40)])

@@ -2,6 +2,8 @@
 
 __all__ = ["Generate", "GeneratorLoss", "Pix2PixHDGradients"]
 
+import itertools
+
 import mindspore as ms
 from mindspore import ParameterTuple, Tensor, nn, ops
 
@@ -161,8 +163,8 @@ class Pix2PixHDGradients(nn.Cell):
         augment: changes what the discriminator sees, a :class:`DiffAugment`; a step has one draw for real and fake
             pairs, because feature matching compares them.
         patches: the loss of ``generator_loss`` on patches; None without real ones.
-        generator_parameters, discriminator_parameters, patch_parameters: parameters that gradients are taken of; the
-            last two are one group.
+        generator_parameters: groups of parameters that gradients of the generator's loss are taken of.
+        discriminator_parameters, patch_parameters: those of the discriminators, which are one group.
     """
 
     def __init__(
@@ -175,7 +177,7 @@ class Pix2PixHDGradients(nn.Cell):
         pool: ImagePool | None,
         augment: DiffAugment,
         patches: PatchLoss | None,
-        generator_parameters: ParameterTuple,
+        generator_parameters: tuple[ParameterTuple, ...],
         discriminator_parameters: ParameterTuple,
         patch_parameters: ParameterTuple,
     ):
@@ -195,7 +197,10 @@ class Pix2PixHDGradients(nn.Cell):
             self.of_patches = ms.value_and_grad(judge, None, patch_parameters, has_aux=True)
         self.generate, self.compiles = generator_loss.generate, ms.get_context("mode") == ms.GRAPH_MODE
         self.has_frames = generator_loss.temporal_weight > 0
-        self.of_generator = ms.value_and_grad(generator_loss, None, generator_parameters, has_aux=True)
+        # the places where one group ends and the next begins
+        self.ends = tuple(itertools.accumulate(map(len, generator_parameters), initial=0))
+        joined = ParameterTuple(itertools.chain(*generator_parameters))
+        self.of_generator = ms.value_and_grad(generator_loss, None, joined, has_aux=True)
 
     def construct(
         self,
@@ -208,7 +213,7 @@ class Pix2PixHDGradients(nn.Cell):
         real: Tensor,
         slots: Tensor,
         *more: Tensor,
-    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor]]:
+    ) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...], tuple[Tensor]]:
         condition, frames, draws = self.encode(label, inst), (), more
         if self.has_frames:
             frames, draws = (self.encode(more[0], more[1]), *more[2:6]), more[6:]
@@ -239,4 +244,7 @@ class Pix2PixHDGradients(nn.Cell):
             judged = judged + (patches_real, patches_fake)
             grads_discriminator = grads_discriminator + grads_patches
         losses = ops.stack(terms + judged)
-        return losses, (grads_generator, grads_discriminator), (fake,)
+        gradients = (grads_generator[: self.ends[1]], grads_discriminator)
+        for i in range(1, len(self.ends) - 1):
+            gradients = gradients + (grads_generator[self.ends[i] : self.ends[i + 1]],)
+        return losses, gradients, (fake,)

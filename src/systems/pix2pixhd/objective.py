@@ -112,13 +112,17 @@ class Pix2PixHDObjective(Objective):
         if only_enhancer:
             prefix = f"G.model{config.n_local_enhancers}_"
             parameters = {name: p for name, p in parameters.items() if name.startswith(prefix)}
-        if system.encodes:
-            parameters |= system.trainable("E")
+        alone: tuple[UpdateGroup, ...] = ()
         betas = config.beta1, config.beta2
+        if system.encodes and config.lr_E:
+            alone = (UpdateGroup("E", system.trainable("E"), config.lr_E, *betas),)
+        elif system.encodes:
+            parameters |= system.trainable("E")
         judges = system.trainable("D") | (system.trainable("P") if "P" in system.networks else {})
         return (
             UpdateGroup("G_enhancer" if only_enhancer else "G", parameters, config.lr, *betas),
             UpdateGroup("D", judges, config.lr_D or config.lr, *betas),
+            *alone,
         )
 
     def gradients(self, groups: tuple[UpdateGroup, ...]) -> nn.Cell:
@@ -148,7 +152,7 @@ class Pix2PixHDObjective(Objective):
             self.buffers.get("pool"),
             augment,
             patches,
-            ParameterTuple(groups[0].parameters.values()),
+            tuple(ParameterTuple(group.parameters.values()) for group in (groups[0], *groups[2:])),
             ParameterTuple(p for name, p in judges.items() if not name.startswith("P.")),
             ParameterTuple(p for name, p in judges.items() if name.startswith("P.")),
         )

@@ -1,9 +1,10 @@
 """What pix2pixHD trains in which epoch, and options and sizes that training refuses."""
 
+import numpy as np
 import pytest
 
 from src.utils.errors import UserError
-from tests.systems.pix2pixhd.tiny_pix2pixhd import system_of
+from tests.systems.pix2pixhd.tiny_pix2pixhd import batch_of, one_step, system_of, weights_of
 
 
 def test_the_encoder_learns_only_through_the_generator():
@@ -12,6 +13,23 @@ def test_the_encoder_learns_only_through_the_generator():
     assert {name.split(".")[0] for name in groups[0].parameters} == {"G", "E"}
     assert {name.split(".")[0] for name in groups[1].parameters} == {"D"}
     assert all((group.lr, group.beta1, group.beta2) == (2e-4, 0.5, 0.999) for group in groups)
+
+
+def test_the_encoder_has_a_rate_of_its_own():
+    """Adam's first step has the size of the rate: at a quarter of it the encoder moves a quarter, and nothing else."""
+    moved = {}
+    for rate in ("0", "0.00005"):
+        system = system_of("--instance_feat", "--lr_E", rate, "--num_D", "1")
+        before = weights_of(system)
+        one_step(system, batch_of(system))
+        moved[rate] = {key: array - before[key] for key, array in weights_of(system).items()}
+    groups = system.objective((16, 32)).groups(1)
+    assert [(group.name, group.lr) for group in groups] == [("G", 2e-4), ("D", 2e-4), ("E", 5e-5)]
+    assert {name.split(".")[0] for name in groups[2].parameters} == {"E"}
+    for key, array in moved["0"].items():
+        quarter = 0.25 if key.startswith("E.") else 1
+        np.testing.assert_allclose(moved["0.00005"][key], quarter * array, atol=1e-8, err_msg=key)
+    assert any(array.any() for key, array in moved["0"].items() if key.startswith("E."))
 
 
 @pytest.mark.parametrize("enhancers", [1, 2])

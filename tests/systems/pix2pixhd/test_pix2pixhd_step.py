@@ -107,7 +107,7 @@ def test_every_variant_trains_all_its_networks(name):
 
 
 def test_one_step_is_the_same_in_both_modes():
-    options = ("--instance_feat", "--pool_size", "1", "--num_D", "1", "--n_layers_D", "1")
+    options = ("--instance_feat", "--lr_E", "0.0001", "--pool_size", "1", "--num_D", "1", "--n_layers_D", "1")
     check_both_modes(*options, "--diffaug", "color,translation,cutout")
 
 

@@ -1,16 +1,16 @@
-"""Benchmarks that go on where they stopped: their folder, their numbers and the options that they were begun with."""
+"""The folder of a benchmark that goes on where it stopped: the options it was begun with, and its results."""
 
-__all__ = ["claim_work", "positive", "read_json", "write_json"]
+__all__ = ["claim", "count_of", "read_json", "write_json"]
 
 import json
 from pathlib import Path
 from typing import Any
 
 from src.utils.errors import UserError
-from src.utils.files import atomic_write, read_small
+from src.utils.files import atomic_write, explain_os_error, read_small
 
 
-def claim_work(work: Path, asked: dict[str, Any]) -> None:
+def claim(work: Path, asked: dict[str, Any]) -> None:
     """Raise ``UserError`` if ``work`` has results of other options; the results of two would be in one table."""
     path = work / "options.json"
     if path.is_file():
@@ -24,23 +24,26 @@ def claim_work(work: Path, asked: dict[str, Any]) -> None:
     elif work.is_dir() and any(work.iterdir()):
         raise UserError(f"{work} is not empty and no benchmark began there: pass another --work")
     else:
-        work.mkdir(parents=True, exist_ok=True)
+        try:
+            work.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, work, "create") from error
         write_json(path, asked)
 
 
-def positive(key: str, text: str, example: str) -> int:
-    """The number that option ``key`` has; ``UserError`` unless it is whole and above 0, such as ``example``."""
-    if not text.isdigit() or not int(text):
-        raise UserError(f"{key} {text} is not a number above 0, such as {example}")
+def count_of(key: str, text: str, example: str, least: int = 1) -> int:
+    """The value ``text`` of option ``key``, an integer of at least ``least``, or ``UserError``."""
+    if not text.isdigit() or int(text) < least:
+        raise UserError(f"{key} {text} is not a number above {least - 1}, such as {example}")
     return int(text)
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a file of a benchmark holds."""
+    """A small JSON file."""
     return json.loads(read_small(path))
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write such a file, complete or not at all."""
+    """Write ``value``, and make the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(path, json.dumps(value, indent=1).encode())
