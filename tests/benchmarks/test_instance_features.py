@@ -75,6 +75,8 @@ def test_the_command_trains_clusters_measures_and_goes_on(tmp_path, capsys, monk
     facts = json.loads((work / "instance_features.json").read_text())
     table = (work / "instance_features.md").read_text()
     assert table in capsys.readouterr().out and "**not met**" in table
+    # styles change the cars, if only a little
+    assert facts["between"] > 0 and facts["encoded"] != facts["sampled"] != facts["plain"]
     assert facts["styles"] == 2 and facts["scenes"] >= 2 and facts["conv_precision"] == "exact"
     assert f"| error, without features | {facts['plain']:.1f} ± {facts['plain_spread']:.1f} |" in table
     with Image.open(work / "instance_features.jpg") as picture:
