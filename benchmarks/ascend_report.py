@@ -19,10 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.own_options import read_own, words_of
 from benchmarks.report.page import page_of
 from benchmarks.report.parts import MODES, Part, parts_of, run_part
 from benchmarks.report.private import without_names
-from src.options.command_line import parse_words
 from src.utils.errors import UserError, run_command
 from src.utils.files import atomic_write
 from src.utils.runtime import choose_target
@@ -38,12 +38,8 @@ _OWN = {
 
 def main(argv: list[str]) -> int:
     """Run the parts one after the other, print a line for each, and write the report after each."""
-    if any(word in ("--help", "-h") for word in argv):
-        print(__doc__)
-        return 0
-    options = parse_words(argv)
-    own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
-    words = [word for key, value in options.items() for word in (f"--{key}", value)]
+    own, options = read_own(argv, _OWN, __doc__)
+    words = words_of(options)
     if not own["steps"].isdigit() or int(own["steps"]) < 1:
         raise UserError(f"steps {own['steps']} is not a number of steps such as 20")
     modes = own["modes"].split(",")

@@ -20,9 +20,9 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
+from benchmarks.own_options import read_own, words_of
 from benchmarks.garments.images import GARMENTS, check_garments, find_digits, labelled, write_digits
 from benchmarks.work_folder import claim, count_of, read_json, write_json
-from src.options.command_line import parse_words
 from src.options.config import Config
 from src.systems.programs import TRAIN, read_command
 from src.systems.registry import find_system
@@ -47,17 +47,13 @@ _HEAD = (
 
 def main(argv: list[str]) -> int:
     """Train and measure every flow, and write the table after each; the status is 1 if a flow could not be."""
-    if any(word in ("--help", "-h") for word in argv):
-        print(__doc__)
-        return 0
-    options = parse_words(argv)
-    own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
+    own, options = read_own(argv, _OWN, __doc__)
     counts = {key: count_of(key, own[key], _OWN[key]) for key in ("images", "samples", "epochs")}
     unknown = [name for name in own["flows"].split(",") if name not in FLOWS]
     if unknown:
         raise UserError(f"flows {', '.join(unknown)}: known are {', '.join(FLOWS)}")
     work = Path(own["work"]).resolve()
-    rest = [word for key, value in options.items() for word in (f"--{key}", value)]
+    rest = words_of(options)
     configs = {name: _config(name, own["data"], work, rest) for name in own["flows"].split(",")}
     for config in configs.values():
         check_garments(config, counts["images"])

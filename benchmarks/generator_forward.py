@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
-from src.options.command_line import parse_words
+from benchmarks.own_options import read_own, words_of
 from src.systems.programs import load_config
 
 
@@ -23,10 +23,9 @@ def main(argv: list[str]) -> None:
     from src.systems.registry import create_system
     from src.utils.runtime import peak_memory_gib, start
 
-    options = parse_words(argv)
-    height, width = int(options.pop("height", 1024)), int(options.pop("width", 2048))
-    words = [word for key, value in options.items() for word in (f"--{key}", value)]
-    config = load_config(words, str(ROOT / "configs" / "pix2pixhd_1024p.yaml"))
+    own, options = read_own(argv, {"height": "1024", "width": "2048"}, __doc__)
+    height, width = int(own["height"]), int(own["width"])
+    config = load_config(words_of(options), str(ROOT / "configs" / "pix2pixhd_1024p.yaml"))
     device = start(config)
     system = create_system(config, training=False)
     system.set_train(False)

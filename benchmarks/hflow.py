@@ -22,12 +22,12 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
+from benchmarks.own_options import read_own, words_of
 from benchmarks.ascend.compiler import compile_graph
 from benchmarks.ascend.jobs import Job, one_pass, training_size, training_step
 from benchmarks.ascend.standins import prepare_cann
 from benchmarks.steps import compile_seconds
 from benchmarks.train_step import machine
-from src.options.command_line import parse_words
 from src.systems.programs import load_config
 
 _OWN = {"config_path": str(ROOT / "configs" / "hflow_tiny.yaml"), "steps": "10", "presets": "128,256", "child": ""}
@@ -36,9 +36,8 @@ _PARTS = {"step": "train", "sample": "sample", "encode": "encode"}
 
 def main(argv: list[str]) -> None:
     """Measure on this processor, then compile every preset for Ascend."""
-    options = parse_words(argv)
-    own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
-    rest = [word for key, value in options.items() for word in (f"--{key}", value)]
+    own, options = read_own(argv, _OWN, __doc__)
+    rest = words_of(options)
     words = ["--config_path", own["config_path"], "--device_target", "CPU", *rest]
     if own["child"]:
         print(json.dumps(_measure(own["child"], words, int(own["steps"]))))

@@ -25,9 +25,9 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
+from benchmarks.own_options import read_own, words_of
 from benchmarks.train_step import machine
 from benchmarks.work_folder import claim, count_of, write_json
-from src.options.command_line import parse_words
 from src.options.config import Config
 from src.scenes.scenes import write_scenes
 from src.systems.programs import PRECOMPUTE, TRAIN, read_command
@@ -48,14 +48,10 @@ _ROWS, _COLUMNS = 4, 5
 
 def main(argv: list[str]) -> int:
     """Make, train, cluster, draw and measure; the status is 1 if a bound does not hold."""
-    if any(word in ("--help", "-h") for word in argv):
-        print(__doc__)
-        return 0
-    options = parse_words(argv)
-    own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
+    own, options = read_own(argv, _OWN, __doc__)
     counts = {key: count_of(key, own[key], _OWN[key], least) for key, least in _LEAST.items()}
     work = Path(own["work"]).resolve()
-    words = [word for key, value in options.items() for word in (f"--{key}", value)]
+    words = words_of(options)
     configs = {name: _config(name, work, words) for name in _RUNS}
     claim(work, {**counts, "options": options})
     _make_scenes(work / "scenes", counts["scenes"], counts["held_out"])

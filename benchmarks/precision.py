@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
+from benchmarks.own_options import read_own
 from benchmarks.train_step import machine
-from src.options.command_line import parse_words
 from src.systems.programs import load_config
 from src.utils.errors import UserError, run_command
 from src.utils.files import atomic_write
@@ -113,12 +113,9 @@ def compare(folder: Path, bits: int) -> dict:
 
 def main(argv: list[str]) -> int:
     """Compare the folders, print a table and write the JSON file."""
-    if any(word in ("--help", "-h") for word in argv):
-        print(__doc__)
-        return 0
-    own = _OWN | parse_words(argv)
-    if own.keys() != _OWN.keys():
-        raise UserError(f"option {next(iter(own.keys() - _OWN.keys()))} is unknown: {', '.join(_OWN)}")
+    own, unknown = read_own(argv, _OWN, __doc__)
+    if unknown:
+        raise UserError(f"option {next(iter(unknown))} is unknown: {', '.join(_OWN)}")
     if not own["bits"].isdigit() or not 2 <= int(own["bits"]) <= 22:
         raise UserError(f"bits {own['bits']} is no number from 2 to 22: HF32 has 11, TF32 10")
     bits = int(own["bits"])

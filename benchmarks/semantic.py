@@ -22,10 +22,10 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
+from benchmarks.own_options import read_own
 from benchmarks.skies.scenes import SIZE, make_data, make_mixture, read_part
 from benchmarks.work_folder import claim, count_of, read_json, write_json
 from src.imaging.images import read_image, write_png
-from src.options.command_line import parse_words
 from src.options.config import Config
 from src.systems.programs import TRAIN, read_command
 from src.systems.registry import find_system
@@ -72,11 +72,7 @@ _MIXTURE = 200
 
 def main(argv: list[str]) -> int:
     """Train and measure every run, and write the table after each."""
-    if any(word in ("--help", "-h") for word in argv):
-        print(__doc__)
-        return 0
-    options = parse_words(argv)
-    own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
+    own, options = read_own(argv, _OWN, __doc__)
     counts = {key: count_of(key, own[key], _OWN[key]) for key in ("scenes", "test", "judge_steps")}
     ways, seeds = _ways(own["ways"]), _seeds(own["seeds"])
     work = Path(own["work"]).resolve()

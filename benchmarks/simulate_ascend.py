@@ -28,7 +28,7 @@ from benchmarks.ascend.compiler import Operator, Report, compile_graph
 from benchmarks.ascend.jobs import Job
 from benchmarks.ascend.roofline import roof_words
 from benchmarks.ascend.standins import SOC, check_soc, prepare_cann
-from src.options.command_line import parse_words
+from benchmarks.own_options import read_own, words_of
 from src.options.config import Config
 from src.systems.programs import load_config
 from src.utils.errors import UserError, run_command
@@ -68,16 +68,12 @@ _OWN = {
 
 def main(argv: list[str]) -> int:
     """Compile one graph after the other, print a line for each and write everything to a JSON file."""
-    if any(word in ("--help", "-h") for word in argv):
-        print(__doc__)
-        return 0
-    options = parse_words(argv)
-    own = _OWN | {key: options.pop(key) for key in list(options) if key in _OWN}
+    own, options = read_own(argv, _OWN, __doc__)
     jobs = _jobs(own, options)
     cann = prepare_cann()
     if cann.is_real and own["soc"] != SOC:
         raise UserError("soc names a chip of the stand-ins, and this host has a CANN: leave it out")
-    print(f"{cann.words}, chip {own['soc']}; {' '.join(_words(options)) or 'default options'}")
+    print(f"{cann.words}, chip {own['soc']}; {' '.join(words_of(options)) or 'default options'}")
     print(roof_words(own["soc"]))
     print(
         f"{'graph':30} {'cards':>5} {'aclnn':>6} {'aclop':>6} {'hccl':>5} {'other':>5} {'peak GiB':>9} {'seconds':>8} "
@@ -125,7 +121,7 @@ def _jobs(own: dict[str, str], options: dict[str, str]) -> list[tuple[str, Job, 
         presets = {mode: str(ROOT / "configs" / f"pix2pixhd_{mode}.yaml") for mode in own["modes"].split(",")}
     jobs = []
     for name, path in presets.items():
-        words = ("--config_path", path, *_words(options))
+        words = ("--config_path", path, *words_of(options))
         config = load_config(words)
         for graph in graphs:
             # translation runs on one device
@@ -134,10 +130,6 @@ def _jobs(own: dict[str, str], options: dict[str, str]) -> list[tuple[str, Job, 
                 job = Job(graph, (*words, *more), int(number) if graph == "train" else 1, size, own["soc"])
                 jobs.append((f"{name} {graph}", job, _budget(Path(path).stem, graph, config, size)))
     return jobs
-
-
-def _words(options: dict[str, str]) -> list[str]:
-    return [word for key, value in options.items() for word in (f"--{key}", value)]
 
 
 def _budget(preset: str, graph: str, config: Config, size: tuple[int, int] | None) -> float | None:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
-from src.options.command_line import parse_words
+from benchmarks.own_options import read_own, words_of
 from src.systems.programs import load_config
 
 _WARM_UP = 3
@@ -30,10 +30,9 @@ _MODES = {"label": [], "feature": ["--instance_feat", "True"]}
 
 def main(argv: list[str]) -> None:
     """Run the asked modes one after the other and print a table."""
-    own = {"modes": "label,feature", "height": "128", "width": "256", "steps": "10", "child": ""}
-    options = parse_words(argv)
-    own |= {key: options.pop(key) for key in list(options) if key in own}
-    rest = [word for key, value in options.items() for word in (f"--{key}", value)]
+    defaults = {"modes": "label,feature", "height": "128", "width": "256", "steps": "10", "child": ""}
+    own, options = read_own(argv, defaults, __doc__)
+    rest = words_of(options)
     if own["child"]:
         print(json.dumps(_measure(rest, int(own["height"]), int(own["width"]), int(own["steps"]))))
         return

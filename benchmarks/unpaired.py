@@ -20,16 +20,15 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
-from src.options.command_line import parse_words
+from benchmarks.own_options import read_own, words_of
 from src.systems.programs import load_config
 
 
 def main(argv: list[str]) -> None:
     """Run every part in a process of its own and print a table."""
-    own = {"systems": "cyclegan,cut,hierarchyflow", "height": "128", "width": "256", "steps": "5", "child": ""}
-    options = parse_words(argv)
-    own |= {key: options.pop(key) for key in list(options) if key in own}
-    rest = [word for key, value in options.items() for word in (f"--{key}", value)]
+    defaults = {"systems": "cyclegan,cut,hierarchyflow", "height": "128", "width": "256", "steps": "5", "child": ""}
+    own, options = read_own(argv, defaults, __doc__)
+    rest = words_of(options)
     size = int(own["height"]), int(own["width"])
     if own["child"]:
         system, part = own["child"].split(":")
