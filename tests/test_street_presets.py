@@ -15,7 +15,7 @@ SMALL = {
     "cyclegan_streets": "--ngf 4 --ndf 4 --n_residual_blocks 1 --load_size 32 --fine_size 32 --niter 1 --niter_decay 0",
     "hierarchyflow_streets": _FLOW,
     "hierarchyflow_streets_encoder": f"{_FLOW} --vgg_pre_trained random:1",
-    "fullglow_streets": "--n_flow [1,1] --coupling_filters 8 --batch_size 2 --niter 1",
+    "fullglow_streets": "--n_flow [1,1,1] --coupling_filters 8 --batch_size 2 --niter 1",
 }
 EVALUATED = {
     "cut_streets": ["--eval_size original", "--test_pairs True"],
@@ -28,7 +28,7 @@ EVALUATED = {
 
 @pytest.mark.parametrize("preset", SMALL)
 def test_the_preset(preset):
-    for name in ("streets", "simulated_streets"):
+    for name in ("streets", "simulated_streets", "simulated_squares"):
         make_streets(Path("datasets") / name, train=2, test=2)
     words = f"--config_path configs/{preset}.yaml {COMMON}"
     assert not train_command.main(f"{words} {SMALL[preset]} --max_dataset_size 2 --no_html True".split())

@@ -70,9 +70,10 @@ PRESETS = {
     | {"data_root": "./datasets/maps", "dataset": "maps", "mapping": "map2photo", "n_flow": [16] * 4},
     "fullglow_mnist": FULLGLOW | MNIST | {"n_block": 2, "n_flow": [32] * 2},
     "fullglow_streets": FULLGLOW
-    | {"data_root": "./datasets/streets", "dataset": "pairs", "img_size": [32, 64], "n_block": 2, "n_flow": [4] * 2}
-    | {"coupling_filters": 64, "scale_limit": 2.0, "batch_size": 8, "lr": 5e-4, "niter": 40, "niter_decay": 0}
-    | {"recompute": False, "temp": 0.7, "print_freq": 400, "display_freq": 2000, "save_latest_freq": 4000},
+    | {"data_root": "./datasets/simulated_squares", "dataset": "pairs", "img_size": [40, 40], "n_block": 3}
+    | {"n_flow": [3, 4, 4], "coupling_filters": 64, "scale_limit": 2.0, "batch_size": 4, "lr": 1e-3}
+    | {"lr_policy": "cosine", "niter": 18, "niter_decay": 0, "recompute": False, "temp": 0.85}
+    | {"print_freq": 400, "display_freq": 2000, "save_latest_freq": 4000},
 }
 
 

@@ -14,7 +14,7 @@ from tests.tiny_runs import make_streets
 OPTIONS = (
     "--config_path", "configs/fullglow_streets.yaml", "--name", "run", "--mode", "pynative", "--device_target", "CPU",
     "--img_size", "[12, 24]", "--n_block", "1", "--n_flow", "[1]", "--coupling_filters", "8", "--batch_size", "1",
-    "--niter", "2", "--print_freq", "1", "--no_html", "True", "--recompute", "True",
+    "--lr", "0.0005", "--niter", "2", "--print_freq", "1", "--no_html", "True", "--recompute", "True",
 )  # fmt: skip
 
 
