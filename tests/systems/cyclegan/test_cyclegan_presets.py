@@ -22,7 +22,7 @@ _BASE = {
     "label_root": "",
     "lambda_cyc": 10.0,
     "lambda_id": 5.0,
-    "lambda_semantic": 10.0,
+    "lambda_semantic": 30.0,
     "load_size": 286,
     "lr": 0.0002,
     "lr_policy": "linear",
