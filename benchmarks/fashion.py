@@ -20,11 +20,10 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
-from benchmarks.own_options import read_own, words_of
 from benchmarks.garments.images import GARMENTS, check_garments, find_digits, labelled, write_digits
-from benchmarks.work_folder import claim, count_of, read_json, write_json
+from benchmarks.own_options import read_own, training_config
+from benchmarks.work_folder import claim, count_of, keep_weights, read_json, write_json
 from src.options.config import Config
-from src.systems.programs import TRAIN, read_command
 from src.systems.registry import find_system
 from src.utils.errors import UserError, run_command
 from src.utils.files import atomic_write
@@ -53,8 +52,7 @@ def main(argv: list[str]) -> int:
     if unknown:
         raise UserError(f"flows {', '.join(unknown)}: known are {', '.join(FLOWS)}")
     work = Path(own["work"]).resolve()
-    rest = words_of(options)
-    configs = {name: _config(name, own["data"], work, rest) for name in own["flows"].split(",")}
+    configs = {name: _config(name, own["data"], work, options) for name in own["flows"].split(",")}
     for config in configs.values():
         check_garments(config, counts["images"])
     source = find_digits()
@@ -118,7 +116,7 @@ def write_table(work: Path, real: dict[str, Any], problems: dict[str, str]) -> s
     return text
 
 
-def _config(name: str, data: str, work: Path, words: list[str]) -> Config:
+def _config(name: str, data: str, work: Path, options: dict[str, str]) -> Config:
     """The options of a flow's training, which goes on from its newest checkpoint; all flows read the same records."""
     own = {
         "config_path": ROOT / "configs" / f"{name}_fashion.yaml",
@@ -129,24 +127,16 @@ def _config(name: str, data: str, work: Path, words: list[str]) -> Config:
         # the images of a gallery would compile the flow's inverse, which takes longer than all samples here
         "no_html": True,
     }
-    refused = [key for key in own if f"--{key}" in words]
-    if refused:
-        raise UserError(f"option {refused[0]} belongs to this benchmark: it has --work and --data instead")
-    return read_command(TRAIN, [*words, *(f"--{key}={value}" for key, value in own.items())])[1]
+    return training_config(options, own, "--work and --data")
 
 
 def _judge(config: Config, work: Path, epochs: int) -> tuple[Any, dict[str, Any]]:
     """The classifier and its accuracy on real test images; trained unless ``work`` has its weights."""
     from benchmarks.garments.classifier import Classifier, accuracy, train
-    from src.models.parameters import load_arrays, state_arrays
-    from src.utils.tensorfile import read_arrays, write_arrays
 
     start(config, lambda _: None)
-    network, weights, result = Classifier(tuple(config.img_size)), work / "classifier.safetensors", work / "real.json"
-    if not weights.is_file():
-        train(network, *labelled(config, "train"), epochs)
-        write_arrays(weights, state_arrays(network))
-    load_arrays(network, read_arrays(weights)[0], str(weights))
+    network, result = Classifier(tuple(config.img_size)), work / "real.json"
+    keep_weights(network, work / "classifier.safetensors", lambda: train(network, *labelled(config, "train"), epochs))
     if not result.is_file():
         images, classes = labelled(config, "test")
         write_json(result, {"accuracy": accuracy(network, images, classes), "images": len(images)})

@@ -22,10 +22,10 @@ sys.path.insert(0, str(ROOT))
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 import numpy as np
 
-from benchmarks.own_options import read_own, words_of
 from benchmarks.ascend.compiler import compile_graph
 from benchmarks.ascend.jobs import Job, one_pass, training_size, training_step
 from benchmarks.ascend.standins import prepare_cann
+from benchmarks.own_options import read_own, words_of
 from benchmarks.steps import compile_seconds
 from benchmarks.train_step import machine
 from src.systems.programs import load_config

@@ -25,12 +25,12 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
-from benchmarks.own_options import read_own, words_of
+from benchmarks.own_options import read_own, training_config
 from benchmarks.train_step import machine
 from benchmarks.work_folder import claim, count_of, write_json
 from src.options.config import Config
 from src.scenes.scenes import write_scenes
-from src.systems.programs import PRECOMPUTE, TRAIN, read_command
+from src.systems.programs import PRECOMPUTE, read_command
 from src.systems.registry import find_system
 from src.utils.errors import UserError, run_command
 from src.utils.files import atomic_write
@@ -51,8 +51,7 @@ def main(argv: list[str]) -> int:
     own, options = read_own(argv, _OWN, __doc__)
     counts = {key: count_of(key, own[key], _OWN[key], least) for key, least in _LEAST.items()}
     work = Path(own["work"]).resolve()
-    words = words_of(options)
-    configs = {name: _config(name, work, words) for name in _RUNS}
+    configs = {name: _config(name, work, options) for name in _RUNS}
     claim(work, {**counts, "options": options})
     _make_scenes(work / "scenes", counts["scenes"], counts["held_out"])
     _check_cars(configs["features"])
@@ -60,7 +59,7 @@ def main(argv: list[str]) -> int:
     return status or _measure(configs, work, counts["draws"])
 
 
-def _config(name: str, work: Path, words: list[str]) -> Config:
+def _config(name: str, work: Path, options: dict[str, str]) -> Config:
     """The options of a run's training, which goes on from its newest checkpoint."""
     own = {
         "config_path": ROOT / "configs" / "pix2pixhd_streets_feat.yaml",
@@ -70,10 +69,7 @@ def _config(name: str, work: Path, words: list[str]) -> Config:
         "save_ckpt_dir": work / "checkpoints",
         "continue_train": True,
     }
-    refused = [key for key in own if f"--{key}" in words]
-    if refused:
-        raise UserError(f"option {refused[0]} belongs to this benchmark, which has --work instead")
-    return read_command(TRAIN, [*words, *(f"--{key}={value}" for key, value in own.items())])[1]
+    return training_config(options, own, "--work")
 
 
 def _make_scenes(folder: Path, train: int, test: int) -> None:

@@ -22,12 +22,11 @@ sys.path.insert(0, str(ROOT))
 
 import src  # noqa: F401, I001  (sets the environment before MindSpore is imported)
 
-from benchmarks.own_options import read_own
-from benchmarks.skies.scenes import SIZE, make_data, make_mixture, read_part
-from benchmarks.work_folder import claim, count_of, read_json, write_json
+from benchmarks.own_options import read_own, training_config
+from benchmarks.skies.scenes import SIZE, TEST, make_data, make_mixture, read_part
+from benchmarks.work_folder import claim, count_of, keep_weights, read_json, write_json
 from src.imaging.images import read_image, write_png
 from src.options.config import Config
-from src.systems.programs import TRAIN, read_command
 from src.systems.registry import find_system
 from src.utils.errors import UserError, run_command
 from src.utils.files import atomic_write
@@ -88,7 +87,7 @@ def _run(configs: dict[tuple[str, int], Config], work: Path, judge_steps: int) -
     from src.training.loop import train
 
     first = next(iter(configs.values()))
-    source, target = (read_part(work / "data" / domain, "test") for domain in "AB")
+    source, target = (read_part(work / "data" / domain, TEST) for domain in "AB")
     judge = _judge(first, work, judge_steps)
     results = work / "results"
     if not (results / "B.json").is_file():
@@ -187,11 +186,7 @@ def _config(way: str, seed: int, seeds: list[int], work: Path, options: dict[str
         "seed": seed,
         "name": f"{way}_{seed}",
     }
-    refused = [key for key in own if key in options]
-    if refused:
-        raise UserError(f"option {refused[0]} belongs to this benchmark: it has --work, --ways and --seeds instead")
-    words = [f"--{key}={value}" for key, value in (_SMALL | options | own).items()]
-    config = read_command(TRAIN, words)[1]
+    config = training_config(_SMALL | options, own, "--work, --ways and --seeds")
     if way != "frozen":
         return config
     teacher = runs / f"joint_{seeds[(seeds.index(seed) + 1) % len(seeds)]}"
@@ -202,18 +197,16 @@ def _config(way: str, seed: int, seeds: list[int], work: Path, options: dict[str
 def _judge(config: Config, work: Path, steps: int) -> Any:
     """The judge, trained for ``steps`` unless ``work`` has its weights."""
     from benchmarks.skies.judge import Judge, train
-    from src.models.parameters import load_arrays, state_arrays
-    from src.utils.tensorfile import read_arrays, write_arrays
 
     start(config, lambda _: None)
-    network, weights = Judge(), work / "judge.safetensors"
-    if not weights.is_file():
+    network = Judge()
+
+    def learn() -> None:
         parts = [read_part(folder, "train") for folder in make_mixture(work / "mixture", min(_MIXTURE, 3 * steps))]
         images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         train(network, images, labels, steps)
-        write_arrays(weights, state_arrays(network))
-    load_arrays(network, read_arrays(weights)[0], str(weights))
-    network.set_train(False)
+
+    keep_weights(network, work / "judge.safetensors", learn)
     return network
 
 

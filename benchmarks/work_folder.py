@@ -1,13 +1,17 @@
 """The folder of a benchmark that goes on where it stopped: the options it was begun with, and its results."""
 
-__all__ = ["claim", "count_of", "read_json", "write_json"]
+__all__ = ["claim", "count_of", "keep_weights", "read_json", "write_json"]
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from src.utils.errors import UserError
 from src.utils.files import atomic_write, explain_os_error, read_small
+
+if TYPE_CHECKING:
+    from mindspore import nn
 
 
 def claim(work: Path, asked: dict[str, Any]) -> None:
@@ -36,6 +40,18 @@ def count_of(key: str, text: str, example: str, least: int = 1) -> int:
     if not text.isdigit() or int(text) < least:
         raise UserError(f"{key} {text} is not a number above {least - 1}, such as {example}")
     return int(text)
+
+
+def keep_weights(network: "nn.Cell", path: Path, train: Callable[[], None]) -> None:
+    """Give ``network`` the weights in ``path``; without such a file ``train`` it first, and write them there."""
+    from src.models.parameters import load_arrays, state_arrays
+    from src.utils.tensorfile import read_arrays, write_arrays
+
+    if not path.is_file():
+        train()
+        write_arrays(path, state_arrays(network))
+    load_arrays(network, read_arrays(path)[0], str(path))
+    network.set_train(False)
 
 
 def read_json(path: Path) -> dict[str, Any]:
